@@ -1,0 +1,1 @@
+"""VolumeSuperResolution: the engine, its training and its Slicer side."""

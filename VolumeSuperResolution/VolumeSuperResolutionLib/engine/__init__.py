@@ -1,0 +1,1 @@
+"""Plain Python: numpy, SimpleITK, torch. Knows nothing of Slicer."""

@@ -1,0 +1,1 @@
+"""The Slicer side: nodes, panel, views, the worker process."""
