@@ -1,0 +1,136 @@
+"""Interpolations on the exact grid: the upscalers that need no torch, and the first guess of those that do.
+
+Positions beyond the outermost voxel centers, which every finer grid has, repeat the border as ITK does (B-splines
+mirror it). Along an axis that gets coarser the kernel is widened, so that nothing aliases.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Sequence
+
+import numpy as np
+
+from . import degradation, separable
+
+LANCZOS_RADIUS = 5
+# Weights of the infinitely long B-spline prefilter below this are beyond float32's reach.
+NEGLIGIBLE = 1e-9
+
+
+def _linear(x: np.ndarray) -> np.ndarray:
+    return np.maximum(0.0, 1.0 - np.abs(x))
+
+
+def _lanczos(x: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(x) < LANCZOS_RADIUS, np.sinc(x) * np.sinc(x / LANCZOS_RADIUS), 0.0)
+
+
+def _bspline(x: np.ndarray) -> np.ndarray:
+    x = np.abs(x)
+    return np.where(x < 1, 2 / 3 - x**2 + x**3 / 2, np.maximum(0.0, 2 - x) ** 3 / 6)
+
+
+def _clamp(index: np.ndarray, n: int) -> np.ndarray:
+    return np.clip(index, 0, n - 1)
+
+
+def _mirror(index: np.ndarray, n: int) -> np.ndarray:
+    if n == 1:
+        return np.zeros_like(index)
+    folded = np.abs(index) % (2 * (n - 1))
+    return np.minimum(folded, 2 * (n - 1) - folded)
+
+
+def _kernel_matrix(
+    n_in: int, positions: np.ndarray, kernel: Callable, radius: float, fold: Callable, factor: float
+) -> np.ndarray:
+    """Normalized kernel weights of the input voxels around each position; indices outside are folded back."""
+    widening = max(1.0, 1.0 / factor)
+    reach = int(np.ceil(radius * widening))
+    taps = np.floor(positions)[:, None].astype(int) + np.arange(-reach, reach + 2)[None, :]
+    weights = kernel((positions[:, None] - taps) / widening)
+    weights /= weights.sum(axis=1, keepdims=True)
+    matrix = np.zeros((len(positions), n_in))
+    np.add.at(matrix, (np.arange(len(positions))[:, None], fold(taps, n_in)), weights)
+    return matrix
+
+
+def _bspline_matrix(n_in: int, positions: np.ndarray, factor: float) -> np.ndarray:
+    """Samples to spline coefficients (so that the spline passes through them) to values at the positions."""
+    at_samples = _kernel_matrix(n_in, np.arange(n_in, dtype=float), _bspline, 2, _mirror, 1.0)
+    at_positions = _kernel_matrix(n_in, positions, _bspline, 2, _mirror, factor)
+    matrix = np.linalg.solve(at_samples.T, at_positions.T).T
+    matrix[np.abs(matrix) < NEGLIGIBLE] = 0.0
+    return matrix
+
+
+def axis_matrix(n_in: int, n_out: int, kernel: str) -> np.ndarray | None:
+    """The weights that take n_in voxels to n_out over the same extent; None where nothing changes."""
+    if n_in == n_out:
+        return None
+    factor = n_out / n_in
+    positions = (np.arange(n_out) + 0.5) / factor - 0.5
+    if kernel == "nearest":
+        matrix = np.zeros((n_out, n_in))
+        matrix[np.arange(n_out), _clamp(np.floor(positions + 0.5).astype(int), n_in)] = 1.0
+        return matrix
+    if kernel == "linear":
+        return _kernel_matrix(n_in, positions, _linear, 1, _clamp, factor)
+    if kernel == "bspline":
+        return _bspline_matrix(n_in, positions, factor)
+    if kernel == "lanczos":
+        return _kernel_matrix(n_in, positions, _lanczos, LANCZOS_RADIUS, _clamp, factor)
+    raise ValueError(f"no interpolation is called {kernel!r}")
+
+
+def matrices(shape: Sequence[int], size: Sequence[int], kernel: str) -> separable.Matrices:
+    """The operator from one shape to another over the same field of view, both in array order (k, j, i)."""
+    return tuple(axis_matrix(n, m, kernel) for n, m in zip(shape, size))  # type: ignore[return-value]
+
+
+def resample(array: np.ndarray, size: Sequence[int], kernel: str = "lanczos") -> np.ndarray:
+    """The array on the grid of another size (k, j, i) over the same field of view, as float32."""
+    return separable.apply(array, matrices(array.shape, size, kernel))
+
+
+def forward_matrices(high: Sequence[int], low: Sequence[int]) -> separable.Matrices:
+    """What a scanner with the coarse grid would see of the fine one: the "profile" degradation.
+
+    An axis that the fine grid does not refine is interpolated.
+    """
+
+    def one(n_high: int, n_low: int) -> np.ndarray | None:
+        if n_high > n_low:
+            return degradation.profile_matrix(n_high, n_high / n_low)
+        return axis_matrix(n_high, n_low, "lanczos")
+
+    return tuple(one(n_high, n_low) for n_high, n_low in zip(high, low))  # type: ignore[return-value]
+
+
+def back_project(
+    high: np.ndarray,
+    low: np.ndarray,
+    rounds: int,
+    progress: separable.Progress | None = None,
+    cancel: separable.Cancel | None = None,
+) -> None:
+    """Data consistency, in place: high += U(low - D(high)), each round bringing D(high) closer to the scan."""
+    down = forward_matrices(high.shape, low.shape)
+    up = matrices(low.shape, high.shape, "lanczos")
+    for done in range(rounds):
+        residual = np.subtract(low, separable.apply(high, down, cancel=cancel), dtype=np.float32)
+
+        def add(part: slice, values: np.ndarray) -> None:
+            high[part] += values
+
+        separable.apply(residual, up, add, cancel=cancel)
+        if progress is not None:
+            progress(done + 1, rounds)
+
+
+KERNELS: Dict[str, str] = {
+    "nearest": "nearest neighbor",
+    "linear": "linear",
+    "bspline": "cubic B-spline",
+    "lanczos": "Lanczos",
+}

@@ -1,0 +1,88 @@
+"""Linear resampling of a volume, one banded matrix an axis, a few planes at a time.
+
+Every interpolation and every degradation here is such an operator. A matrix is (n_out, n_in); None stands for an axis
+that stays as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .errors import CancelledError
+
+Matrices = Tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
+Write = Callable[[slice, np.ndarray], None]
+Progress = Callable[[int, int], None]
+Cancel = Callable[[], bool]
+
+# Rows of a matrix multiplied together: enough for BLAS to be fast, few enough for the band to stay narrow.
+ROWS = 32
+SLAB_VOXELS = 2_000_000
+
+
+def band(rows: np.ndarray) -> slice:
+    """The columns that some of these rows use."""
+    used = np.flatnonzero(np.any(rows != 0, axis=0))
+    return slice(int(used[0]), int(used[-1]) + 1)
+
+
+def output_shape(shape: Sequence[int], matrices: Matrices) -> Tuple[int, int, int]:
+    """The shape after the operator."""
+    return tuple(n if m is None else m.shape[0] for n, m in zip(shape, matrices))  # type: ignore[return-value]
+
+
+def planes(array: np.ndarray, matrices: Matrices, start: int, stop: int) -> np.ndarray:
+    """Output planes start to stop (axis 0) as float32; only the input planes they need are read."""
+    first, *others = matrices
+    if first is None:
+        slab = array[start:stop].astype(np.float32)
+    else:
+        rows = first[start:stop]
+        used = band(rows)
+        slab = np.tensordot(rows[:, used].astype(np.float32), array[used].astype(np.float32, copy=False), axes=1)
+    for axis, matrix in enumerate(others, start=1):
+        if matrix is not None:
+            slab = _along(slab, matrix.astype(np.float32), axis)
+    return slab
+
+
+def apply(
+    array: np.ndarray,
+    matrices: Matrices,
+    write: Write | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> np.ndarray | None:
+    """The whole result as float32, or, given `write`, handed over in slabs of planes so that it is never held."""
+    shape = output_shape(array.shape, matrices)
+    result = None
+    if write is None:
+        result = np.empty(shape, np.float32)
+        write = result.__setitem__
+    thickness = max(1, SLAB_VOXELS // max(1, max(shape[1], array.shape[1]) * max(shape[2], array.shape[2])))
+    for start in range(0, shape[0], thickness):
+        if cancel is not None and cancel():
+            raise CancelledError
+        stop = min(start + thickness, shape[0])
+        write(slice(start, stop), planes(array, matrices, start, stop))
+        if progress is not None:
+            progress(stop, shape[0])
+    return result
+
+
+def _along(slab: np.ndarray, matrix: np.ndarray, axis: int) -> np.ndarray:
+    """One matrix along axis 1 or 2 of a slab, in blocks of rows, each with the columns its band covers."""
+    shape = list(slab.shape)
+    shape[axis] = matrix.shape[0]
+    result = np.empty(shape, np.float32)
+    for start in range(0, matrix.shape[0], ROWS):
+        rows = matrix[start : start + ROWS]
+        used = band(rows)
+        block = rows[:, used]
+        if axis == 1:
+            np.matmul(block, slab[:, used], out=result[:, start : start + ROWS])
+        else:
+            np.matmul(slab[:, :, used], block.T, out=result[:, :, start : start + ROWS])
+    return result
