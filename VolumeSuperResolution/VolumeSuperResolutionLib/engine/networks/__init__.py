@@ -1,0 +1,40 @@
+"""The published architectures by name. A network knows nothing of tiles, devices, files or modalities."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Callable, Dict
+
+from ..errors import RefusalError
+from .base import Network
+from .cnnil import CnnilDepth, CnnilInPlane
+from .dcsrn import Dcsrn3d, Mdcsrn3d
+from .edsr import Edsr3d
+from .fsrcnn import Fsrcnn3d
+from .rcan import Rcan3d
+from .rrdb import Rrdb3d
+from .srcnn import Srcnn2d, Srcnn3d
+from .srresnet import Srresnet3d
+
+NETWORKS: dict[str, Callable[..., Network]] = {
+    "cnnil_inplane": CnnilInPlane,
+    "cnnil_depth": CnnilDepth,
+    "srcnn2d": Srcnn2d,
+    "srcnn3d": Srcnn3d,
+    "fsrcnn3d": Fsrcnn3d,
+    "edsr3d": Edsr3d,
+    "srresnet3d": Srresnet3d,
+    "dcsrn3d": Dcsrn3d,
+    "mdcsrn3d": Mdcsrn3d,
+    "rcan3d": Rcan3d,
+    "rrdb3d": Rrdb3d,
+}
+
+
+def build(name: str, **arguments: Any) -> Network:
+    """A freshly initialized network (from torch's global generator)."""
+    if name not in NETWORKS:
+        close = difflib.get_close_matches(name, NETWORKS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(NETWORKS)}."
+        raise RefusalError(f"No network is called {name!r}; {hint}")
+    return NETWORKS[name](**arguments)

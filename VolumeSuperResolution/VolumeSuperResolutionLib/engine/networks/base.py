@@ -1,0 +1,89 @@
+"""What every network tells the plan, and the few pieces that most of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Union
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+Factor = Union[int, Sequence[int]]
+
+
+class Network(nn.Module):
+    """forward: [N, 1, *spatial] -> [N, 1, *spatial times factor].
+
+    `factor` has one int per spatial axis in the network's own array order. `on_interpolated`: the input already lies
+    on the fine grid, and the factor is all ones. `residual`: the output is added to the aligned linear interpolation
+    of the input, which the published network may not have.
+    """
+
+    def __init__(self, dimensions: int, factor: Factor = 1, on_interpolated: bool = False, residual: bool = False):
+        super().__init__()
+        self.dimensions = dimensions
+        self.factor = per_axis(factor, dimensions)
+        self.on_interpolated = on_interpolated
+        self.residual = residual
+
+    def with_residual(self, out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Adds the interpolated input where the network was built with `residual`."""
+        return out + interpolated(x, self.factor) if self.residual else out
+
+
+class Residual(nn.Module):
+    """x + scale * body(x)."""
+
+    def __init__(self, *body: nn.Module, scale: float = 1.0):
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        self.scale = scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.body(x)
+        return x + (y if self.scale == 1.0 else y * self.scale)
+
+
+def per_axis(factor: Factor, dimensions: int) -> tuple[int, ...]:
+    """One whole number an axis."""
+    factors = (factor,) * dimensions if isinstance(factor, int) else tuple(factor)
+    if len(factors) != dimensions or any(f < 1 for f in factors):
+        raise ValueError(f"{factor!r} is no factor for {dimensions} axes")
+    return factors
+
+
+def stages(factor: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """A factor as upsampling steps of at most 2 an axis where it can be halved: (4, 1, 1) -> (2, 1, 1), (2, 1, 1)."""
+    steps = []
+    rest = tuple(factor)
+    while any(f > 1 for f in rest):
+        step = tuple(2 if f % 2 == 0 else f for f in rest)
+        steps.append(step)
+        rest = tuple(f // s for f, s in zip(rest, step))
+    return tuple(steps)
+
+
+def conv(dimensions: int, inputs: int, outputs: int, kernel: int = 3, bias: bool = True) -> nn.Module:
+    """A "same" convolution with zero padding."""
+    layer = nn.Conv2d if dimensions == 2 else nn.Conv3d
+    return layer(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+
+
+def interpolated(x: torch.Tensor, factor: Sequence[int]) -> torch.Tensor:
+    """Linear interpolation to the fine grid over the same field of view."""
+    if all(f == 1 for f in factor):
+        return x
+    mode = "bilinear" if len(factor) == 2 else "trilinear"
+    return F.interpolate(x, scale_factor=tuple(float(f) for f in factor), mode=mode, align_corners=False)
+
+
+def pass_through(layer: nn.Module) -> None:
+    """Lets a convolution's output channel 0 start as a copy of input channel 0, so that training starts from the input.
+
+    The other inputs of channel 0 start at zero; the other channels keep their random start.
+    """
+    with torch.no_grad():
+        layer.weight[0].zero_()
+        layer.weight[(0, 0, *(k // 2 for k in layer.kernel_size))] = 1.0
+        layer.bias[0] = 0.0

@@ -1,0 +1,40 @@
+"""Sub-pixel upsampling in 2D and 3D, with its own factor for each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+class VoxelShuffle(nn.Module):
+    """[N, C * prod(factor), *spatial] -> [N, C, *spatial times factor].
+
+    Channel c * prod(factor) + p becomes phase p of channel c; p counts the phases with the last axis fastest, so that
+    two equal factors give torch's pixel shuffle. A leaf of the traced graph.
+    """
+
+    def __init__(self, factor: Sequence[int]):
+        super().__init__()
+        self.factor = tuple(factor)
+        self.phases = 1
+        for f in self.factor:
+            self.phases *= f
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        axes = len(self.factor)
+        batch, channels, spatial = x.shape[0], x.shape[1] // self.phases, x.shape[2:]
+        x = x.reshape(batch, channels, *self.factor, *spatial)
+        order = [0, 1]
+        for axis in range(axes):
+            order += [2 + axes + axis, 2 + axis]
+        return x.permute(order).reshape(batch, channels, *(n * f for n, f in zip(spatial, self.factor)))
+
+
+def repeat_phases_(layer: nn.Module, phases: int) -> None:
+    """ICNR: all phases of a channel start alike, so that the shuffle starts as nearest neighbour."""
+    with torch.no_grad():
+        weight = layer.weight[::phases].clone()
+        layer.weight.copy_(weight.repeat_interleave(phases, dim=0))
+        layer.bias.zero_()

@@ -1,0 +1,39 @@
+"""3D SRResNet without batch normalization, on top of the interpolated input (compared in Ha et al. 2024)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .base import Factor, Network, Residual, conv, stages
+from .shuffle import VoxelShuffle, repeat_phases_
+
+SLOPE = 0.1
+
+
+class Srresnet3d(Network):
+    """16 blocks of 64, 4x as published; other factors take one upsampling step for each halving."""
+
+    def __init__(self, factor: Factor = 4, features: int = 64, blocks: int = 16, residual: bool = True):
+        super().__init__(3, factor, residual=residual)
+        self.head = conv(3, 1, features)
+        self.body = nn.Sequential(
+            *(Residual(conv(3, features, features), nn.ReLU(), conv(3, features, features)) for _ in range(blocks))
+        )
+        # small second halves keep sixteen unnormalized blocks from amplifying at the start
+        for block in self.body:
+            with torch.no_grad():
+                block.body[2].weight *= 0.1
+        self.upsampling = nn.Sequential()
+        for step in stages(self.factor):
+            shuffle = VoxelShuffle(step)
+            widen = conv(3, features, features * shuffle.phases)
+            repeat_phases_(widen, shuffle.phases)
+            self.upsampling.extend([widen, shuffle, nn.LeakyReLU(SLOPE)])
+        self.fine = conv(3, features, features)
+        self.tail = conv(3, features, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.upsampling(self.body(F.leaky_relu(self.head(x), SLOPE)))
+        return self.with_residual(self.tail(F.leaky_relu(self.fine(y), SLOPE)), x)
