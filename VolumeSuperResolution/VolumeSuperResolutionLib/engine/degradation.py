@@ -7,7 +7,7 @@ Training, data consistency and evaluation share it.
 from __future__ import annotations
 
 import zlib
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,9 +55,7 @@ def matrices(
     return tuple(one(n, factor) for n, factor in zip(shape, factors))  # type: ignore[return-value]
 
 
-def degrade(
-    array: np.ndarray, factors: Sequence[float], kind: str = "profile", sigma_scale: float = 1.0
-) -> np.ndarray:
+def degrade(array: np.ndarray, factors: Sequence[float], kind: str = "profile", sigma_scale: float = 1.0) -> np.ndarray:
     """The array (k, j, i) on a grid coarser by `factors` (array order), as float32."""
     return separable.apply(array, matrices(array.shape, factors, kind, sigma_scale))
 

@@ -7,16 +7,17 @@ fill the same extent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .errors import RefusalError
 
-Size = Tuple[int, int, int]
-Triple = Tuple[float, float, float]
-Region = Tuple[Tuple[int, int], Tuple[int, int], Tuple[int, int]]
+Size = tuple[int, int, int]
+Triple = tuple[float, float, float]
+Region = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 LARGEST_FACTOR = 16.0
 # Axes that are off the right angle by more than this (cosine) are sheared: no voxel array can be refined along them.
@@ -30,7 +31,7 @@ class Grid:
     size: Size
     spacing: Triple = (1.0, 1.0, 1.0)
     origin: Triple = (0.0, 0.0, 0.0)
-    direction: Tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
     def to_physical(self, index: Sequence[float]) -> np.ndarray:
         """The point (LPS, mm) of a continuous voxel index (i, j, k)."""

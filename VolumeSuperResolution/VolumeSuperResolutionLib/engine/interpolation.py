@@ -6,7 +6,8 @@ mirror it). Along an axis that gets coarser the kernel is widened, so that nothi
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 import numpy as np
 
@@ -126,11 +127,3 @@ def back_project(
         separable.apply(residual, up, add, cancel=cancel)
         if progress is not None:
             progress(done + 1, rounds)
-
-
-KERNELS: Dict[str, str] = {
-    "nearest": "nearest neighbor",
-    "linear": "linear",
-    "bspline": "cubic B-spline",
-    "lanczos": "Lanczos",
-}

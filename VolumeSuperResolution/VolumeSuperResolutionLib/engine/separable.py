@@ -6,13 +6,14 @@ that stays as it is.
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Callable, Optional
 
 import numpy as np
 
 from .errors import CancelledError
 
-Matrices = Tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
+Matrices = tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
 Write = Callable[[slice, np.ndarray], None]
 Progress = Callable[[int, int], None]
 Cancel = Callable[[], bool]
@@ -28,24 +29,23 @@ def band(rows: np.ndarray) -> slice:
     return slice(int(used[0]), int(used[-1]) + 1)
 
 
-def output_shape(shape: Sequence[int], matrices: Matrices) -> Tuple[int, int, int]:
+def output_shape(shape: Sequence[int], matrices: Matrices) -> tuple[int, int, int]:
     """The shape after the operator."""
     return tuple(n if m is None else m.shape[0] for n, m in zip(shape, matrices))  # type: ignore[return-value]
 
 
-def planes(array: np.ndarray, matrices: Matrices, start: int, stop: int) -> np.ndarray:
-    """Output planes start to stop (axis 0) as float32; only the input planes they need are read."""
-    first, *others = matrices
-    if first is None:
-        slab = array[start:stop].astype(np.float32)
-    else:
-        rows = first[start:stop]
-        used = band(rows)
-        slab = np.tensordot(rows[:, used].astype(np.float32), array[used].astype(np.float32, copy=False), axes=1)
-    for axis, matrix in enumerate(others, start=1):
-        if matrix is not None:
-            slab = _along(slab, matrix.astype(np.float32), axis)
-    return slab
+def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.ndarray:
+    """One region of the result as float32; only the input voxels it depends on are read."""
+    rows = [m if m is None else m[part] for m, part in zip(matrices, region)]
+    used = [part if m is None else band(m) for m, part in zip(rows, region)]
+    rows = [m if m is None else m[:, part].astype(np.float32) for m, part in zip(rows, used)]
+    part = array[tuple(used)].astype(np.float32)
+    if rows[0] is not None:
+        part = np.tensordot(rows[0], part, axes=1)
+    for axis in (1, 2):
+        if rows[axis] is not None:
+            part = _along(part, rows[axis], axis)
+    return part
 
 
 def apply(
@@ -66,7 +66,8 @@ def apply(
         if cancel is not None and cancel():
             raise CancelledError
         stop = min(start + thickness, shape[0])
-        write(slice(start, stop), planes(array, matrices, start, stop))
+        part = slice(start, stop)
+        write(part, block(array, matrices, (part, slice(None), slice(None))))
         if progress is not None:
             progress(stop, shape[0])
     return result

@@ -1,0 +1,169 @@
+"""Everything about a request that can be refused, or foretold, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from . import intensity, memory, plan, zoo
+from .domain import warnings_for
+from .errors import RefusalError
+from .grid import Grid, Region, Volume, check_region, target_size
+from .request import MEGA, Estimate, Request
+from .zoo import Card
+
+MOST_CONSISTENCY_ROUNDS = 10
+# The last resampling may stretch what the networks give by this much, and shrink it to more than half.
+FURTHEST_STRETCH = 1.5
+# What a network needs at the least beside input and output.
+SLAB_BYTES = 100 * 2**20
+FLIPS = 8
+
+
+class Layout(NamedTuple):
+    """Where a request reads and what grid it gives."""
+
+    card: Card
+    region: Region
+    source: Grid
+    grid: Grid
+    rounds: int
+
+
+class Job(NamedTuple):
+    """A checked request: what is read, what comes out, and how."""
+
+    layout: Layout
+    array: np.ndarray
+    dtype: np.dtype
+    modality: str
+    window: intensity.Window
+    notes: tuple[str, ...]
+
+
+def lay_out(grid: Grid, request: Request) -> Layout:
+    """The geometry of a request; refuses targets that cannot be reached."""
+    card = zoo.card(request.model)
+    grid.check()
+    whole = ((0, grid.size[0]), (0, grid.size[1]), (0, grid.size[2]))
+    region = whole if request.region is None else request.region
+    check_region(region, grid.size)
+    source = grid.cropped(region)
+    size = target_size(source, request.scale, request.spacing, request.isotropic)
+    # Across a single slice there is nothing to tell apart.
+    size = tuple(1 if n == 1 else m for n, m in zip(grid.size, size))
+    if card.learned:
+        order = orientation(card, source.size[::-1], size[::-1])
+        check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])
+    elif request.uncertainty or request.ensemble:
+        raise RefusalError("Interpolations have no uncertainty map and no self-ensemble; choose a learned model.")
+    rounds = card.consistency if request.consistency is None else request.consistency
+    if not 0 <= rounds <= MOST_CONSISTENCY_ROUNDS:
+        raise RefusalError(f"{rounds} consistency rounds are not possible; choose 0 to {MOST_CONSISTENCY_ROUNDS}.")
+    if request.memory_mb is not None and request.memory_mb <= 0:
+        raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
+    return Layout(card, region, source, source.refined(size), rounds)
+
+
+def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
+    """What a request would give and take, without looking at a voxel; refuses what `upscale` would refuse of it."""
+    layout = lay_out(grid, request)
+    card, size = layout.card, layout.grid.size
+    voxels, read, floats = int(np.prod(size)), int(np.prod(layout.source.size)), 0
+    flips = card.learned and (request.uncertainty or request.ensemble)
+    if card.learned:
+        natural = read * int(np.prod(card.factor))
+        several = len(card.stages) > 1 or len(card.stages[-1].views) > 1
+        floats += natural * (several + (natural != voxels))
+    if layout.rounds or flips:
+        floats += voxels * (1 + 2 * flips + request.uncertainty) + read * (layout.rounds > 0)
+    return Estimate(
+        size=size,
+        spacing=layout.grid.spacing,
+        output_bytes=voxels * np.dtype(dtype).itemsize,
+        working_bytes=4 * floats + (SLAB_BYTES if card.learned else 0),
+        seconds=card.seconds_per_megavoxel * read / MEGA * (FLIPS if flips else 1),
+    )
+
+
+def prepare(volume: Volume, request: Request) -> Job:
+    """Check a request against its volume, before anything is computed."""
+    array, notes = volume.array, []
+    if array.ndim != 3 or array.size < 2:
+        raise RefusalError("The volume is empty or has a single voxel; choose a volume with at least one slice.")
+    if array.dtype.kind not in "biuf":
+        raise RefusalError("Only volumes with one real number a voxel can be upscaled; extract one component first.")
+    layout = lay_out(volume.grid, request)
+    if request.label_map and layout.card.id != "nearest":
+        raise RefusalError("A label map can only be upscaled with the model nearest; others would invent labels.")
+    _check_memory(volume.grid, array.dtype, request)
+    if array.dtype.kind == "b":
+        array = array.view(np.uint8)
+    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
+        array = _filled(array, request.fill_nonfinite)
+        notes.append("Values that are not numbers were replaced with the lowest value.")
+    if min(volume.grid.size) == 1:
+        notes.append("The volume is one slice thick, so it was upscaled in plane only.")
+    dtype = array.dtype if layout.card.id == "nearest" else intensity.output_type(array)
+    if dtype != array.dtype:
+        notes.append(f"The result is stored as {dtype.name}, since {array.dtype.name} would round or clip it visibly.")
+    wanted = (min(volume.grid.spacing),) * 3 if request.isotropic else request.spacing
+    if wanted is not None and not np.allclose(layout.grid.spacing, wanted, rtol=1e-4):
+        mm = " x ".join(f"{s:.4g}" for s in layout.grid.spacing)
+        notes.append(f"The spacing was adjusted to {mm} mm so that the field of view stays as it is.")
+    modality = intensity.guess_modality(array) if request.modality == "auto" else request.modality
+    notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
+    return Job(layout, array, dtype, modality, intensity.window_for(array, modality), tuple(notes))
+
+
+def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
+    """The order of axes in which the card works: its one scaled axis first, where it scales one."""
+    if not card.through_plane:
+        return plan.WHOLE
+    scaled = int(np.argmax([m / n for n, m in zip(shape, size)]))
+    return (scaled, *(axis for axis in range(3) if axis != scaled))  # type: ignore[return-value]
+
+
+def check_reach(card: Card, shape: Sequence[int], size: Sequence[int]) -> None:
+    """Refuse targets that would be interpolation more than super-resolution, or would throw detail away."""
+    natural = plan.natural_shape(card, shape)
+    for n, natural_n, target_n in zip(shape, natural, size):
+        if n > 1 and not 0.5 * natural_n < target_n <= FURTHEST_STRETCH * natural_n:
+            raise RefusalError(_out_of_reach(card))
+
+
+def _out_of_reach(card: Card) -> str:
+    if card.through_plane:
+        s = card.factor[2]
+        return (
+            f"{card.title} scales one axis by {s} and can be stretched to {FURTHEST_STRETCH * s:g}; choose a target "
+            "that refines the slice axis by about that and keeps the others."
+        )
+    words = " x ".join(str(f) for f in card.factor)
+    return (
+        f"{card.title} scales by {words}, which can be stretched to {FURTHEST_STRETCH:g} times that; choose a target "
+        "near it, a through-plane model for thick slices, or an interpolation."
+    )
+
+
+def _check_memory(grid: Grid, dtype: np.dtype, request: Request) -> None:
+    need = estimate(grid, dtype, request)
+    total, free = need.output_bytes + need.working_bytes, memory.free_bytes()
+    if total > free:
+        fits = (free / total) ** (1 / 3)
+        raise RefusalError(
+            f"The result of {'x'.join(map(str, need.size))} voxels would need {total / MEGA:.0f} MB and "
+            f"{free / MEGA:.0f} MB are free; choose factors about {fits:.2f} times as large, or a region."
+        )
+
+
+def _filled(array: np.ndarray, allowed: bool) -> np.ndarray:
+    finite = np.isfinite(array)
+    if not allowed or not finite.any():
+        raise RefusalError(
+            f"The volume holds {array.size - int(finite.sum())} values that are not numbers; ask for them to be "
+            "replaced (--fill-nonfinite), or mend the volume."
+        )
+    return np.where(finite, array, array[finite].min())

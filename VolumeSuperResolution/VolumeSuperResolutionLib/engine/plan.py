@@ -1,0 +1,196 @@
+"""How a card's stages are applied to a volume: views, orders of axes, averaging, self-ensemble, last resampling.
+
+Arrays are in (k, j, i) order. Everything is read from the scan in pieces and in network units, and handed over in
+pieces in the scan's units, so that nothing is held that the plan does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING, Callable
+
+import numpy as np
+
+from . import interpolation, separable
+from .intensity import Window
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from . import inference
+    from .zoo import Card, Stage
+
+Shape = tuple[int, int, int]
+Region = tuple[slice, slice, slice]
+Read = Callable[[Region], np.ndarray]
+Write = Callable[[Region, np.ndarray], None]
+
+# The order of axes in which a network sees the slices of each view: the one across, then rows and columns. Views that
+# contain the through-plane axis k have it last, where the depth networks scale.
+VIEWS = {"k": (0, 1, 2), "j": (1, 2, 0), "i": (2, 1, 0)}
+WHOLE = (0, 1, 2)
+ENSEMBLE_SLICES = 16
+
+
+@dataclass
+class Run:
+    """One run of a plan: what it computes with, whom it tells, and what was done."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    memory: int | None = None
+    half_allowed: bool = False
+    progress: separable.Progress | None = None
+    cancel: separable.Cancel | None = None
+    passes: int = 1
+    finished: float = 0
+    accounts: list[inference.Account] = field(default_factory=list)
+
+    def apply(self, network: nn.Module, read: Read, shape: Shape, write: Write, part: float = 1.0) -> None:
+        """One pass of a network (or `part` of one)."""
+        from . import inference  # brings torch, which the interpolations do without
+
+        compute = inference.Compute(self.device, self.precision, self.memory)
+        with self.step(part) as tell:
+            account = inference.apply(
+                network, read, shape, write, compute, tell, self.cancel, half_allowed=self.half_allowed
+            )
+        self.accounts.append(account)
+
+    @contextmanager
+    def step(self, part: float = 1.0) -> Iterator[separable.Progress]:
+        """A progress callable for one pass, told on as its share of all passes."""
+
+        def tell(done: int, total: int) -> None:
+            if self.progress is not None:
+                self.progress(round(1000 * (self.finished + part * done / total) / self.passes), 1000)
+
+        yield tell
+        self.finished += part
+
+
+def natural_shape(card: Card, shape: Sequence[int]) -> Shape:
+    """The shape (k, j, i) that the card's networks give before any last resampling."""
+    return tuple(n * f for n, f in zip(shape, card.factor[::-1]))  # type: ignore[return-value]
+
+
+def count_passes(card: Card) -> int:
+    """How many times networks go over the volume."""
+    return sum(max(1, len(stage.views)) for stage in card.stages)
+
+
+def run(
+    array: np.ndarray,
+    window: Window,
+    card: Card,
+    networks: Sequence[nn.Module],
+    size: Sequence[int],
+    write: Write,
+    work: Run,
+    ensemble: bool = False,
+) -> None:
+    """Every stage in turn on an array (k, j, i), the result handed to `write` in the scan's units.
+
+    With `ensemble`, the slice-wise stages average (or take the median of) their flips and rotations.
+    """
+    natural = natural_shape(card, array.shape)
+
+    def finish(region: Region, values: np.ndarray) -> None:
+        write(region, window.to_scanner(values))
+
+    held = None if natural == tuple(size) else np.empty(natural, np.float32)
+    last_sink = finish if held is None else held.__setitem__
+    read, shape = _scan(array, window, networks[0], natural)
+    for stage, network in zip(card.stages, networks):
+        is_last = network is networks[-1]
+        out_shape = _stage_shape(stage, network, shape)
+        between = None if is_last else np.empty(out_shape, np.float32)
+        sink = last_sink if is_last else between.__setitem__
+        _apply_stage(stage, network, read, shape, sink, work, card.ensemble if ensemble else "")
+        if not is_last:
+            read, shape = between.__getitem__, out_shape
+    if held is not None:
+        matrices = interpolation.matrices(natural, size, "lanczos")
+        everything = slice(None)
+        separable.apply(
+            held, matrices, lambda part, values: finish((part, everything, everything), values), cancel=work.cancel
+        )
+
+
+def _scan(array: np.ndarray, window: Window, network: nn.Module, natural: Shape) -> tuple[Read, Shape]:
+    """What the first network reads: the scan in network units, interpolated first where the network wants it."""
+    if not network.on_interpolated:
+        return lambda region: window.to_network(np.ascontiguousarray(array[region])), array.shape
+    matrices = interpolation.matrices(array.shape, natural, "lanczos")
+    return lambda region: window.to_network(separable.block(array, matrices, region)), natural
+
+
+def _stage_shape(stage: Stage, network: nn.Module, shape: Shape) -> Shape:
+    result = list(shape)
+    order = VIEWS[stage.views[0]] if stage.views else WHOLE
+    for axis, factor in zip(order[-len(network.factor) :], network.factor):
+        result[axis] *= factor
+    return tuple(result)  # type: ignore[return-value]
+
+
+def _apply_stage(
+    stage: Stage, network: nn.Module, read: Read, shape: Shape, sink: Write, work: Run, reduction: str
+) -> None:
+    """One network over the volume; with several views, their mean."""
+    views = stage.views or ("",)
+    total = np.zeros(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
+
+    def add(region: Region, values: np.ndarray) -> None:
+        total[region] += values * np.float32(1 / len(views))
+
+    for view in views:
+        order = VIEWS.get(view, WHOLE)
+        view_read, view_write = _turned(read, sink if total is None else add, order)
+        view_shape = tuple(shape[axis] for axis in order)
+        if reduction and view:
+            _apply_ensemble(network, view_read, view_shape, view_write, work, reduction)
+        else:
+            work.apply(network, view_read, view_shape, view_write)
+    if total is not None:
+        for k in range(total.shape[0]):
+            sink((slice(k, k + 1), slice(0, total.shape[1]), slice(0, total.shape[2])), total[k : k + 1])
+
+
+def _turned(read: Read, write: Write, order: Sequence[int]) -> tuple[Read, Write]:
+    """Reading and writing with the axes in another order."""
+    if tuple(order) == WHOLE:
+        return read, write
+    back = np.argsort(order)
+
+    def original(region: Region) -> Region:
+        return tuple(region[axis] for axis in back)  # type: ignore[return-value]
+
+    def turned_read(region: Region) -> np.ndarray:
+        return np.ascontiguousarray(read(original(region)).transpose(order))
+
+    def turned_write(region: Region, values: np.ndarray) -> None:
+        write(original(region), values.transpose(back))
+
+    return turned_read, turned_write
+
+
+def _apply_ensemble(network: nn.Module, read: Read, shape: Shape, write: Write, work: Run, reduction: str) -> None:
+    """A 2D network over the flips (and, where rows and columns scale alike, the rotations) of every slice."""
+    swaps = (False, True) if network.factor[0] == network.factor[1] else (False,)
+    turns = list(product((1, -1), (1, -1), swaps))
+    out = tuple(n * f for n, f in zip(shape[1:], network.factor))
+    for start in range(0, shape[0], ENSEMBLE_SLICES):
+        stop = min(start + ENSEMBLE_SLICES, shape[0])
+        slices = read((slice(start, stop), slice(0, shape[1]), slice(0, shape[2])))
+        results = np.empty((len(turns), stop - start, *out), np.float32)
+        for result, (rows, columns, swap) in zip(results, turns):
+            turned, target = slices[:, ::rows, ::columns], result[:, ::rows, ::columns]
+            if swap:
+                turned, target = turned.swapaxes(1, 2), target.swapaxes(1, 2)
+            part = (stop - start) / shape[0] / len(turns)
+            work.apply(network, np.ascontiguousarray(turned).__getitem__, turned.shape, target.__setitem__, part)
+        reduced = np.median(results, axis=0) if reduction == "median" else results.mean(axis=0)
+        write((slice(start, stop), slice(0, out[0]), slice(0, out[1])), reduced)

@@ -1,0 +1,188 @@
+"""The front door: a volume and a request in, a sharper volume and a report out."""
+
+from __future__ import annotations
+
+import time
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from . import intensity, interpolation, memory, plan, quality, separable, zoo
+from .checks import Job, estimate, orientation, prepare
+from .errors import CancelledError, RefusalError
+from .grid import Region, Volume
+from .request import MEGA, Estimate, Report, Request
+
+__all__ = ["CancelledError", "Estimate", "RefusalError", "Report", "Request", "Result", "estimate", "upscale"]
+
+# Voxels around a region that are read with it, so that it comes out as it would within the whole volume.
+REGION_MARGIN = 24
+FLIPS = tuple(product((1, -1), repeat=3))
+
+
+class Result(NamedTuple):
+    """The sharper volume, what was done, and, if asked for, the standard deviation over flips on the same grid."""
+
+    volume: Volume
+    report: Report
+    uncertainty: Volume | None = None
+
+
+def upscale(
+    volume: Volume,
+    request: Request,
+    progress: separable.Progress | None = None,
+    cancel: separable.Cancel | None = None,
+) -> Result:
+    """The volume on the finer grid that the request asks for.
+
+    Raises RefusalError, whose message is for the user, before anything is computed, and CancelledError as soon as
+    cancel() answers True. progress(done, total) is called as the work goes on.
+    """
+    started = time.monotonic()
+    memory.forget_peak()
+    job = prepare(volume, request)
+    work = _work(job, request, progress, cancel)
+    values, deviation = _compute(job, request, work)
+    grid = job.layout.grid
+    report = _report(job, work, values, volume.grid.spacing, time.monotonic() - started)
+    return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
+
+
+def _work(job: Job, request: Request, progress: separable.Progress | None, cancel: separable.Cancel | None) -> plan.Run:
+    """The account of what is done, shared by all passes."""
+    passes = max(1, plan.count_passes(job.layout.card)) + (job.layout.rounds > 0)
+    return plan.Run(
+        device=request.device,
+        precision=request.precision,
+        memory=None if request.memory_mb is None else int(request.memory_mb * MEGA),
+        half_allowed=job.layout.card.half_allowed,
+        progress=progress,
+        cancel=cancel,
+        passes=len(_flips(job, request)) * passes,
+    )
+
+
+def _compute(job: Job, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
+    """The voxels of the result, and their deviation over flips if asked for."""
+    region, added = _with_margin(job)
+    low = job.array[_slices(region)]
+    size = tuple(n + before + after for n, (before, after) in zip(job.layout.grid.size[::-1], added))
+    crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
+    flips = _flips(job, request)
+    if low.min() == low.max():
+        constant = np.full(job.layout.grid.size[::-1], low.flat[0], job.dtype)
+        return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
+    networks = zoo.load(job.layout.card) if job.layout.card.learned else []
+    values = np.empty(size, np.float32 if job.layout.rounds or len(flips) > 1 else job.dtype)
+    if len(flips) == 1:
+        _once(job, request, networks, low, values, work)
+        return _stored(values[crop], job.dtype), None
+    plain, mean, squares = None, np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for count, steps in enumerate(flips, start=1):
+        turned = tuple(slice(None, None, step) for step in steps)
+        _once(job, request, networks, low[turned], values[turned], work)
+        if plain is None:
+            plain = _stored(values[crop], job.dtype, copy=True)
+        _accumulate(values, mean, squares, count)
+    result = _stored(mean[crop], job.dtype) if _ensemble_by_flips(job, request) else plain
+    return result, np.sqrt(squares[crop] / len(flips)) if request.uncertainty else None
+
+
+def _once(job: Job, request: Request, networks: list, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
+    """One upscaling of `low` into `high`, consistency included."""
+    card = job.layout.card
+    order = orientation(card, low.shape, high.shape)
+    source, target = low.transpose(order), high.transpose(order)
+
+    def write(region: tuple[slice, ...], values: np.ndarray) -> None:
+        target[region] = intensity.to_type(values, target.dtype)
+
+    if card.learned:
+        plan.run(source, job.window, card, networks, target.shape, write, work, request.ensemble)
+    else:
+        matrices = interpolation.matrices(source.shape, target.shape, card.kernel)
+        with work.step() as tell:
+            separable.apply(source, matrices, lambda part, values: write((part,), values), tell, work.cancel)
+    if job.layout.rounds:
+        with work.step() as tell:
+            interpolation.back_project(target, source, job.layout.rounds, tell, work.cancel)
+
+
+def _flips(job: Job, request: Request) -> tuple[tuple[int, ...], ...]:
+    """The flips of the whole volume that are run: all of them for an uncertainty map or a 3D self-ensemble."""
+    return FLIPS if request.uncertainty or _ensemble_by_flips(job, request) else FLIPS[:1]
+
+
+def _ensemble_by_flips(job: Job, request: Request) -> bool:
+    """Whether the self-ensemble is over flips of the volume; slice-wise stages have their own."""
+    return request.ensemble and any(not stage.views for stage in job.layout.card.stages)
+
+
+def _accumulate(values: np.ndarray, mean: np.ndarray, squares: np.ndarray, count: int) -> None:
+    """Welford's running mean and sum of squared deviations, plane by plane."""
+    for k in range(values.shape[0]):
+        change = values[k] - mean[k]
+        mean[k] += change / np.float32(count)
+        squares[k] += change * (values[k] - mean[k])
+
+
+def _stored(values: np.ndarray, dtype: np.dtype, copy: bool = False) -> np.ndarray:
+    """In the final type and contiguous; without a copy, unless asked for, where nothing changes."""
+    if values.dtype == dtype and not copy:
+        return np.ascontiguousarray(values)
+    result = np.empty(values.shape, dtype)
+    for k in range(values.shape[0]):
+        result[k] = intensity.to_type(values[k], dtype)
+    return result
+
+
+def _with_margin(job: Job) -> tuple[Region, list[tuple[int, int]]]:
+    """The region grown by the margin, and the output voxels that adds before and after each axis (k, j, i).
+
+    With factors that are not whole numbers the grown region would lie on another grid, so it stays as it is.
+    """
+    factors = [n / m for n, m in zip(job.layout.grid.size, job.layout.source.size)]
+    margin = REGION_MARGIN if all(f == int(f) for f in factors) else 0
+    counts = job.array.shape[::-1]
+    grown = tuple((max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(job.layout.region, counts))
+    added = [
+        (round((a - start) * f), round((stop - b) * f))
+        for (a, b), (start, stop), f in zip(job.layout.region, grown, factors)
+    ]
+    return grown, added[::-1]  # type: ignore[return-value]
+
+
+def _slices(region: Region) -> tuple[slice, slice, slice]:
+    return tuple(slice(start, stop) for start, stop in region[::-1])  # type: ignore[return-value]
+
+
+def _report(job: Job, work: plan.Run, values: np.ndarray, spacing: tuple, seconds: float) -> Report:
+    layout, accounts = job.layout, work.accounts
+    low = job.array[_slices(layout.region)]
+    tiles = ""
+    if accounts:
+        last = accounts[-1]
+        tiles = f"{last.slabs} slabs of {last.thickness} planes in {last.columns} column{'s' * (last.columns != 1)}"
+    notes = [*job.notes, *(note for account in accounts for note in account.warnings)]
+    return Report(
+        model=layout.card.id,
+        title=layout.card.title,
+        device=accounts[-1].device if accounts else "cpu",
+        precision=accounts[-1].precision if accounts else "fp32",
+        input_size=layout.source.size,
+        input_spacing=spacing,
+        output_size=layout.grid.size,
+        output_spacing=layout.grid.spacing,
+        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),
+        scalar_type=values.dtype.name,
+        tiles=tiles,
+        seconds=seconds,
+        peak_memory_mb=memory.peak_bytes() / MEGA,
+        consistency_rounds=layout.rounds,
+        consistency_residual=quality.consistency_residual(values, low),
+        modality=job.modality,
+        window=(job.window.low, job.window.high),
+        warnings=tuple(dict.fromkeys(notes)),
+    )

@@ -1,0 +1,170 @@
+"""The models: one card each, and the verified networks behind it.
+
+A learned model is a folder with card.json and weights.safetensors. The interpolations have cards too, so that
+everything that can upscale is listed, described and reported in the same way.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import weights
+from .errors import RefusalError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "weights.safetensors"
+# More folders with models of one's own, separated as in PATH.
+FOLDERS_VARIABLE = "VSR_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network, and how it is applied: on the whole volume, or on the slices of each view, averaged.
+
+    A view is named by the axis its slices are perpendicular to: "k", "j" or "i".
+    """
+
+    network: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    views: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model is, what it was made from, and how good it was measured to be."""
+
+    id: str
+    title: str
+    summary: str
+    # The network's own factor along i, j, k; a model with (1, 1, s) works along any one axis. Zeros: any factor.
+    factor: tuple[int, int, int] = (0, 0, 0)
+    stages: tuple[Stage, ...] = ()
+    kernel: str = "lanczos"
+    consistency: int = 0
+    group: str = "Classical"
+    paper: str = ""
+    convention: str = "field of view"
+    ensemble: str = "mean"
+    modalities: tuple[str, ...] = ("MR", "CT")
+    spacing_mm: tuple[float, float] = (0.0, float("inf"))
+    noise: float = float("inf")
+    half_allowed: bool = False
+    seconds_per_megavoxel: float = 0.0
+    parameters: int = 0
+    license: str = "Apache-2.0"
+    caution: str = ""
+    partner: str = ""
+    limits: tuple[str, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    degradation: str = ""
+    gains: Mapping[str, Any] = field(default_factory=dict)
+    # Of weights.safetensors: {"bytes": ..., "sha256": ...}.
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def learned(self) -> bool:
+        """Whether a network does the work."""
+        return bool(self.stages)
+
+    @property
+    def through_plane(self) -> bool:
+        """Whether it scales one axis only: for thick slices."""
+        return self.factor[:2] == (1, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What card.json holds."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "folder"}
+        values["stages"] = [vars(stage) for stage in self.stages]
+        return values
+
+
+CLASSICAL = (
+    Card("nearest", "Nearest neighbor", "Repeats voxels; the only method for label maps.", kernel="nearest"),
+    Card("linear", "Linear", "Fast and smooth; blurs edges.", kernel="linear"),
+    Card("bspline", "Cubic B-spline", "Smooth third-order interpolation.", kernel="bspline"),
+    Card("lanczos", "Lanczos", "Windowed sinc interpolation, the sharpest of the plain ones."),
+    Card(
+        "backprojection",
+        "Back-projection",
+        "Lanczos, then five rounds that make the result agree with the scan: sharper, but amplifies noise.",
+        consistency=5,
+    ),
+)
+
+
+def folders() -> list[Path]:
+    """Where models are looked for: one's own, the extension's, the repository's."""
+    own = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]
+    here = Path(__file__).resolve()
+    return [*own, here.parents[1] / "weights", here.parents[3] / "weights"]
+
+
+def cards() -> dict[str, Card]:
+    """Every model at hand by its id, the interpolations first."""
+    found = {card.id: card for card in CLASSICAL}
+    for folder in folders():
+        for path in sorted(folder.glob(f"*/{CARD_FILE}")):
+            card = read_card(path)
+            found.setdefault(card.id, card)
+    return found
+
+
+def card(model_id: str) -> Card:
+    """The card of a model, named by its id or by a folder that holds it."""
+    known = cards()
+    if model_id in known:
+        return known[model_id]
+    path = Path(model_id) / CARD_FILE
+    if path.is_file():
+        return read_card(path)
+    close = difflib.get_close_matches(model_id, known, n=1, cutoff=0.0)
+    raise RefusalError(f"There is no model called {model_id}; did you mean {close[0]}?")
+
+
+def read_card(path: Path) -> Card:
+    """A card from its file."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["stages"] = tuple(Stage(s["network"], s["arguments"], tuple(s["views"])) for s in values["stages"])
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return Card(**values, folder=path.parent)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RefusalError(f"The card {path} cannot be read ({error}); install the model again.") from error
+
+
+def load(card: Card) -> list[nn.Module]:
+    """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer."""
+    import torch
+
+    from .networks import build
+
+    path = card.folder / WEIGHTS_FILE
+    tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])
+    with torch.device("meta"):
+        networks = [build(stage.network, **stage.arguments) for stage in card.stages]
+    shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
+    weights.check(tensors, shapes, path)
+    for n, network in enumerate(networks):
+        network.to_empty(device="cpu")
+        state = network.state_dict()
+        for name in _floats(network):
+            state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"].astype(np.float32)))
+        network.eval().requires_grad_(False)
+    return networks
+
+
+def _floats(network: nn.Module) -> dict[str, Any]:
+    """What a network learned: its floating-point state (batch counters are of no use to inference)."""
+    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
