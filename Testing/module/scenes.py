@@ -1,0 +1,147 @@
+"""What the tests of the module share: volumes in real MRML scenes, and a fingerprint of a whole scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+from VolumeSuperResolutionLib.engine.request import Report
+from VolumeSuperResolutionLib.engine.upscale import Result
+
+OBLIQUE = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
+# Directions as columns times spacing, in RAS: every kind of grid that a scanner or a user can make.
+GEOMETRIES = {
+    "plain": np.eye(3),
+    "scanner (LPS)": np.diag([-1.0, -1.0, 1.0]),
+    "anisotropic": np.diag([0.7, 0.9, 5.0]),
+    "sagittal": np.array([[0.0, 0.0, 1.2], [-0.8, 0.0, 0.0], [0.0, -0.8, 0.0]]),
+    "flipped": np.diag([1.0, 1.0, -2.0]),
+    "oblique": OBLIQUE @ np.diag([0.9, 1.1, 3.0]),
+    "oblique, left-handed": OBLIQUE @ np.diag([-0.9, 1.1, 3.0]),
+}
+ORIGIN = (-37.25, 12.5, 81.125)
+
+
+def addVolume(scene, array=None, axes=None, name="T1", origin=ORIGIN):
+    """A displayed scalar volume with the given columns of direction times spacing."""
+    if array is None:
+        array = np.random.default_rng(5).integers(0, 900, (6, 7, 8)).astype(np.int16)
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.eye(3) if axes is None else axes
+    matrix[:3, 3] = origin
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    slicer.util.updateVolumeFromArray(node, array)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def linearTransform(scene, stretch=1.3):
+    """A rotation, a stretch and a shift as a transform node."""
+    node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Turned")
+    matrix = np.eye(4)
+    matrix[:3, :3] = OBLIQUE.T @ np.diag([1.0, stretch, 1.0])
+    matrix[:3, 3] = (4.0, -11.0, 7.0)
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    return node
+
+
+def bentTransform(scene):
+    """A smooth, nonlinear transform node."""
+    landmarks = [(x, y, z) for x in (-80, 80) for y in (-80, 80) for z in (0, 160)]
+    source, target = vtk.vtkPoints(), vtk.vtkPoints()
+    for n, point in enumerate([*landmarks, (-20, 20, 85)]):
+        source.InsertNextPoint(point)
+        target.InsertNextPoint(point if n < 8 else (-14, 23, 80))
+    spline = vtk.vtkThinPlateSplineTransform()
+    spline.SetSourceLandmarks(source)
+    spline.SetTargetLandmarks(target)
+    spline.SetBasisToR()
+    node = scene.AddNewNodeByClass("vtkMRMLTransformNode", "Bent")
+    node.SetAndObserveTransformToParent(spline)
+    return node
+
+
+def makeReport(grid: Grid, finer: Grid, model="edsr3d-x2") -> Report:
+    """A report as the engine gives it."""
+    return Report(
+        model=model,
+        title="EDSR",
+        device="cpu",
+        precision="fp32",
+        input_size=grid.size,
+        input_spacing=grid.spacing,
+        output_size=finer.size,
+        output_spacing=finer.spacing,
+        factor=tuple(m / n for n, m in zip(grid.size, finer.size)),
+        scalar_type="int16",
+        tiles="",
+        seconds=1.5,
+        peak_memory_mb=200.0,
+        consistency_rounds=0,
+        consistency_residual=0.25,
+        modality="MR",
+        window=(0.0, 900.0),
+        warnings=("Sharper; or: not?",),
+    )
+
+
+def repeated(volume: Volume, factor=(2, 2, 2), uncertainty=False, dtype=None) -> Result:
+    """The result of repeating voxels `factor` times along (i, j, k)."""
+    array = volume.array
+    for axis, times in zip((2, 1, 0), factor):
+        array = np.repeat(array, times, axis)
+    array = array if dtype is None else array.astype(dtype)
+    grid = volume.grid.refined([n * f for n, f in zip(volume.grid.size, factor)])
+    second = Volume((array / 100).astype(np.float32), grid) if uncertainty else None
+    return Result(Volume(array, grid), makeReport(volume.grid, grid), second)
+
+
+def toWorld(node, index) -> np.ndarray:
+    """Where a continuous voxel index (i, j, k) is in the world, parent transforms applied."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    point = matrix.MultiplyPoint((*[float(n) for n in index], 1.0))[:3]
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, transform)
+    return np.asarray(transform.TransformPoint(point))
+
+
+def brightCenter(node) -> np.ndarray:
+    """The world position of the center of the brightest voxels."""
+    array = slicer.util.arrayFromVolume(node)
+    return toWorld(node, np.argwhere(array == array.max()).mean(0)[::-1])
+
+
+def bounds(node) -> np.ndarray:
+    """The node's world bounds."""
+    values = [0.0] * 6
+    node.GetRASBounds(values)
+    return np.asarray(values)
+
+
+def fingerprint(scene) -> dict:
+    """All that a user could see of a scene: nodes, geometry, voxels, looks, references, attributes, folders."""
+    nodes = {}
+    for n in range(scene.GetNumberOfNodes()):
+        node = scene.GetNthNode(n)
+        roles = []
+        node.GetNodeReferenceRoles(roles)
+        held = {role: node.GetNodeReferenceID(role) for role in roles if node.GetNodeReferenceID(role)}
+        seen = [node.GetName(), node.GetDescription() or "", held]
+        seen.append({name: node.GetAttribute(name) for name in node.GetAttributeNames()})
+        if node.IsA("vtkMRMLVolumeNode"):
+            image, matrix = node.GetImageData(), vtk.vtkMatrix4x4()
+            node.GetIJKToRASMatrix(matrix)
+            voxels = None if image is None else slicer.util.arrayFromVolume(node).tobytes()
+            seen += [slicer.util.arrayFromVTKMatrix(matrix).tolist(), voxels]
+        if node.IsA("vtkMRMLScalarVolumeDisplayNode"):
+            seen += [node.GetWindow(), node.GetLevel(), node.GetAutoWindowLevel(), node.GetInterpolate()]
+        if node.IsA("vtkMRMLSubjectHierarchyNode"):
+            items = vtk.vtkIdList()
+            node.GetItemChildren(node.GetSceneItemID(), items, True)
+            seen.append([(items.GetId(i), node.GetItemParent(items.GetId(i))) for i in range(items.GetNumberOfIds())])
+        nodes[node.GetID()] = seen
+    return nodes
