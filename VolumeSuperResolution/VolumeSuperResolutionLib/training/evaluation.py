@@ -1,0 +1,184 @@
+"""Degrade, restore, score: every method on the same low-resolution volume, beside the classical ones."""
+
+from __future__ import annotations
+
+import fnmatch
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..engine import degradation, files, intensity, quality
+from ..engine.errors import RefusalError
+from ..engine.grid import Volume
+from ..engine.upscale import Request, upscale
+
+BASELINES = ("linear", "bspline", "lanczos", "backprojection")
+# What an upscaler has to beat where the blur is unknown: the better of these two, volume by volume.
+BEST_CLASSICAL = ("lanczos", "backprojection")
+PROTOCOLS = ("profile", "box", "scanner")
+# Where Lanczos is within this part of the range of the truth, there is nothing to invent.
+ALREADY_RIGHT = 0.01
+VOLUME_PATTERNS = ("*.nii", "*.nii.gz", "*.nrrd", "*.mha", "*.mhd")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method on one volume. `residual` and `harm` are in percent of the intensity range."""
+
+    volume: str
+    modality: str
+    model: str
+    psnr: float
+    ssim: float
+    # Mean |degraded result - low-resolution volume|.
+    residual: float
+    # Mean error where Lanczos was already within 1% of the truth: what a model spoils or invents there.
+    harm: float
+    seconds: float
+    # Listed, but not part of the means (a volume of a subject that training saw).
+    aside: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """A low-resolution volume and the truth it was made from."""
+
+    name: str
+    modality: str
+    low: Volume
+    truth: np.ndarray
+
+
+def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
+    """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it."""
+    volume, _ = files.read(path)
+    steps = tuple(factor)[::-1]
+    if any(n < f for n, f in zip(volume.array.shape, steps)):
+        raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
+    truth = volume.array[tuple(slice(0, n - n % f) for n, f in zip(volume.array.shape, steps))].astype(np.float32)
+    if protocol == "scanner":
+        low = degradation.scanner(truth, steps, path.name)
+    else:
+        low = degradation.degrade(truth, steps, protocol)
+    grid = volume.grid.cropped(tuple((0, n) for n in truth.shape[::-1]))
+    return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
+
+
+def volumes_in(folder: Path) -> list[Path]:
+    """The volume files of a folder, by name."""
+    found = sorted({path for pattern in VOLUME_PATTERNS for path in Path(folder).glob(pattern)})
+    if not found:
+        raise RefusalError(f"There are no volumes in {folder}; give a folder with NIfTI, NRRD or MetaImage files.")
+    return found
+
+
+def evaluate(
+    models: Sequence[str],
+    volumes: Path,
+    factor: Sequence[int],
+    protocol: str = "profile",
+    aside: Sequence[str] = (),
+    device: str = "auto",
+    consistency: int | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Score]:
+    """Scores of the baselines and the models on every volume of a folder."""
+    if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
+        raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
+    methods = list(dict.fromkeys([*BASELINES, *models]))
+    scores = []
+    for path in volumes_in(volumes):
+        case = make_case(path, [int(f) for f in factor], protocol)
+        mask = quality.foreground(case.truth, case.modality)
+        peak = quality.data_range(case.truth)
+        right = None
+        for model in sorted(methods, key=lambda m: m != "lanczos"):
+            rounds = None if model in BASELINES else consistency
+            request = Request(
+                model, scale=tuple(map(float, factor)), device=device, modality=case.modality, consistency=rounds
+            )
+            result = upscale(case.low, request)
+            array = result.volume.array
+            error = np.abs(array - case.truth)
+            if right is None:
+                right = mask & (error < ALREADY_RIGHT * peak)
+            scores.append(
+                Score(
+                    volume=case.name,
+                    modality=case.modality,
+                    model=model,
+                    psnr=quality.psnr(array, case.truth, mask, peak),
+                    ssim=quality.ssim(array, case.truth, mask, peak),
+                    residual=100 * result.report.consistency_residual / peak,
+                    harm=100 * float(error[right].mean()) / peak if right.any() else 0.0,
+                    seconds=result.report.seconds,
+                    aside=any(fnmatch.fnmatch(case.name, pattern) for pattern in aside),
+                )
+            )
+            tell(f"{case.name}  {model}  {scores[-1].psnr:.2f} dB")
+    return sorted(scores, key=lambda s: (s.volume, methods.index(s.model)))
+
+
+def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, list[float]]]:
+    """Per modality: mean and standard deviation over volumes of PSNR, SSIM, and the gains in dB."""
+    counted = [s for s in scores if not s.aside]
+    psnr = {(s.volume, s.model): s.psnr for s in counted}
+    result: dict[str, dict[str, list[float]]] = {}
+    for modality in sorted({s.modality for s in counted}, reverse=True):
+        own = [s for s in counted if s.model == model and s.modality == modality]
+        if not own:
+            continue
+        best = {s.volume: max(psnr[s.volume, method] for method in BEST_CLASSICAL) for s in own}
+        result[modality] = {
+            "psnr": _spread([s.psnr for s in own]),
+            "ssim": _spread([s.ssim for s in own]),
+            "over_lanczos": _spread([s.psnr - psnr[s.volume, "lanczos"] for s in own]),
+            "over_backprojection": _spread([s.psnr - psnr[s.volume, "backprojection"] for s in own]),
+            "over_best_classical": _spread([s.psnr - best[s.volume] for s in own]),
+            "residual": _spread([s.residual for s in own]),
+            "harm": _spread([s.harm for s in own]),
+            "volumes": [float(len(own))],
+        }
+    return result
+
+
+def table(scores: Sequence[Score]) -> str:
+    """Per volume, then mean and standard deviation for MR and CT, as Markdown."""
+    models = list(dict.fromkeys(s.model for s in scores))
+    lines = ["| volume | " + " | ".join(models) + " |", "|---|" + "---:|" * len(models)]
+    for volume in dict.fromkeys(s.volume for s in scores):
+        row = {s.model: s for s in scores if s.volume == volume}
+        mark = " (aside)" if next(iter(row.values())).aside else ""
+        cells = [f"{row[m].psnr:.2f} / {row[m].ssim:.4f}" for m in models]
+        lines.append(f"| {volume}{mark} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "| | model | PSNR | SSIM | over Lanczos | over back-projection | over best classical | residual % | harm % |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    columns = ("psnr", "ssim", "over_lanczos", "over_backprojection", "over_best_classical", "residual", "harm")
+    for modality in ("MR", "CT"):
+        for model in models:
+            values = gains(scores, model).get(modality)
+            if values:
+                cells = [_cell(column, values[column]) for column in columns]
+                lines.append(f"| {modality} ({values['volumes'][0]:.0f}) | {model} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def to_json(scores: Sequence[Score]) -> list[dict]:
+    """Plain values."""
+    return [asdict(score) for score in scores]
+
+
+def _spread(values: Sequence[float]) -> list[float]:
+    return [round(statistics.fmean(values), 4), round(statistics.stdev(values), 4) if len(values) > 1 else 0.0]
+
+
+def _cell(column: str, value: Sequence[float]) -> str:
+    digits = 4 if column == "ssim" else 2
+    sign = "+" if column.startswith("over") else ""
+    return f"{value[0]:{sign}.{digits}f} ± {value[1]:.{digits}f}"
