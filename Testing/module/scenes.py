@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import slicer
 import vtk
-
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 from VolumeSuperResolutionLib.engine.request import Report
 from VolumeSuperResolutionLib.engine.upscale import Result

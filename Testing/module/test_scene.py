@@ -12,7 +12,6 @@ import scenes  # noqa: E402
 import vtk  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-
 from VolumeSuperResolutionLib.engine.errors import RefusalError  # noqa: E402
 from VolumeSuperResolutionLib.engine.request import Report, Request  # noqa: E402
 from VolumeSuperResolutionLib.slicing import scene as subject  # noqa: E402
