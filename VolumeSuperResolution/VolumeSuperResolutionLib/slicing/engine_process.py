@@ -1,0 +1,223 @@
+"""The child process: runs the engine for the application, one request after the other.
+
+Started by path with the folder for arrays, the application's process id and the seconds until an idle child gives back
+what it can. Requests come as JSON lines on the standard input, answers go as JSON lines to the standard output; voxels
+are in files. Imports nothing but the engine. Ends, and takes the folder with it, when the application is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import importlib
+import json
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+PROGRESS_SECONDS = 0.05
+WATCH_SECONDS = 1.0
+HALF_INSTALLED = (
+    "PyTorch is installed but does not work ({reason}); reinstall it with the module PyTorch Util of the PyTorch "
+    "extension and restart Slicer, or choose an interpolation."
+)
+NOT_INSTALLED = (
+    "PyTorch is not installed, and the learned models need it; install it with the PyTorch extension, or choose an "
+    "interpolation."
+)
+DISK_FULL = (
+    "The disk that holds temporary files ({folder}) is full; free some space there, or choose another temporary "
+    "folder in the application settings."
+)
+OUT_OF_MEMORY = "There is not enough memory for this; choose a smaller target, a region, or another model."
+
+
+def torch_problem() -> str | None:
+    """What keeps torch from computing, as a sentence for the user; None if it computes. Imports torch."""
+    importlib.invalidate_caches()
+    try:
+        import torch
+
+        ones = torch.ones(1, 1, 3, 3, 3)
+        if float(torch.nn.functional.conv3d(ones, ones)) != 27.0:
+            return HALF_INSTALLED.format(reason="a convolution came out wrong")
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            return NOT_INSTALLED
+        return HALF_INSTALLED.format(reason=f"its part {error.name} is missing")
+    except Exception as error:
+        return HALF_INSTALLED.format(reason=str(error).strip().split("\n")[0][:200] or type(error).__name__)
+    return None
+
+
+def disk_full(error: OSError) -> bool:
+    """Whether an error says that a disk, or the user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Child:
+    """The loop of the child process."""
+
+    def __init__(self, folder: Path, parent: int, idle_seconds: float) -> None:
+        self._folder = folder
+        self._parent = parent
+        self._idle_seconds = idle_seconds
+        # The protocol keeps the real standard output; whatever libraries print goes to the error channel.
+        self._answers = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
+        os.dup2(2, 1)
+        self._tasks: queue.Queue[dict] = queue.Queue()
+        self._cancelled: set[int] = set()
+        self._told = 0.0
+
+    def run(self) -> None:
+        """Work until the application is gone."""
+        if hasattr(os, "setsid"):
+            with contextlib.suppress(PermissionError):  # raised where it leads a group already
+                os.setsid()
+        threading.Thread(target=self._listen, daemon=True).start()
+        if os.name == "posix":
+            threading.Thread(target=self._watch, daemon=True).start()
+        self._answer(ready=os.getpid())
+        idle = None
+        while True:
+            try:
+                task = self._tasks.get(timeout=idle)
+            except queue.Empty:
+                release()
+                self._answer(released=True)
+                idle = None
+                continue
+            self._do(task)
+            idle = self._idle_seconds
+
+    def _listen(self) -> None:
+        """Take requests, also while computing; no more input means that the application is gone."""
+        for line in sys.stdin.buffer:
+            message = json.loads(line)
+            if "cancel" in message:
+                self._cancelled.add(message["cancel"])
+            else:
+                self._tasks.put(message)
+        self._leave()
+
+    def _watch(self) -> None:
+        """A second look at the application, in case another process holds our input open."""
+        while True:
+            time.sleep(WATCH_SECONDS)
+            try:
+                os.kill(self._parent, 0)
+            except ProcessLookupError:
+                self._leave()
+            except PermissionError:
+                pass  # it is there
+
+    def _leave(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(0)
+
+    def _answer(self, **message: Any) -> None:
+        self._answers.write(json.dumps(message) + "\n")
+        self._answers.flush()
+
+    def _do(self, task: dict) -> None:
+        if "warm" in task:
+            self._answer(torch=torch_problem())
+            return
+        job = task["job"]
+        try:
+            self._answer(job=job, **self._upscale(task))
+        except Exception as error:
+            self._answer(job=job, **self._ending(error))
+        finally:
+            self._cancelled.discard(job)
+
+    def _upscale(self, task: dict) -> dict:
+        from VolumeSuperResolutionLib.engine import upscale as engine
+        from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+
+        job = task["job"]
+
+        def cancel() -> bool:
+            return job in self._cancelled
+
+        def progress(done: int, total: int) -> None:
+            now = time.monotonic()
+            if now - self._told >= PROGRESS_SECONDS or done == total:
+                self._told = now
+                self._answer(job=job, progress=[done, total])
+
+        request = engine.Request.from_dict(task["request"])
+        grid = Grid(**{name: tuple(value) for name, value in task["grid"].items()})
+        array = _map(task["input"])
+        self._check_disk(engine.estimate(grid, array.dtype, request).output_bytes * (1 + request.uncertainty))
+        result = engine.upscale(Volume(array, grid), request, progress, cancel)
+        answer = {"report": result.report.to_dict(), "volume": self._save(task["output"], result.volume, cancel)}
+        if result.uncertainty is not None:
+            answer["uncertainty"] = self._save(task["uncertainty"], result.uncertainty, cancel)
+        return answer
+
+    def _check_disk(self, needed: int) -> None:
+        """Better before computing than after."""
+        if shutil.disk_usage(self._folder).free < needed:
+            raise OSError(errno.ENOSPC, "no space for the result")
+
+    def _save(self, path: str, volume: Any, cancel: Any) -> dict:
+        from VolumeSuperResolutionLib.engine.errors import CancelledError
+
+        with open(path, "wb") as file:
+            for plane in volume.array:
+                if cancel():
+                    raise CancelledError
+                file.write(plane.tobytes())
+        return {"file": path, "dtype": volume.array.dtype.str, "shape": volume.array.shape, "grid": vars(volume.grid)}
+
+    def _ending(self, error: Exception) -> dict:
+        """How a run that gave no result is told."""
+        from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
+
+        if isinstance(error, CancelledError):
+            return {"cancelled": True}
+        if isinstance(error, RefusalError):
+            return {"failed": str(error)}
+        detail = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        if isinstance(error, MemoryError):
+            return {"failed": OUT_OF_MEMORY, "detail": detail}
+        if isinstance(error, OSError) and disk_full(error):
+            return {"failed": DISK_FULL.format(folder=self._folder.parent), "detail": detail}
+        problem = torch_problem() if "torch" in detail else None
+        if problem is not None:
+            self._answer(torch=problem)
+            return {"failed": problem, "detail": detail}
+        sentence = f"The computation failed ({type(error).__name__}: {error}); the error log has the details."
+        return {"failed": sentence, "detail": detail}
+
+
+def release() -> None:
+    """Give back what an idle process need not hold: models that nobody refers to, and the memory of the GPU."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    elif getattr(torch.backends, "mps", None) is not None and torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def _map(description: dict) -> Any:
+    import numpy as np
+
+    # Copy on write: torch warns about memory that cannot be written to.
+    return np.asarray(np.memmap(description["file"], description["dtype"], "c", shape=tuple(description["shape"])))
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    Child(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])).run()

@@ -1,0 +1,349 @@
+"""Runs of the engine in a warm child process, so that the application never waits for them.
+
+Everything happens in the event loop: the child's answers are signals of a QProcess, voxels are copied a piece at a
+time. There is no Python thread, since threads do not run while Qt idles.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+
+from ..engine.errors import RefusalError
+from ..engine.grid import Grid, Volume
+from . import dependencies
+from .engine_process import DISK_FULL, OUT_OF_MEMORY, disk_full
+from .signals import Signal
+from .transfer import Receiving, Sending
+
+# How long a child that was asked to cancel may take before it is killed.
+PATIENCE_MS = 600
+IDLE_SECONDS = 60
+TAIL_CHARACTERS = 4000
+CRASHED = (
+    "The computing process ended unexpectedly, perhaps for lack of memory; nothing was changed in the scene. Try again "
+    "with a smaller target or region: the process is started afresh."
+)
+NOT_STARTED = "The computing process could not be started ({reason}); check the installation of the application."
+BUSY = "A run is going on; wait for it to finish or cancel it first."
+
+
+class ChildProcess:
+    """One child: lines to it and from it, and its end."""
+
+    # Children that were killed and whose end Qt has not seen yet: a QProcess must not be destroyed before.
+    _dying: set = set()
+
+    def __init__(self, folder: Path) -> None:
+        self.received = Signal()
+        self.ended = Signal()
+        self.pid = None
+        self._tail = b""
+        self._partial = b""
+        self._process = qt.QProcess()
+        self._process.connect("readyReadStandardOutput()", self._readAnswers)
+        self._process.connect("readyReadStandardError()", self._readErrors)
+        self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
+        self._process.connect("errorOccurred(QProcess::ProcessError)", self._onError)
+        script = Path(__file__).with_name("engine_process.py")
+        self._process.start(sys.executable, [str(script), str(folder), str(os.getpid()), str(IDLE_SECONDS)])
+
+    def send(self, **message: Any) -> None:
+        """Hand the child one message."""
+        self._process.write(json.dumps(message).encode("ascii") + b"\n")
+
+    def kill(self) -> None:
+        """End the child at once, launcher included; its signals are silent from now on."""
+        self.received, self.ended = Signal(), Signal()
+        if self._process.state() == qt.QProcess.NotRunning:
+            return
+        killTree(self.pid)
+        ChildProcess._dying.add(self)
+        self._process.kill()
+
+    def waitForEnd(self) -> None:
+        """Wait for a killed child to be gone: a matter of milliseconds, for the end of the application."""
+        self._process.waitForFinished(2000)
+
+    def _readAnswers(self) -> None:
+        *lines, self._partial = (self._partial + self._process.readAllStandardOutput().data()).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            self.pid = message.get("ready", self.pid)
+            self.received.emit(message)
+
+    def _readErrors(self) -> None:
+        self._tail = (self._tail + self._process.readAllStandardError().data())[-TAIL_CHARACTERS:]
+
+    def _onFinished(self, *status: Any) -> None:
+        ChildProcess._dying.discard(self)
+        if self._tail:
+            logging.debug("The computing process said: %s", self._tail.decode(errors="replace"))
+        self.ended.emit(CRASHED)
+
+    def _onError(self, error: Any) -> None:
+        if error == qt.QProcess.FailedToStart:
+            self.ended.emit(NOT_STARTED.format(reason=self._process.errorString()))
+
+
+class Job:
+    """One run. Of finished(result), failed(sentence) and cancelled() exactly one is emitted, never within start()."""
+
+    def __init__(self, worker: Worker, volume: Volume, request: Any) -> None:
+        self.progressed = Signal()
+        self.finished = Signal()
+        self.failed = Signal()
+        self.cancelled = Signal()
+        self.running = True
+        self.volume = volume
+        self.request = request
+        self.cancelling = False
+        self._worker = worker
+
+    def cancel(self) -> None:
+        """End the run within a second, without a result."""
+        if self.running:
+            self._worker.cancel()
+
+
+class Worker:
+    """Runs one job at a time in its child process, which stays for the next one."""
+
+    _shared = None
+
+    @classmethod
+    def shared(cls) -> Worker:
+        """The one worker of the application."""
+        if Worker._shared is None:
+            Worker._shared = cls()
+        return Worker._shared
+
+    def __init__(self) -> None:
+        self._folder = None
+        self._child = None
+        self._job = None
+        self._number = 0
+        self._transfers: list = []
+        self._answer: dict = {}
+        self._computingSince = None
+        self._ticks = qt.QTimer()
+        self._ticks.setInterval(0)
+        self._ticks.connect("timeout()", self._tick)
+        self._patience = qt.QTimer()
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE_MS)
+        self._patience.connect("timeout()", self._giveUpWaiting)
+
+    @property
+    def running(self) -> bool:
+        """Whether a job is going on."""
+        return self._job is not None
+
+    def prepare(self) -> None:
+        """Have a child at hand that has torch imported, and dependencies.torchState know whether it works."""
+        if self._child is None:
+            self._startChild()
+            self._child.send(warm=True)
+
+    def start(self, volume: Volume, request: Any) -> Job:
+        """Begin a run; the voxels must not change before it ends. Raises RefusalError while another one runs."""
+        if self.running:
+            raise RefusalError(BUSY)
+        self._job = Job(self, volume, request)
+        self._number += 1
+        self._transfers, self._answer, self._computingSince = [], {}, None
+        self._advance = self._beginSending
+        self._ticks.start()
+        return self._job
+
+    def cancel(self) -> None:
+        """End the current job: at once while voxels are copied, else by asking the child, then killing it."""
+        if self._job is None or self._job.cancelling:
+            return
+        if self._computingSince is None or self._answer:
+            self._end("cancelled")
+            return
+        self._job.cancelling = True
+        self._child.send(cancel=self._number)
+        self._patience.start()
+
+    def stop(self) -> None:
+        """End the job and the child, and remove all files; the next start begins afresh."""
+        self._dropChild()
+        if self._job is not None:
+            self._end("cancelled")
+        for child in list(ChildProcess._dying):
+            child.waitForEnd()
+        self._removeFiles()
+
+    def _tick(self) -> None:
+        try:
+            self._advance()
+        except OSError as error:
+            logging.exception("A transfer of voxels failed")
+            full = DISK_FULL.format(folder=self._folder.parent if self._folder else tempfile.gettempdir())
+            self._end("failed", full if disk_full(error) else f"Temporary files cannot be used ({error}).")
+        except MemoryError:
+            self._end("failed", OUT_OF_MEMORY)
+        except Exception as error:
+            logging.exception("A run failed")
+            self._end("failed", str(error))
+
+    def _beginSending(self) -> None:
+        if self._child is None:
+            self._startChild()
+        self._jobFolder().mkdir()
+        self._transfers = [Sending(self._job.volume.array, self._path("input"))]
+        self._advance = self._send
+
+    def _send(self) -> None:
+        if not self._transfers[0].step():
+            return
+        self._ticks.stop()
+        self._closeTransfers()
+        array, grid = self._job.volume
+        self._child.send(
+            job=self._number,
+            input={"file": str(self._path("input")), "dtype": array.dtype.str, "shape": array.shape},
+            grid=vars(grid),
+            request=self._job.request.to_dict(),
+            output=str(self._path("output")),
+            uncertainty=str(self._path("uncertainty")),
+        )
+        self._computingSince = time.monotonic()
+
+    def _onReceived(self, message: dict) -> None:
+        if "torch" in message:
+            dependencies.noteTrial(message["torch"])
+            if message["torch"] is not None and self._job is None:
+                self._dropChild()  # a broken torch is half imported there
+        if message.get("job") != self._number or self._job is None or self._computingSince is None:
+            return
+        if "progress" in message:
+            self._tellProgress(*message["progress"])
+            return
+        self._patience.stop()
+        if "detail" in message:
+            logging.error("The engine failed:\n%s", message["detail"])
+        if self._job.cancelling or "cancelled" in message:
+            self._end("cancelled")
+        elif "failed" in message:
+            self._end("failed", message["failed"])
+        else:
+            self._answer = message
+            self._advance = self._beginReceiving
+            self._ticks.start()
+
+    def _tellProgress(self, done: int, total: int) -> None:
+        elapsed = time.monotonic() - self._computingSince
+        secondsLeft = elapsed * (total - done) / done if done else None
+        self._job.progressed.emit(done, total, secondsLeft)
+
+    def _beginReceiving(self) -> None:
+        parts = [self._answer[name] for name in ("volume", "uncertainty") if name in self._answer]
+        for part in parts:
+            self._transfers.append(Receiving(Path(part["file"]), part["dtype"], tuple(part["shape"])))
+        self._advance = self._receive
+
+    def _receive(self) -> None:
+        if not all(transfer.step() for transfer in self._transfers):
+            return
+        from ..engine.upscale import Report, Result
+
+        grids = [_grid(self._answer[name]) for name in ("volume", "uncertainty") if name in self._answer]
+        volumes = [Volume(transfer.array, grid) for transfer, grid in zip(self._transfers, grids)]
+        self._end("finished", Result(volumes[0], Report.from_dict(self._answer["report"]), *volumes[1:]))
+
+    def _end(self, outcome: str, *arguments: Any) -> None:
+        """Clean up after the current job, then tell its outcome."""
+        job, self._job = self._job, None
+        self._ticks.stop()
+        self._patience.stop()
+        self._closeTransfers()
+        self._removeJobFiles()
+        self._answer = {}
+        job.running = False
+        job.volume = None
+        getattr(job, outcome).emit(*arguments)
+
+    def _giveUpWaiting(self) -> None:
+        self._dropChild()
+        if self._job is not None:
+            self._end("cancelled")
+
+    def _onEnded(self, sentence: str) -> None:
+        self._child = None
+        if self._job is not None:
+            outcome = ("cancelled",) if self._job.cancelling else ("failed", sentence)
+            self._end(*outcome)
+
+    def _startChild(self) -> None:
+        if self._folder is None:
+            app = getattr(slicer, "app", None)
+            place = app.temporaryPath if app is not None else tempfile.gettempdir()
+            self._folder = Path(tempfile.mkdtemp(prefix="VolumeSuperResolution-", dir=place))
+            atexit.register(self._atExit)
+        self._child = ChildProcess(self._folder)
+        self._child.received.connect(self._onReceived)
+        self._child.ended.connect(self._onEnded)
+
+    def _dropChild(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+    def _jobFolder(self) -> Path:
+        return self._folder / f"run-{self._number}"
+
+    def _path(self, name: str) -> Path:
+        return self._jobFolder() / f"{name}.raw"
+
+    def _closeTransfers(self) -> None:
+        for transfer in self._transfers:
+            transfer.close()
+        self._transfers = []
+
+    def _removeJobFiles(self) -> None:
+        # What a dying child still holds open on Windows goes with the next run, or with the folder.
+        if self._folder is not None:
+            for path in self._folder.iterdir():
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _removeFiles(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+            atexit.unregister(self._atExit)
+
+    def _atExit(self) -> None:
+        """The last chance, without Qt, which may be gone already."""
+        if self._child is not None:
+            killTree(self._child.pid)
+        self._removeFiles()
+
+
+def killTree(pid: int | None) -> None:
+    """End a child, and all it may have started; it leads a process group of its own."""
+    if pid is not None:
+        with contextlib.suppress(OSError):
+            if os.name == "posix":
+                os.killpg(pid, signal.SIGKILL)
+            else:
+                os.kill(pid, signal.SIGTERM)
+
+
+def _grid(part: dict) -> Grid:
+    return Grid(**{name: tuple(value) for name, value in part["grid"].items()})
