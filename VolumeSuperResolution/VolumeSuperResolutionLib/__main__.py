@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .engine import files, zoo
@@ -109,7 +110,6 @@ def _models(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from .training import evaluation
-    from .training.export import save_gains
 
     models = [model for model in options.model.split(",") if model]
     for model in models:
@@ -134,7 +134,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         options.json_file.write_text(json.dumps(evaluation.to_json(scores), indent=1))
     if options.save:
         for model in models:
-            save_gains(zoo.card(model), options.protocol, evaluation.gains(scores, model))
+            card = zoo.card(model)
+            measured = {**card.gains, options.protocol: evaluation.gains(scores, model)}
+            zoo.write_card(replace(card, gains=measured))
 
 
 def _train(options: argparse.Namespace) -> None:

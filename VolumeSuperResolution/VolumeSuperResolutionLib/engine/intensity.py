@@ -13,7 +13,7 @@ CT_WINDOW = (-1024.0, 3071.0)
 PERCENTILES = (0.1, 99.9)
 # Air in a CT is near -1000 HU; no MR sequence goes there.
 CT_AIR = -500.0
-LARGEST_SAMPLE = 8_000_000
+LARGEST_SAMPLE = 2_000_000
 # An integer type rounds visibly when the whole volume spans fewer steps than this.
 FEWEST_LEVELS = 64
 # How far beyond the input's range (in parts of it) a sharper volume may reach at its edges.

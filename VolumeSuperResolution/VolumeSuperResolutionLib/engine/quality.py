@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import interpolation, separable
-from .intensity import percentiles
+from .intensity import PERCENTILES
 
 BORDER = 8
 DILATION = 2
@@ -18,8 +18,8 @@ SSIM_K = (0.01, 0.03)
 
 def data_range(truth: np.ndarray) -> float:
     """The 0.1-99.9 percentile range, the peak of PSNR and SSIM."""
-    low, high = percentiles(truth)
-    return high - low
+    low, high = np.percentile(truth, PERCENTILES)
+    return float(high - low)
 
 
 def foreground(truth: np.ndarray, modality: str) -> np.ndarray:
@@ -27,7 +27,7 @@ def foreground(truth: np.ndarray, modality: str) -> np.ndarray:
     if modality == "CT":
         mask = truth > CT_FOREGROUND
     else:
-        low, high = percentiles(truth)
+        low, high = np.percentile(truth, PERCENTILES)
         mask = truth > low + MR_FOREGROUND * (high - low)
     mask = _dilated(mask, DILATION)
     inner = np.zeros_like(mask)

@@ -20,7 +20,7 @@ Cancel = Callable[[], bool]
 
 # Rows of a matrix multiplied together: enough for BLAS to be fast, few enough for the band to stay narrow.
 ROWS = 32
-SLAB_VOXELS = 2_000_000
+SLAB_VOXELS = 500_000
 
 
 def band(rows: np.ndarray) -> slice:

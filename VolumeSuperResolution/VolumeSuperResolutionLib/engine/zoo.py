@@ -57,8 +57,9 @@ class Card:
     convention: str = "field of view"
     ensemble: str = "mean"
     modalities: tuple[str, ...] = ("MR", "CT")
-    spacing_mm: tuple[float, float] = (0.0, float("inf"))
-    noise: float = float("inf")
+    spacing_mm: tuple[float, float] = (0.0, 1000.0)
+    # The most noise it was trained with, as a part of the intensity range.
+    noise: float = 1.0
     half_allowed: bool = False
     seconds_per_megavoxel: float = 0.0
     parameters: int = 0
@@ -142,6 +143,12 @@ def read_card(path: Path) -> Card:
         return Card(**values, folder=path.parent)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefusalError(f"The card {path} cannot be read ({error}); install the model again.") from error
+
+
+def write_card(card: Card) -> None:
+    """The card into its folder."""
+    text = json.dumps(card.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    (card.folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def load(card: Card) -> list[nn.Module]:

@@ -1,0 +1,189 @@
+"""`vsr` as a person types it: files in, files out, and clear words when it cannot be."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from VolumeSuperResolutionLib.__main__ import main
+from VolumeSuperResolutionLib.engine import files
+from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+
+
+@pytest.fixture
+def scan(tmp_path):
+    array = np.random.default_rng(0).integers(0, 1000, (6, 7, 8)).astype(np.int16)
+    path = tmp_path / "scan.nii.gz"
+    files.write(Volume(array, Grid((8, 7, 6), (1, 1, 3), (10, 20, 30))), path)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nii", ".nii.gz", ".mha", ".mhd"])
+def test_upscale_writes_a_finer_volume_in_the_same_place(scan, tmp_path, capsys, ending):
+    out = tmp_path / f"out{ending}"
+    assert main(["upscale", str(scan), str(out), "--model", "lanczos", "--scale", "2,2,3", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["output_size"] == [16, 14, 18]
+    image = sitk.ReadImage(str(out))
+    assert image.GetSize() == (16, 14, 18)
+    assert np.allclose(image.GetSpacing(), (0.5, 0.5, 1))
+    before = sitk.ReadImage(str(scan))
+    corner = [-0.5] * 3
+    assert np.allclose(
+        image.TransformContinuousIndexToPhysicalPoint(corner),
+        before.TransformContinuousIndexToPhysicalPoint(corner),
+        atol=1e-5,
+    )
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith((".", "tmp"))) == []
+
+
+@pytest.mark.parametrize("target", [["--isotropic"], ["--spacing", "1"], ["--scale", "1,1,3"]])
+def test_every_way_to_name_a_target(scan, tmp_path, target):
+    out = tmp_path / "out.nrrd"
+    assert main(["upscale", str(scan), str(out), "--model", "bspline", *target, "--quiet"]) == 0
+    assert sitk.ReadImage(str(out)).GetSize() == (8, 7, 18)
+
+
+def test_a_dicom_folder_is_read(tmp_path):
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for k in range(4):
+        image = sitk.GetImageFromArray(np.full((1, 6, 5), 100 * k, np.int16))
+        image.SetSpacing((0.5, 0.5, 2))
+        for tag, value in {
+            "0020|000d": "1.2.3",
+            "0020|000e": "1.2.3.4",
+            "0008|0018": f"1.2.3.4.{k}",
+            "0020|0032": f"0\\0\\{2 * k}",
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0020|0013": str(k),
+            "0008|0060": "CT",
+        }.items():
+            image.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{k}.dcm"))
+        writer.Execute(image)
+    assert main(["upscale", str(folder), str(tmp_path / "o.nrrd"), "--model", "linear", "--scale", "2", "--quiet"]) == 0
+    image = sitk.ReadImage(str(tmp_path / "o.nrrd"))
+    assert image.GetSize() == (10, 12, 8)
+    assert np.allclose(image.GetSpacing(), (0.25, 0.25, 1))
+
+
+def save(image, path):
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def bad_inputs(folder):
+    ones = np.ones((4, 5, 6), np.float32)
+    broken = folder / "broken.nrrd"
+    broken.write_bytes(b"NRRD0004\nnot a header")
+    hole = ones.copy()
+    hole[0, 0, 0] = np.inf
+    labels = np.arange(120).reshape(4, 5, 6).astype(np.uint8) % 4
+    return {
+        "missing": (folder / "none.nrrd", "check the name"),
+        "broken": (broken, "cannot be read"),
+        "empty folder": (folder / "nothing", "no DICOM"),
+        "color": (save(sitk.Compose([sitk.GetImageFromArray(ones)] * 3), folder / "c.nrrd"), "3 values"),
+        "complex": (
+            save(sitk.RealAndImaginaryToComplex(*[sitk.GetImageFromArray(ones)] * 2), folder / "x.mha"),
+            "complex|values",
+        ),
+        "series": (save(sitk.JoinSeries([sitk.GetImageFromArray(ones)] * 3), folder / "s.nii.gz"), "series of 3"),
+        "not numbers": (save(sitk.GetImageFromArray(hole), folder / "n.nrrd"), "not numbers"),
+        "one voxel": (save(sitk.GetImageFromArray(ones[:1, :1, :1]), folder / "v.nrrd"), "single voxel"),
+        "labels": (save(sitk.GetImageFromArray(labels), folder / "l.nrrd"), "label map"),
+    }
+
+
+@pytest.mark.parametrize(
+    "what", ["missing", "broken", "empty folder", "color", "complex", "series", "not numbers", "one voxel", "labels"]
+)
+def test_bad_input_gets_one_sentence_and_nothing_is_written(tmp_path, capsys, what):
+    (tmp_path / "nothing").mkdir()
+    path, words = bad_inputs(tmp_path)[what]
+    out = tmp_path / "out.nrrd"
+    assert main(["upscale", str(path), str(out), "--model", "linear", "--scale", "2"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said and said.startswith("vsr: ")
+    assert re.search(words, said), said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "linnear", "--scale", "2"], "did you mean linear"),
+        (["--model", "linear", "--scale", "0"], "above zero"),
+        (["--model", "linear", "--scale", "-2"], "above zero"),
+        (["--model", "linear", "--scale", "9999"], "out of reach"),
+        (["--model", "linear", "--spacing", "0"], "above zero"),
+        (["--model", "linear", "--scale", "2", "--region", "0:99,0:2,0:2"], "region"),
+        (["--model", "linear", "--scale", "2", "--consistency", "-1"], "rounds"),
+        (["--model", "linear", "--scale", "2", "--memory-mb", "-5"], "memory"),
+    ],
+)
+def test_bad_requests_get_one_sentence(scan, tmp_path, capsys, arguments, words):
+    assert main(["upscale", str(scan), str(tmp_path / "out.nrrd"), *arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert words in said and "\n" not in said
+    assert not (tmp_path / "out.nrrd").exists()
+
+
+def test_bad_targets_are_refused_before_any_work(scan, tmp_path, capsys):
+    for out in (scan, tmp_path / "no" / "where.nrrd", tmp_path / "out.xyz", tmp_path):
+        assert main(["upscale", str(scan), str(out), "--model", "linear", "--scale", "2"]) == 2
+        assert "Traceback" not in capsys.readouterr().err
+    assert sitk.ReadImage(str(scan)).GetSize() == (8, 7, 6)
+
+
+def test_fill_nonfinite(tmp_path):
+    array = np.ones((3, 4, 5), np.float32)
+    array[1, 1, 1] = np.nan
+    save(sitk.GetImageFromArray(array), tmp_path / "n.nrrd")
+    arguments = ["upscale", str(tmp_path / "n.nrrd"), str(tmp_path / "o.nrrd"), "--model", "linear", "--scale", "2"]
+    assert main([*arguments, "--fill-nonfinite", "--quiet"]) == 0
+
+
+def test_batch_goes_on_after_a_refusal(scan, tmp_path, capsys):
+    out = tmp_path / "out"
+    (tmp_path / "broken.nrrd").write_bytes(b"no")
+    assert main(["batch", str(tmp_path), str(out), "--model", "linear", "--scale", "2"]) == 2
+    assert [p.name for p in out.iterdir()] == ["scan.nii.gz"]
+    assert "broken.nrrd" in capsys.readouterr().err
+
+
+def test_models_are_listed(capsys):
+    assert main(["models"]) == 0
+    assert "backprojection" in capsys.readouterr().out
+    assert main(["models", "--json"]) == 0
+    assert {"nearest", "linear", "bspline", "lanczos"} <= {card["id"] for card in json.loads(capsys.readouterr().out)}
+
+
+def test_evaluate_scores_the_baselines(tmp_path, capsys):
+    k, j, i = np.meshgrid(*[np.linspace(0, 9, 36)] * 3, indexing="ij")
+    array = (500 + 300 * np.sin(i + j) * np.cos(2 * k)).astype(np.float32)
+    files.write(Volume(array, Grid((36, 36, 36))), tmp_path / "a.nrrd")
+    for protocol in ("profile", "box", "scanner"):
+        arguments = ["evaluate", "--volumes", str(tmp_path), "--scale", "2", "--protocol", protocol, "--quiet"]
+        assert main([*arguments, "--json", str(tmp_path / "scores.json")]) == 0
+        assert "MR (1) | backprojection" in capsys.readouterr().out
+        scores = {s["model"]: s for s in json.loads((tmp_path / "scores.json").read_text())}
+        assert scores["linear"]["psnr"] < scores["lanczos"]["psnr"]
+        if protocol == "profile":
+            assert scores["lanczos"]["psnr"] < scores["backprojection"]["psnr"]
+    assert main(["evaluate", "--volumes", str(tmp_path), "--scale", "1.5", "--quiet"]) == 2
+    assert main(["evaluate", "--volumes", str(tmp_path), "--scale", "2", "--model", "nune", "--quiet"]) == 2
+
+
+def test_the_module_runs_as_a_program():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "VolumeSuperResolutionLib", "models"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
