@@ -1,0 +1,177 @@
+"""Convolution with the voxel shuffle behind it, in the form that oneDNN and cuDNN do fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+
+from .stream_nodes import Activation, Input, Node, Ranges, Reach, place, trimmed
+
+
+class Conv(Node):
+    """A stride-1 convolution over its inputs' channels, with an optional voxel shuffle of its output.
+
+    The weight is [outputs, inputs, depth, height, width]. `before` is the zero padding in front of each axis,
+    `growth` by how much the output is longer than the input, before the shuffle. With a shuffle the outputs of one
+    phase stand together: output channel phase * channels + c.
+    """
+
+    pads = True
+
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        before: Sequence[int],
+        growth: Sequence[int],
+        dilation: Sequence[int] = (1, 1, 1),
+        factor: Sequence[int] = (1, 1, 1),
+    ):
+        self.weight = weight
+        self.bias = bias
+        self.dilation = tuple(dilation)
+        self.growth = tuple(growth)
+        self.before = tuple(before)
+        self.set_factor(factor)
+        super().__init__(inputs, weight.shape[0] // self.phases)
+
+    def set_factor(self, factor: Sequence[int]) -> None:
+        """Appends the shuffle."""
+        self.factor = tuple(factor)
+        self.phases = factor[0] * factor[1] * factor[2]
+        self.channels = self.weight.shape[0] // self.phases
+        spans = [d * (k - 1) for d, k in zip(self.dilation, self.weight.shape[2:])]
+        self.reach = tuple(Reach(f, -b * f, (span - b) * f) for f, b, span in zip(factor, self.before, spans))
+
+    def size(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        return tuple((n + g) * f for n, g, f in zip(sizes[0], self.growth, self.factor))
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        # A phase with enough channels to fill the machine is computed by itself, straight into its voxels.
+        parts = self.phases if self.channels >= 16 else 1
+        self.parts = []
+        flat = self.weight.shape[2] == 1
+        for p in range(parts):
+            rows = slice(p * self.weight.shape[0] // parts, (p + 1) * self.weight.shape[0] // parts)
+            weight = self.weight[rows].to(device, dtype)
+            weight = weight.squeeze(2) if flat else weight
+            format = torch.channels_last if flat else torch.channels_last_3d
+            if weight.shape[1] > 1:  # oneDNN reads a single channel in the ordinary order
+                weight = weight.contiguous(memory_format=format)
+            bias = None if self.bias is None else self.bias[rows].to(device, dtype)
+            self.parts.append((weight, bias))
+
+    def scratch(self, planes: int, area: int) -> int:
+        gathered = self.weight.shape[1] if len(self.inputs) > 1 or self.weight.shape[2] > 1 else 0
+        part = self.weight.shape[0] // (self.phases if self.channels >= 16 else 1) if self.phases > 1 else 0
+        return planes * area * (gathered + part)
+
+    def block(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
+        x, padding = self._gathered(inputs)
+        first = self._convolved(x, 0, padding)
+        if self.phases == 1:
+            return first
+        z, y, w, _ = first.shape
+        fz, fy, fw = self.factor
+        out = first.new_empty((z, fz, y, fy, w, fw, self.channels))
+        if len(self.parts) == 1:
+            out.copy_(first.view(z, y, w, fz, fy, fw, self.channels).permute(0, 3, 1, 4, 2, 5, 6))
+        else:
+            out[:, 0, :, 0, :, 0] = first
+            del first
+            for p in range(1, self.phases):
+                out[:, p // (fy * fw), :, p // fw % fy, :, p % fw] = self._convolved(x, p, padding)
+        return trimmed(out.view(z * fz, y * fy, w * fw, self.channels), inputs[0], self, wanted)
+
+    def _convolved(self, x: torch.Tensor, part: int, padding: tuple[int, int, int]) -> torch.Tensor:
+        weight, bias = self.parts[part]
+        fused = self.post[0].fused if self.post else None
+        out, done = convolve(x, weight, bias, padding, self.dilation, fused)
+        for function in self.post[1 if done else 0 :]:
+            out = function.apply(out)
+        return out
+
+    def _gathered(self, inputs: Sequence[Input]) -> tuple[torch.Tensor, tuple[int, int, int]]:
+        """One block of everything to convolve, and the padding that is left to the convolution."""
+        first = inputs[0]
+        (z0, z1), *sides = first.outside
+        symmetric = all(low == high for low, high in sides)
+        padding = (0, *((low for low, _ in sides) if symmetric else (0, 0)))
+        if len(inputs) == 1 and len(first.pieces) == 1 and symmetric and z0 == z1 == 0:
+            return first.pieces[0].block.to(self.parts[0][0].dtype), padding
+        margins = ((0, 0), (0, 0)) if symmetric else tuple(sides)
+        lengths = [stop - start for start, stop in first.inside]
+        shape = [lengths[0] + z0 + z1, *(n + low + high for n, (low, high) in zip(lengths[1:], margins))]
+        x = first.pieces[0].block.new_empty((*shape, self.weight.shape[1]), dtype=self.parts[0][0].dtype)
+        for axis, (low, high) in enumerate(((z0, z1), *margins)):
+            x.narrow(axis, 0, low).zero_()
+            x.narrow(axis, shape[axis] - high, high).zero_()
+        middle = x[z0 : z0 + lengths[0]]
+        for axis, (low, _) in enumerate(margins, 1):
+            middle = middle.narrow(axis, low, lengths[axis])
+        channel = 0
+        for each in inputs:
+            count = each.pieces[0].block.shape[3]
+            place(each, middle[..., channel : channel + count])
+            channel += count
+        return x, padding
+
+
+def convolve(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    padding: tuple[int, int, int],
+    dilation: tuple[int, int, int],
+    fused: Activation | None = None,
+) -> tuple[torch.Tensor, bool]:
+    """Convolves [planes, height, width, channels]; says whether `fused` was applied.
+
+    A kernel one plane deep takes the planes as a batch, a deeper one takes a batch of one, whose stride must be that of
+    a longer batch or torch does not see channels-last.
+    """
+    flat = weight.dim() == 4
+    view = x.permute(0, 3, 1, 2) if flat else x.unsqueeze(0).permute(0, 4, 1, 2, 3)
+    padding, dilation = (padding[1:], dilation[1:]) if flat else (padding, dilation)
+    fast = x.device.type == "cpu" and x.dtype == torch.float32 and can_fuse()
+    if fast:
+        out = _fused_convolution(view, weight, bias, padding, dilation, fused or ("none", ()))
+    else:
+        out = (F.conv2d if flat else F.conv3d)(view, weight, bias, 1, padding, dilation)
+    out = out.permute(0, 2, 3, 1) if flat else out.permute(0, 2, 3, 4, 1)[0]
+    return out.contiguous(), fast and fused is not None
+
+
+def _fused_convolution(
+    view: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    activation: Activation,
+) -> torch.Tensor:
+    name, numbers = activation
+    return torch.ops.mkldnn._convolution_pointwise(
+        view, weight, bias, list(padding), [1] * len(padding), list(dilation), 1, name, list(numbers), ""
+    )
+
+
+@cache
+def can_fuse() -> bool:
+    """Whether torch has oneDNN's convolution with a fused activation: an inner function, which may change."""
+    x, weight, bias = torch.rand(2, 3, 4, 5, 6) - 0.5, torch.rand(2, 3, 3, 3, 3) - 0.5, torch.rand(2)
+    known = {("none", ()): lambda y: y, ("relu", ()): F.relu, ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2)}
+    try:
+        for activation, plain in known.items():
+            for axes, convolution in ((3, F.conv3d), (2, F.conv2d)):
+                view, kernel = (x, weight) if axes == 3 else (x[..., 0], weight[..., 0])
+                out = _fused_convolution(view, kernel, bias, [1] * axes, [1] * axes, activation)
+                if not torch.allclose(out, plain(convolution(view, kernel, bias, padding=1)), atol=1e-4):
+                    return False
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True

@@ -1,0 +1,221 @@
+"""A traced network as a stream of planes: exact, and nothing is computed twice.
+
+The volume passes in slabs along its first axis. Each operation computes every plane that its inputs allow; each keeps
+only the planes that are still to be read. The cross-section may be cut into columns, which are read with the context
+that the network's own index ranges ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Callable, NamedTuple
+
+import torch
+
+from .stream_nodes import Input, Node, Piece, Range, Ranges, Source
+from .stream_trace import traced
+
+Read = Callable[[Ranges], torch.Tensor]
+
+
+class Chunk(NamedTuple):
+    """Consecutive planes of one node's output; no block where only the memory is counted."""
+
+    start: int
+    stop: int
+    block: torch.Tensor
+
+
+class Queue:
+    """The planes of one node that some reader still needs."""
+
+    def __init__(self, readers: Sequence[int]):
+        self.chunks: list[Chunk] = []
+        self.needed = dict.fromkeys(readers, 0)
+
+    def covering(self, planes: Range) -> list[Chunk]:
+        """The chunks that hold these planes."""
+        return [c for c in self.chunks if c.stop > planes[0] and c.start < planes[1]]
+
+    def release(self, reader: int, first: int) -> int:
+        """A reader needs nothing before plane `first`. Returns how many planes nobody needs any more."""
+        self.needed[reader] = first
+        first = min(self.needed.values())
+        freed = 0
+        while self.chunks and self.chunks[0].stop <= first:
+            chunk = self.chunks.pop(0)
+            freed += chunk.stop - chunk.start
+        return freed
+
+
+class Stream:
+    """A network made ready to be streamed on a device. Raises UnstreamableError if it cannot be."""
+
+    def __init__(self, network: torch.nn.Module, device: str = "cpu", dtype: torch.dtype = torch.float32):
+        self.nodes: list[Node] = traced(network)
+        self.device = torch.device(device)
+        self.dtype = dtype
+        last = len(self.nodes) - 1
+        for n, node in enumerate(self.nodes):
+            # The last operation sets the precision of the result, and costs little.
+            node.to(self.device, torch.float32 if n == last else dtype)
+        self.readers: list[list[int]] = [[] for _ in self.nodes]
+        self.scale, self.lag = [(1, 1, 1)], [0]
+        for n, node in enumerate(self.nodes[1:], 1):
+            for i in set(node.inputs):
+                self.readers[i].append(n)
+            factors = [r.factor for r in node.reach]
+            self.scale.append(tuple(s * f for s, f in zip(self.scale[node.inputs[0]], factors)))
+            self.lag.append(max(self.lag[i] for i in node.inputs) * factors[0] + node.reach[0].after)
+
+    def sizes(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """Every node's size, for an input of this shape."""
+        sizes = [tuple(shape)]
+        for node in self.nodes[1:]:
+            sizes.append(node.size([sizes[i] for i in node.inputs]))
+        return sizes
+
+    def needs(self, shape: Sequence[int], box: Ranges) -> list[Ranges]:
+        """What a box of the output needs of every node, the input first: the derived halo."""
+        sizes = self.sizes(shape)
+        wanted: list[Ranges] = [()] * len(self.nodes)
+        wanted[-1] = box
+        for n in range(len(self.nodes) - 1, 0, -1):
+            for i in self.nodes[n].inputs:
+                inside = _inside(self.nodes[n], wanted[n], sizes[i])
+                old = wanted[i] or inside
+                wanted[i] = tuple((min(a, c), max(b, d)) for (a, b), (c, d) in zip(old, inside))
+        return wanted
+
+    def run(self, read: Read, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> Flow:
+        """Iterate over the result: finished planes of the box with where they are, and a None at the end of each step.
+
+        `thickness` is the most input planes a step takes; steps are shortened where a block would pass `chunk_bytes`.
+        """
+        return Flow(self, read, shape, box, self.grains(shape, box, thickness, chunk_bytes))
+
+    def grains(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int) -> list[int]:
+        """For each node how many input planes' worth it takes at once; never more than the node before it."""
+        grains = []
+        grain = thickness
+        for node, scale, (_, rows, columns) in zip(self.nodes[1:], self.scale[1:], self.needs(shape, box)[1:]):
+            area = (rows[1] - rows[0]) * (columns[1] - columns[0])
+            grain = max(1, min(grain, chunk_bytes // (scale[0] * area * node.channels * self.dtype.itemsize)))
+            grains.append(grain)
+        return [grains[0], *grains]
+
+    def bytes(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> int:
+        """The most memory that the blocks of a run hold at once, counted by running it without any data."""
+        flow = self.run(lambda ranges: None, shape, box, thickness, chunk_bytes)
+        flow.counting = True
+        for _ in flow:
+            pass
+        return flow.peak * 4 if self.dtype == torch.float32 else flow.peak * self.dtype.itemsize
+
+
+class Flow:
+    """One run of a stream over a box of the output."""
+
+    def __init__(self, stream: Stream, read: Read, shape: Sequence[int], box: Ranges, grains: Sequence[int]):
+        self.stream, self.read, self.grains = stream, read, grains
+        self.sizes = stream.sizes(shape)
+        self.wanted = stream.needs(shape, box)
+        self.done = [wanted[0][0] for wanted in self.wanted]
+        self.queues = [Queue(readers) for readers in stream.readers]
+        self.counting = False
+        self.live = self.peak = 0  # elements
+        self.groups = self._grouped()
+        scale, lag = stream.scale[-1][0], stream.lag[-1]
+        first, last = self.wanted[0][0][0], -(-(box[0][1] + lag) // scale)
+        self.steps = range(first, last, grains[0])
+
+    def __iter__(self) -> Iterator[tuple[Range, torch.Tensor] | None]:
+        for start in self.steps:
+            yield from self._advance(0, start, start + self.grains[0])
+            yield None
+
+    def _grouped(self) -> list[list[int]]:
+        """Runs of nodes that take the same number of planes at once."""
+        groups: list[list[int]] = []
+        for n, grain in enumerate(self.grains):
+            if groups and self.grains[groups[-1][0]] == grain:
+                groups[-1].append(n)
+            else:
+                groups.append([n])
+        return groups
+
+    def _advance(self, group: int, start: int, stop: int) -> Iterator[tuple[Range, torch.Tensor]]:
+        """Brings this group and those behind it from input plane `start` to `stop`, as far as the inputs allow."""
+        nodes = self.groups[group]
+        grain = self.grains[nodes[0]]
+        for low in range(start, stop, grain):
+            high = min(low + grain, stop)
+            for n in nodes:
+                ready = high * self.stream.scale[n][0] - self.stream.lag[n]
+                chunk = self._produce(n, min(ready, self.wanted[n][0][1]))
+                if chunk is None:
+                    continue
+                if n == len(self.done) - 1:
+                    yield (chunk.start, chunk.stop), chunk.block
+                else:
+                    self.queues[n].chunks.append(chunk)
+                    self.live += self._elements(n, chunk.stop - chunk.start)
+            if group + 1 < len(self.groups):
+                yield from self._advance(group + 1, low, high)
+
+    def _area(self, n: int) -> int:
+        _, (top, bottom), (left, right) = self.wanted[n]
+        return (bottom - top) * (right - left)
+
+    def _elements(self, n: int, planes: int) -> int:
+        return planes * self._area(n) * self.stream.nodes[n].channels
+
+    def _produce(self, n: int, stop: int) -> Chunk:
+        """The planes of node n from where it stood to `stop`."""
+        start = self.done[n]
+        if stop <= start:
+            return None
+        self.done[n] = stop
+        node = self.stream.nodes[n]
+        wanted = ((start, stop), *self.wanted[n][1:])
+        if isinstance(node, Source):
+            return Chunk(start, stop, self.read(wanted))
+        inside = [_inside(node, wanted, self.sizes[i]) for i in node.inputs]
+        chunks = [self.queues[i].covering(each[0]) for i, each in zip(node.inputs, inside)]
+        next_needed = node.reach[0].needs(stop, stop + 1)[0] if stop < self.wanted[n][0][1] else 1 << 62
+        freed = sum(self._elements(i, self.queues[i].release(n, next_needed)) for i in set(node.inputs))
+        scratch = node.scratch(inside[0][0][1] - inside[0][0][0] + 2, self._area(node.inputs[0]))
+        self.peak = max(self.peak, self.live + scratch + self._elements(n, stop - start))
+        block = None
+        if not self.counting:
+            inputs = [self._input(node, i, *each, wanted) for i, *each in zip(node.inputs, chunks, inside)]
+            block = node.block(inputs, wanted)
+        self.live -= freed
+        return Chunk(start, stop, block)
+
+    def _input(self, node: Node, i: int, chunks: Sequence[Chunk], inside: Ranges, wanted: Ranges) -> Input:
+        pieces = []
+        for chunk in chunks:
+            low, high = max(chunk.start, inside[0][0]), min(chunk.stop, inside[0][1])
+            block = chunk.block[low - chunk.start : high - chunk.start]
+            for axis in (1, 2):
+                start, stop = inside[axis]
+                block = block.narrow(axis, start - self.wanted[i][axis][0], stop - start)
+            pieces.append(Piece(low, block))
+        waiting = self.queues[i].chunks
+        owned = (
+            len(chunks) == 1
+            and (not waiting or waiting[0].start >= chunks[0].stop)
+            and chunks[0].block.shape == pieces[0].block.shape
+            and node.inputs.count(i) == 1
+            and not isinstance(self.stream.nodes[i], Source)
+        )
+        needs = [r.needs(*w) for r, w in zip(node.reach, wanted)]
+        outside = tuple((a - low, high - b) for (a, b), (low, high) in zip(inside, needs))
+        return Input(pieces, inside, outside if node.pads else ((0, 0),) * 3, owned)
+
+
+def _inside(node: Node, wanted: Ranges, size: Sequence[int]) -> Ranges:
+    """What a node needs of an input of this size."""
+    needs = (reach.needs(*each) for reach, each in zip(node.reach, wanted))
+    return tuple((max(low, 0), min(high, n)) for (low, high), n in zip(needs, size))
