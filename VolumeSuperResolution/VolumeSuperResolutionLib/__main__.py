@@ -102,6 +102,11 @@ def _models(options: argparse.Namespace) -> None:
         from .training.listing import markdown
 
         print(markdown(cards), end="")
+    elif options.gallery:
+        from .training import evaluation, gallery
+
+        learned = [card for card in cards if card.learned]
+        gallery.draw(learned, evaluation.volumes_in(options.gallery[0]), Path(options.gallery[1]))
     else:
         for card in cards:
             factor = "any" if not card.learned else " x ".join(map(str, card.factor))
@@ -172,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list the models")
     models.add_argument("--json", action="store_true", help="the whole cards")
     models.add_argument("--markdown", action="store_true", help="the table of weights/README.md")
+    models.add_argument("--gallery", nargs=2, type=Path, metavar=("FOLDER", "PNG"), help="a picture of every model")
     models.set_defaults(command=_models)
 
     test = commands.add_parser("evaluate", help="degrade volumes, restore them, and score the result")
