@@ -1,0 +1,36 @@
+"""Stand-ins for the parts of Slicer that have no package: Qt as PythonQt gives it, on PySide6, around the real MRML.
+
+`install()` puts `qt`, `ctk`, `SampleData` and what `slicer` lacks in place; after it a scripted module can be imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+
+def install() -> Any:
+    """Make everything importable, once; gives slicer.app."""
+    import slicer
+
+    if "standins.parameters" in sys.modules:
+        return slicer.app
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from . import ctkmodule, qtmodule
+
+    qtmodule.make()
+    ctkmodule.make()
+    from . import application
+
+    app = application.makeApplication()
+    from . import mrmlwidgets
+
+    mrmlwidgets.install()
+    from . import scripted
+
+    scripted.install()
+    from . import parameters
+
+    parameters.install()
+    return app
