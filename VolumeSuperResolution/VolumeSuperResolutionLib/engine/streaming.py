@@ -16,6 +16,7 @@ from .stream_nodes import Input, Node, Piece, Range, Ranges, Source
 from .stream_trace import traced
 
 Read = Callable[[Ranges], torch.Tensor]
+CPU = torch.device("cpu")
 
 
 class Chunk(NamedTuple):
@@ -51,9 +52,11 @@ class Queue:
 class Stream:
     """A network made ready to be streamed on a device. Raises UnstreamableError if it cannot be."""
 
-    def __init__(self, network: torch.nn.Module, device: str = "cpu", dtype: torch.dtype = torch.float32):
+    exact = True
+
+    def __init__(self, network: torch.nn.Module, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
         self.nodes: list[Node] = traced(network)
-        self.device = torch.device(device)
+        self.device = device
         self.dtype = dtype
         last = len(self.nodes) - 1
         for n, node in enumerate(self.nodes):
@@ -106,6 +109,10 @@ class Stream:
 
     def bytes(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> int:
         """The most memory that the blocks of a run hold at once, counted by running it without any data."""
+        # So many planes that all queues have filled; more change nothing.
+        planes = -(-self.lag[-1] // self.scale[-1][0]) * 2 + 4 * thickness
+        shape = (min(shape[0], planes), *shape[1:])
+        box = ((0, self.sizes(shape)[-1][0]), *box[1:])
         flow = self.run(lambda ranges: None, shape, box, thickness, chunk_bytes)
         flow.counting = True
         for _ in flow:

@@ -1,0 +1,236 @@
+"""A network over a volume on a device: precision, memory and back-off, progress, cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .devices import (
+    PRECISIONS,
+    Transfers,
+    budget_bytes,
+    choose_device,
+    choose_precision,
+    give_back,
+    is_out_of_memory,
+    peak_of,
+)
+from .errors import CancelledError, RefusalError
+from .stream_build import UnstreamableError
+from .stream_nodes import Ranges
+from .streaming import Stream
+from .tiles import Column, fit, halves
+from .whole import Whole
+
+Read = Callable[[tuple[slice, slice, slice]], np.ndarray]
+Write = Callable[[tuple[slice, slice, slice], np.ndarray], None]
+Progress = Callable[[int, int], None]
+Cancel = Callable[[], bool]
+
+CHUNK_ON_CPU = 16 << 20  # bytes of one block: on the CPU it should stay in the cache and below malloc's own mapping
+CHUNK_ON_GPU = 512 << 20
+THICKEST = 64
+SLACK = 1.15  # what oneDNN, cuDNN and the allocators need beside the blocks
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how to run. `memory` is the budget in bytes; None takes it from what is free."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was done. `thickness` is in input planes; `exact`: the result does not depend on slabs and columns."""
+
+    device: str
+    precision: str
+    thickness: int
+    slabs: int
+    columns: int
+    exact: bool
+    seconds: float
+    peak_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+def apply(
+    network: torch.nn.Module,
+    read: Read,
+    shape: Sequence[int],
+    write: Write,
+    compute: Compute,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    half_allowed: bool = False,
+) -> Account:
+    """Runs a network over a volume, reading its input and writing its output block by block.
+
+    The shape is the input's, in the network's own axis order. A 3D network is streamed along axis 0; a 2D network sees
+    axes 1 and 2, slice by slice. Arrays are float32 in network units. Where memory runs out the work goes on in smaller
+    steps from where it stood, at last on the CPU. Raises CancelledError between two steps once `cancel` answers True.
+    """
+    if len(shape) != 3 or min(shape) < 1:
+        raise RefusalError(f"A volume of {tuple(shape)} voxels has nothing to upscale.")
+    return _Run(network, read, shape, write, compute, progress, cancel, half_allowed).go()
+
+
+class _Run:
+    """One call of `apply`."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        read: Read,
+        shape: Sequence[int],
+        write: Write,
+        compute: Compute,
+        progress: Progress | None,
+        cancel: Cancel | None,
+        half_allowed: bool,
+    ):
+        self.network, self.compute = network, compute
+        self.read, self.write, self.progress, self.cancel = read, write, progress, cancel
+        self.shape = tuple(int(n) for n in shape)
+        self.factor = (1,) * (3 - len(network.factor)) + tuple(network.factor)
+        self.size = tuple(n * f for n, f in zip(self.shape, self.factor))
+        self.device = choose_device(compute.device)
+        self.precision, self.warnings = choose_precision(compute.precision, self.device, half_allowed)
+        self.slabs = self.columns = 0
+        self.total = _voxels(tuple((0, n) for n in self.size))
+        self.finished = self.reported = 0  # voxels
+
+    def go(self) -> Account:
+        start = time.perf_counter()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        plain = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), plain:
+            pending = self._prepare()
+            while pending:
+                box = pending.pop(0)
+                rest = self._work(box)
+                self.finished += _voxels(box) - (_voxels(rest) if rest else 0)
+                if rest:
+                    pending[:0] = self._back_off(rest)
+        exact = self.engine.exact or self.columns == 1
+        if not exact:
+            self.warnings.append(
+                "This network looks at the whole volume at once, which did not fit into memory: "
+                f"the result depends on the {self.columns} tiles it ran in."
+            )
+        seconds, peak = time.perf_counter() - start, peak_of(self.device)
+        place = str(self.device), self.precision
+        work = self.thickness, self.slabs, self.columns
+        return Account(*place, *work, exact, seconds, peak, tuple(self.warnings))
+
+    def _prepare(self) -> list[Ranges]:
+        """Chooses the steps, and returns the boxes of the output to work off."""
+        dtype = PRECISIONS[self.precision]
+        try:
+            self.engine = Stream(self.network, self.device, dtype)
+        except UnstreamableError:
+            self.engine = Whole(self.network, self.device, dtype)
+        self.transfers = Transfers(self.device)
+        self.chunk = CHUNK_ON_CPU if self.device.type == "cpu" else CHUNK_ON_GPU
+        budget = budget_bytes(self.device) if self.compute.memory is None else self.compute.memory
+
+        def cost(thickness: int, column: Column) -> int:
+            box = ((0, self.size[0]), *column)
+            return int(SLACK * self.engine.bytes(self.shape, box, thickness, self.chunk))
+
+        plan = fit(budget, self.size[1:], self.factor[1:], min(THICKEST, self.shape[0]), cost)
+        boxes = [((0, self.size[0]), *column) for column in plan.columns]
+        self.thickness = self.engine.grains(self.shape, boxes[0], plan.thickness, self.chunk)[0]
+        return boxes
+
+    def _work(self, box: Ranges) -> Ranges | None:
+        """Works off a box of the output; returns what is left of it if memory ran out."""
+        self.columns += box[0][0] == 0
+        self.written = box[0][0]
+        try:
+            self._pass(box)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return None
+        return ((self.written, box[0][1]), *box[1:])
+
+    def _pass(self, box: Ranges) -> None:
+        flow = self.engine.run(self._load, self.shape, box, self.thickness, self.chunk)
+        done, voxels = 0, _voxels(box)
+        waiting = None  # a block on its way from the device, while the next is computed
+        self._check()
+        for item in flow:
+            if item is None:
+                done += 1
+                self.slabs += 1
+                self._check()
+                self._report(self.finished + voxels * done // len(flow.steps))
+                continue
+            planes, block = item
+            arriving = (planes, *box[1:]), self.transfers.fetch(block[..., 0])
+            if waiting:
+                self._store(*waiting)
+            waiting = arriving
+        if waiting:
+            self._store(*waiting)
+
+    def _load(self, ranges: Ranges) -> torch.Tensor:
+        return self.transfers.send(self.read(_slices(ranges)), self.engine.dtype).unsqueeze(3)
+
+    def _store(self, ranges: Ranges, arrived: Callable[[], np.ndarray]) -> None:
+        self.write(_slices(ranges), arrived())
+        self.written = ranges[0][1]
+
+    def _back_off(self, rest: Ranges) -> list[Ranges]:
+        """Smaller steps for what is left after memory ran out."""
+        give_back(self.device)
+        column = tuple(rest[1:])
+        if self.thickness > 1:
+            self.thickness //= 2
+            boxes = [rest]
+        else:
+            boxes = [(rest[0], *half) for half in halves(column, self.factor[1:])]
+        if boxes:
+            self._warn("Memory ran out on the way, so the work went on in smaller steps.")
+            return boxes
+        if self.device.type == "cpu":
+            raise RefusalError(
+                "There is not enough memory even for the smallest step: "
+                "close other programs, or upscale a smaller region."
+            )
+        self._warn(f"The memory of the device {self.device} was not enough, so the rest ran on the CPU.")
+        self.device, self.precision = torch.device("cpu"), "fp32"
+        self._prepare()
+        return [rest]
+
+    def _warn(self, sentence: str) -> None:
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)
+
+    def _check(self) -> None:
+        if self.cancel is not None and self.cancel():
+            raise CancelledError("cancelled")
+
+    def _report(self, voxels: int) -> None:
+        if self.progress is not None and voxels > self.reported:
+            self.reported = voxels
+            self.progress(voxels, self.total)
+
+
+def _voxels(box: Ranges) -> int:
+    depth, height, width = (high - low for low, high in box)
+    return depth * height * width
+
+
+def _slices(ranges: Ranges) -> tuple[slice, slice, slice]:
+    return tuple(slice(low, high) for low, high in ranges)
