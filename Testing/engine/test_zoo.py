@@ -2,45 +2,13 @@
 
 import json
 import struct
-from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import save
-from VolumeSuperResolutionLib.engine import weights, zoo
+from sample_models import model, tensors_of
+from VolumeSuperResolutionLib.engine import zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.engine.networks import build
-
-STAGES = (zoo.Stage("cnnil_inplane", {"factor": 2}, ("k",)), zoo.Stage("cnnil_depth", {"factor": 2}, ("j", "i")))
-
-
-def tensors_of(stages=STAGES, dtype=np.float32):
-    torch.manual_seed(0)
-    return {
-        f"{n}.{name}": tensor.numpy().astype(dtype)
-        for n, stage in enumerate(stages)
-        for name, tensor in build(stage.network, **stage.arguments).state_dict().items()
-    }
-
-
-def model(folder, data=None, **values):
-    """A model's folder as the training leaves it."""
-    data = save(tensors_of()) if data is None else data
-    folder.mkdir(exist_ok=True)
-    (folder / zoo.WEIGHTS_FILE).write_bytes(data)
-    card = zoo.Card(
-        folder.name,
-        "A model",
-        "For a test.",
-        factor=(2, 2, 2),
-        stages=STAGES,
-        weights={"bytes": len(data), "sha256": weights.sha256(data)},
-        folder=folder,
-    )
-    card = replace(card, **values)
-    zoo.write_card(card)
-    return card
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

@@ -1,0 +1,40 @@
+"""Models with random weights, in folders as the training leaves them."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+from VolumeSuperResolutionLib.engine import weights, zoo
+from VolumeSuperResolutionLib.engine.networks import build
+
+STAGES = (zoo.Stage("cnnil_inplane", {"factor": 2}, ("k",)), zoo.Stage("cnnil_depth", {"factor": 2}, ("j", "i")))
+
+
+def tensors_of(stages=STAGES, dtype=np.float32):
+    """The weights of all stages by the names they have in the file."""
+    torch.manual_seed(3)
+    return {
+        f"{n}.{name}": tensor.numpy().astype(dtype)
+        for n, stage in enumerate(stages)
+        for name, tensor in build(stage.network, **stage.arguments).state_dict().items()
+    }
+
+
+def model(folder, data=None, stages=STAGES, **values):
+    """The card of a new model in a folder; `data` instead of sound weights."""
+    data = save(tensors_of(stages)) if data is None else data
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / zoo.WEIGHTS_FILE).write_bytes(data)
+    card = zoo.Card(
+        folder.name,
+        "A model",
+        "For a test.",
+        factor=(2, 2, 2),
+        stages=stages,
+        weights={"bytes": len(data), "sha256": weights.sha256(data)},
+        folder=folder,
+    )
+    card = replace(card, **values)
+    zoo.write_card(card)
+    return card
