@@ -1,0 +1,83 @@
+"""What is trained and how: one small JSON file a model, beside this module or anywhere else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..engine.errors import RefusalError
+from ..engine.networks import Network, build
+from .patches import Cut
+
+FOLDER = Path(__file__).with_name("configs")
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One network of a model. `patch`, `degraded`, `target` and the rest of its cut are explained in patches.Cut.
+
+    Training ends after `steps` or `minutes`, whichever comes first; the learning rate falls along a cosine of the one
+    that is further on.
+    """
+
+    network: str
+    patch: tuple[int, int, int]
+    degraded: tuple[int, int, int]
+    losses: Mapping[str, float]
+    steps: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    views: tuple[str, ...] = ()
+    target: tuple[int, int, int] = (1, 1, 1)
+    flat_share: float = 0.0
+    step: int = 1
+    batch: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    warmup: int = 100
+    ema: float = 0.999
+    clip: float = 10.0
+    minutes: float = 0.0
+    # The part of the training done in bfloat16 where the device is faster at it; the rest settles in full precision.
+    half_share: float = 0.85
+
+    def build(self) -> Network:
+        """The network, freshly initialized."""
+        return build(self.network, **self.arguments)
+
+    def cut(self, network: Network) -> Cut:
+        """What its patches look like."""
+        return Cut(self.patch, self.degraded, self.target, network.on_interpolated, self.flat_share, self.step)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A model to train; `card` holds what its card says beside the measurements."""
+
+    id: str
+    card: Mapping[str, Any]
+    stages: tuple[StageConfig, ...]
+    seed: int = 1
+
+
+def read(config: str | Path) -> Config:
+    """A config by the id of a model that comes with one, or by the path of its file."""
+    path = Path(config)
+    if path.suffix != ".json":
+        path = FOLDER / f"{config}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
+        raise RefusalError(f"There is no training config {config}; give the path of a JSON file, or one of {known}.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        stages = tuple(StageConfig(**_tuples(stage)) for stage in values.pop("stages"))
+        return Config(stages=stages, **values)
+    except (ValueError, TypeError, KeyError) as error:
+        names = ", ".join(f.name for f in fields(StageConfig))
+        raise RefusalError(f"{path.name} is no training config ({error}); a stage may hold {names}.") from error
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -1,0 +1,150 @@
+"""From checkpoints to a model that can be shipped: weights.safetensors, and a card that says what they come from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..engine import degradation, domain, weights, zoo
+from ..engine.errors import RefusalError
+from ..engine.grid import Grid, Volume
+from ..engine.networks import Network
+from ..engine.upscale import Request, upscale
+from .checkpoints import read_checkpoint
+from .configs import Config, StageConfig
+from .patches import BOX_SHARE, JITTER, Scan
+
+INDEX_FILE = "INDEX.tsv"
+SPEED_SIZE = 64
+
+
+def export(
+    config: Config, folders: Sequence[Path], output: Path, scans: Sequence[Scan], model_id: str | None = None
+) -> zoo.Card:
+    """Weights and card in `output`, from the checkpoints in `folders`, one a stage; read back and tried before use."""
+    states = [read_checkpoint(folder) for folder in folders]
+    networks = [_trained(stage, state) for stage, state in zip(config.stages, states)]
+    tensors = {
+        f"{n}.{name}": tensor.numpy()
+        for n, network in enumerate(networks)
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point()
+    }
+    data = safetensors(tensors)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / zoo.WEIGHTS_FILE).write_bytes(data)
+    factor = np.array(config.card["factor"])
+    spacings = np.array([scan.spacing for scan in scans])
+    card = zoo.Card(
+        id=model_id or config.id,
+        stages=tuple(zoo.Stage(stage.network, stage.arguments, stage.views) for stage in config.stages),
+        parameters=sum(p.numel() for network in networks for p in network.parameters()),
+        spacing_mm=(round(float(spacings.min() * factor.min()), 3), round(float(spacings.max() * factor.max()), 3)),
+        noise=round(max(domain.noise_level(scan.array) for scan in scans) + degradation.SCANNER_NOISE, 4),
+        modalities=tuple(sorted({scan.modality for scan in scans}, reverse=True)),
+        training=_provenance(config, states, scans),
+        degradation=_degradation(),
+        weights={"bytes": len(data), "sha256": weights.sha256(data)},
+        folder=output,
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in config.card.items()},
+    )
+    card = replace(card, seconds_per_megavoxel=_speed(card))
+    zoo.write_card(card)
+    return card
+
+
+def start_networks(model: str, config: Config) -> list[Network]:
+    """The networks of a model to go on training from; they must be those of the config."""
+    card = zoo.card(model)
+    wanted = [(stage.network, dict(stage.arguments)) for stage in config.stages]
+    if [(stage.network, dict(stage.arguments)) for stage in card.stages] != wanted:
+        raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
+    return zoo.load(card)
+
+
+def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
+    """The tensors as a safetensors file."""
+    header, body = {}, b""
+    names = {dtype: name for name, dtype in weights.DTYPES.items()}
+    for name, tensor in sorted(tensors.items()):
+        raw = np.ascontiguousarray(tensor).tobytes()
+        header[name] = {
+            "dtype": names[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [len(body), len(body) + len(raw)],
+        }
+        body += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def _trained(stage: StageConfig, state: Mapping[str, Any]) -> Network:
+    network = stage.build()
+    network.load_state_dict(state["ema"])
+    return network.eval()
+
+
+def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequence[Scan]) -> dict[str, Any]:
+    """What a reader of the card must know to judge the weights."""
+    index = _index(scans)
+    return {
+        "volumes": {m: sum(scan.modality == m for scan in scans) for m in sorted({scan.modality for scan in scans})},
+        "licenses": sorted({entry["licence"] for entry in index.values()}),
+        "sources": sorted({entry["source"] for entry in index.values()}),
+        "files": [scan.name for scan in scans],
+        "steps": [state["step"] for state in states],
+        "minutes": [round(state["seconds"] / 60, 1) for state in states],
+        "hardware": [state["hardware"] for state in states],
+        "losses": [dict(stage.losses) for stage in config.stages],
+        "patches": [f"{stage.batch} of {' x '.join(map(str, stage.patch))} voxels a step" for stage in config.stages],
+    }
+
+
+def _index(scans: Sequence[Scan]) -> dict[str, dict[str, str]]:
+    """What the table beside the training folder says about each file, where there is one."""
+    for folder in {parent for scan in scans for parent in scan.path.parents[:2]}:
+        if (folder / INDEX_FILE).is_file():
+            with open(folder / INDEX_FILE, newline="", encoding="utf-8") as file:
+                rows = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
+            return {scan.name: rows[scan.name] for scan in scans if scan.name in rows}
+    return {}
+
+
+def _degradation() -> str:
+    low, high = degradation.SCANNER_SIGMA_SCALES
+    return (
+        f"Gaussian slice profile with a sigma of {low:g} to {high:g} times the nominal, a block mean for "
+        f"{100 * BOX_SHARE:.0f}% of the patches, white noise up to {100 * degradation.SCANNER_NOISE:g}% of the "
+        f"intensity range, intensities scaled by up to {100 * JITTER:g}%"
+    )
+
+
+def hardware(device: torch.device) -> str:
+    """The processor in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
+    return f"{name}, {torch.get_num_threads()} thread(s)"
+
+
+def _speed(card: zoo.Card) -> float:
+    """Seconds for a million voxels on this machine's CPU, of a model just written."""
+    zoo.write_card(card)
+    grid = Grid((SPEED_SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
+    request = Request(model=str(card.folder), scale=tuple(map(float, card.factor)), device="cpu", modality="MR")
+    seconds = upscale(Volume(values, grid), request).report.seconds
+    return round(seconds * 1e6 / SPEED_SIZE**3, 3)

@@ -1,0 +1,281 @@
+"""The training loop of all models: one stage after the other, resumable, on one process or several (torchrun)."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..engine.errors import RefusalError
+from ..engine.networks import Network
+from . import checkpoints, export, losses, validation
+from .configs import StageConfig, read
+from .evaluation import volumes_in
+from .journal import Journal
+from .patches import Scan, fitting_orders, random_patch, read_scan
+
+CHECKPOINT_SECONDS = 120.0
+VALIDATION_SECONDS = 180.0
+PROGRESS_SECONDS = 10.0
+HELD_OUT_SHARE = 0.1
+
+
+def train(
+    config: str | Path,
+    volumes: str | Path,
+    output: str | Path,
+    minutes: float | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    start_from: str | None = None,
+) -> Path:
+    """Trains every stage of a config and exports weights and card; returns their folder.
+
+    `minutes` for all stages together; `start_from` is a model's id or folder whose weights are the start.
+    """
+    plan, output = read(config), Path(output)
+    with processes(device) as (place, rank, world):
+        scans, held_out = read_volumes(Path(volumes))
+        shares = [stage.minutes or 1.0 for stage in plan.stages]
+        starts = export.start_networks(start_from, plan) if start_from else [None] * len(plan.stages)
+        folders = [output / f"stage{n}" for n in range(len(plan.stages))]
+        for n, stage in enumerate(plan.stages):
+            limit = stage.minutes if minutes is None else minutes * shares[n] / sum(shares)
+            work = Workplace(folders[n], place, rank, world)
+            Trainer(stage, plan.seed + n, scans, held_out, work, 60 * limit, starts[n]).run(resume)
+        if rank == 0:
+            export.export(plan, folders, output, scans, output.resolve().name if start_from else None)
+    return output
+
+
+@contextmanager
+def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
+    """(device, rank, world size); joins the group that torchrun describes in the environment."""
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    place = torch.device(device)
+    if world > 1:
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield place, rank, world
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+
+
+def read_volumes(folder: Path) -> tuple[list[Scan], list[Scan]]:
+    """Volumes to learn from and volumes to measure on.
+
+    Those of the subfolders train/ and validation/ where there are such; else the last tenth by name is held out. A
+    folder of a single volume is measured on that.
+    """
+    if not folder.is_dir():
+        raise RefusalError(f"There is no folder {folder}; give the one that holds the training volumes.")
+    if (folder / "train").is_dir() and (folder / "validation").is_dir():
+        train_scans, held_out = (
+            [read_scan(path) for path in volumes_in(folder / part)] for part in ("train", "validation")
+        )
+        return train_scans, held_out
+    scans = [read_scan(path) for path in volumes_in(folder)]
+    if len(scans) == 1:
+        return scans, scans
+    kept = len(scans) - max(1, round(HELD_OUT_SHARE * len(scans)))
+    return scans[:kept], scans[kept:]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a stage is trained: its folder, its device, and which of how many processes this is."""
+
+    folder: Path
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+
+class Trainer:
+    """One network being fitted.
+
+    Everything random is drawn from (seed, step, index in the batch), so that neither a resumed run nor one on several
+    processes differs from an uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        config: StageConfig,
+        seed: int,
+        scans: Sequence[Scan],
+        held_out: Sequence[Scan],
+        work: Workplace,
+        seconds: float = 0.0,
+        start: Network | None = None,
+    ):
+        self.config, self.seed, self.limit = config, seed, seconds
+        self.folder, self.device, self.rank, self.world = work.folder, work.device, work.rank, work.world
+        if config.batch % self.world:
+            raise RefusalError(
+                f"{self.world} processes cannot share a batch of {config.batch}; choose a divisor of it."
+            )
+        torch.manual_seed(seed)
+        network = config.build()
+        if start is not None:
+            network.load_state_dict(start.state_dict())
+        self.dimensions = network.dimensions
+        layout = torch.channels_last if network.dimensions == 2 else torch.channels_last_3d
+        self.network = network.to(device=self.device, memory_format=layout)
+        trained = losses.Trained(self.network, config.losses)
+        self.trained = DistributedDataParallel(trained) if self.world > 1 else trained
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
+        self.cut = config.cut(network)
+        for scan in scans:
+            fitting_orders(scan, self.cut)
+        self.modalities = sorted({scan.modality for scan in scans})
+        self.scans = {m: [scan for scan in scans if scan.modality == m] for m in self.modalities}
+        self.errors = {scan.name: validation.interpolation_error(scan, self.cut, self.dimensions) for scan in scans}
+        self.validation = validation.Validation(held_out, self.cut, self.dimensions) if self.rank == 0 else None
+        self.half = has_fast_half(self.device)
+        self.step, self.seconds, self.done = 0, 0.0, 0.0
+        self.journal = Journal(self.folder)
+
+    def run(self, resume: bool = False) -> Journal:
+        """Trains to the end; a checkpoint is always one of a sound state."""
+        if resume and checkpoints.has_checkpoint(self.folder):
+            self.load()
+        self.network.train()
+        started = time.monotonic() - self.seconds
+        saved = told = measured = time.monotonic()
+        self.done = self._measure_done()
+        while self.done < 1.0:
+            loss = self._train_step()
+            self.step += 1
+            now = time.monotonic()
+            self.seconds = now - started
+            self.done = self._measure_done()
+            if self.rank:
+                continue
+            self.journal.add(loss)
+            if now - told > PROGRESS_SECONDS:
+                self.journal.tell(self.step, self.seconds, self.done)
+                told = now
+            if now - measured > VALIDATION_SECONDS:
+                self.measure()
+                measured = time.monotonic()
+            if now - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = time.monotonic()
+        if self.rank == 0:
+            self.measure()
+            self.save()
+        return self.journal
+
+    def measure(self) -> None:
+        """Gains of the averaged weights, into the journal."""
+        self.network.eval()
+        with torch.inference_mode():
+            gains = self.validation.gains(
+                lambda x: torch.func.functional_call(self.network, self.ema, (x,)), self.device
+            )
+        self.network.train()
+        self.journal.measured(self.step, self.seconds, self._rate(), gains)
+        self.journal.tell(self.step, self.seconds, self.done)
+
+    def _measure_done(self) -> float:
+        """The part of the training that is over; all processes get the same answer."""
+        done = self.step / self.config.steps
+        if self.limit:
+            done = max(done, self.seconds / self.limit)
+            if self.world > 1:
+                shared = torch.tensor(done, device=self.device)
+                dist.broadcast(shared, 0)
+                done = float(shared)
+        return done
+
+    def _rate(self) -> float:
+        warm = min(1.0, (self.step + 1) / max(1, self.config.warmup))
+        return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.done, 1.0))))
+
+    def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """This process's part of the batch: inputs, targets, and the error of interpolation on each one's volume."""
+        patches, scales = [], []
+        for index in range(self.rank, self.config.batch, self.world):
+            random = np.random.default_rng([self.seed, self.step, index])
+            scans = self.scans[self.modalities[(self.step * self.config.batch + index) % len(self.modalities)]]
+            scan = scans[random.integers(len(scans))]
+            patches.append(random_patch(scan, self.cut, random))
+            scales.append(self.errors[scan.name])
+        x = validation.tensors([p.input for p in patches], self.dimensions)
+        y = validation.tensors([p.target for p in patches], self.dimensions)
+        scale = torch.tensor(scales).repeat_interleave(len(x) // len(patches))
+        return x.to(self.device), y.to(self.device), scale.to(self.device)
+
+    def _train_step(self) -> float:
+        x, y, scale = self._batch()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        half = self.half and self.done < self.config.half_share
+        with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
+            out = self.trained(x)
+            loss = losses.total(self.config.losses, out, y, scale)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            raise RefusalError(
+                f"The training stopped because the loss was no number any more at step {self.step}; the last good "
+                f"checkpoint, if one was due, is in {self.folder}. Lower learning_rate and go on with --resume."
+            )
+        self.optimizer.step()
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                if value.is_floating_point():
+                    self.ema[name].lerp_(value, 1 - decay)
+                else:
+                    self.ema[name].copy_(value)
+        return float(loss.detach())
+
+    def save(self) -> None:
+        """Checkpoint, CSV file and curve of this moment."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "ema": self.ema,
+            "optimizer": self.optimizer.state_dict(),
+            "journal": self.journal.state(),
+            "hardware": export.hardware(self.device) + (f", {self.world} processes" if self.world > 1 else ""),
+        }
+        checkpoints.write_checkpoint(self.folder, state)
+        self.journal.write()
+
+    def load(self) -> None:
+        """Goes on where the checkpoint was written."""
+        state = checkpoints.read_checkpoint(self.folder, self.device)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema = state["ema"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.journal.restore(state["journal"])
+
+
+def has_fast_half(device: torch.device) -> bool:
+    """Whether bfloat16 is worth it: on CUDA, and on a CPU with instructions for it."""
+    if device.type != "cpu":
+        return device.type == "cuda"
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

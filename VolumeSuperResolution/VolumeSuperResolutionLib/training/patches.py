@@ -1,0 +1,204 @@
+"""Pairs of degraded and true patches, drawn from volumes held in memory.
+
+A stage of a model says by what factors its input lacks resolution along each axis (`degraded`) and by what factors its
+target still does (`target`): CNN-IL's in-plane network, for one, meets volumes that are coarse along the depth axis
+too, which is not its business.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engine import degradation, files, interpolation, quality, separable
+from ..engine.errors import RefusalError
+from ..engine.intensity import Window, guess_modality, percentiles, window_for
+
+BOX_SHARE = 0.25
+JITTER = 0.03
+TISSUE_SHARE = 0.9
+TISSUE_STEP = 4
+# Sizes are cut to a multiple of this, so that every factor in use divides them.
+MULTIPLE = 4
+# How many coarse voxels beyond a patch an interpolation by Lanczos reads.
+REACH = interpolation.LANCZOS_RADIUS + 1
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A volume ready to be cut up.
+
+    `spread` is the 0.1-99.9 percentile range in network units, `tissue` holds positions (k, j, i) where there is some.
+    """
+
+    path: Path
+    modality: str
+    spacing: tuple[float, float, float]
+    array: np.ndarray
+    window: Window
+    spread: float
+    tissue: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The file's name, which tells scans apart."""
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class Blur:
+    """How a patch is degraded; the noise's standard deviation is in parts of the scan's spread."""
+
+    kind: str = "profile"
+    sigma_scale: float = 1.0
+    noise: float = 0.0
+
+
+class Patch(NamedTuple):
+    """Network units; both arrays have three axes, of which the first counts slices for a 2D network."""
+
+    input: np.ndarray
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a stage is trained on: `size` is the target's for a network on the interpolated input, else the input's.
+
+    `flat_share` of the patches keep full resolution along the axes that the target lacks it along. Of the first axis
+    every `step`-th plane is used.
+    """
+
+    size: tuple[int, int, int]
+    degraded: tuple[int, int, int]
+    target: tuple[int, int, int] = (1, 1, 1)
+    interpolated: bool = False
+    flat_share: float = 0.0
+    step: int = 1
+
+    def flat(self) -> Cut:
+        """The same on volumes of full resolution along the axes that are not the stage's business."""
+        degraded = tuple(d // t for d, t in zip(self.degraded, self.target))
+        return replace(self, degraded=degraded, target=(1, 1, 1))
+
+    def extent(self) -> tuple[int, ...]:
+        """The patch in coarse voxels."""
+        if not self.interpolated:
+            return self.size
+        return tuple(n // d for n, d in zip(self.size, self.degraded))
+
+    def scaled(self) -> tuple[int, ...]:
+        """By what the stage refines each axis."""
+        return tuple(d // t for d, t in zip(self.degraded, self.target))
+
+
+def read_scan(path: Path) -> Scan:
+    """A volume file as a scan."""
+    volume, _ = files.read(path)
+    array = volume.array
+    if not np.isfinite(array).all():
+        raise RefusalError(f"{path.name} holds values that are not numbers; take it out of the training folder.")
+    array = np.ascontiguousarray(array[tuple(slice(n // MULTIPLE * MULTIPLE) for n in array.shape)])
+    low, high = percentiles(array) if array.size else (0.0, 0.0)
+    if high <= low:
+        raise RefusalError(
+            f"{path.name} is too small, or all its voxels are alike; take it out of the training folder."
+        )
+    modality = guess_modality(array)
+    window = window_for(array, modality)
+    tissue = np.argwhere(quality.foreground(array, modality)[(slice(None, None, TISSUE_STEP),) * 3]) * TISSUE_STEP
+    spread = (high - low) / (window.high - window.low)
+    return Scan(path, modality, volume.grid.spacing, array, window, spread, tissue.astype(np.int32))
+
+
+def random_blur(random: np.random.Generator) -> Blur:
+    """Over the whole range that scanners are expected in; one in six is clean, one in six as noisy as allowed."""
+    kind = "box" if random.random() < BOX_SHARE else "profile"
+    noise = degradation.SCANNER_NOISE * float(np.clip(random.uniform(-0.25, 1.25), 0.0, 1.0))
+    return Blur(kind, random.uniform(*degradation.SCANNER_SIGMA_SCALES), noise)
+
+
+def random_patch(scan: Scan, cut: Cut, random: np.random.Generator) -> Patch:
+    """Any orientation, mostly where there is tissue, with a slightly different window."""
+    if random.random() < cut.flat_share:
+        cut = cut.flat()
+    orders = fitting_orders(scan, cut)
+    order = orders[random.integers(len(orders))]
+    flips = random.integers(0, 2, 3).astype(bool)
+    if len(scan.tissue) and random.random() < TISSUE_SHARE:
+        center = scan.tissue[random.integers(len(scan.tissue))]
+    else:
+        center = random.integers(0, scan.array.shape)
+    center = np.array([center[axis] for axis in order])
+    shape = np.array([scan.array.shape[axis] for axis in order])
+    center = np.where(flips, shape - 1 - center, center)
+    extent, degraded = np.array(cut.extent()), np.array(cut.degraded)
+    start = center // degraded - random.integers(0, extent)
+    start = np.clip(start, 0, shape // degraded - extent)
+    gain, offset = 1 + random.uniform(-JITTER, JITTER), random.uniform(-JITTER, JITTER) / 3
+    patch = cut_patch(scan, cut, start, random_blur(random), random, order, flips)
+    return Patch(*(np.float32(gain) * part + np.float32(offset) for part in patch))
+
+
+def fitting_orders(scan: Scan, cut: Cut) -> list[tuple[int, ...]]:
+    """The orders of axes in which the scan is large enough for a patch."""
+    needed = [n * d for n, d in zip(cut.extent(), cut.degraded)]
+    orders = [
+        order
+        for order in itertools.permutations(range(3))
+        if all(scan.array.shape[axis] >= n for axis, n in zip(order, needed))
+    ]
+    if not orders:
+        raise RefusalError(
+            f"{scan.name} is smaller than one training patch ({needed[0]} x {needed[1]} x {needed[2]} voxels); take it "
+            "out of the training folder or make the patches smaller."
+        )
+    return orders
+
+
+def cut_patch(
+    scan: Scan,
+    cut: Cut,
+    start: Sequence[int],
+    blur: Blur,
+    random: np.random.Generator,
+    order: Sequence[int] = (0, 1, 2),
+    flips: Sequence[bool] = (False, False, False),
+) -> Patch:
+    """The patch whose first coarse voxel is `start`, in the volume turned and flipped."""
+    view = scan.array.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    extent = cut.extent()
+    if cut.interpolated:
+        low = tuple(max(0, s - REACH) for s in start)
+        high = tuple(min(n // d, s + e + REACH) for n, d, s, e in zip(view.shape, cut.degraded, start, extent))
+    else:
+        low, high = tuple(start), tuple(s + e for s, e in zip(start, extent))
+    region = tuple(slice(a, b) for a, b in zip(low, high))
+    down = degradation.matrices(view.shape, cut.degraded, blur.kind, blur.sigma_scale)
+    coarse = scan.window.to_network(separable.block(view, down, region))
+    if blur.noise:
+        coarse += random.standard_normal(coarse.shape, np.float32) * np.float32(blur.noise * scan.spread)
+    fine = tuple(slice(s * f, (s + e) * f) for s, e, f in zip(start, extent, cut.scaled()))
+    if cut.interpolated:
+        up = tuple(None if f == 1 else _lanczos(b - a, f) for a, b, f in zip(low, high, cut.scaled()))
+        local = tuple(slice(part.start - a * f, part.stop - a * f) for part, a, f in zip(fine, low, cut.scaled()))
+        coarse = separable.block(coarse, up, local)
+    keep = degradation.matrices(view.shape, cut.target, blur.kind, blur.sigma_scale)
+    target = scan.window.to_network(separable.block(view, keep, fine))
+    return Patch(coarse[:: cut.step], target[:: cut.step])
+
+
+def lanczos(patch: Patch) -> np.ndarray:
+    """The interpolation that a network is measured against."""
+    return interpolation.resample(patch.input, patch.target.shape)
+
+
+@lru_cache(maxsize=64)
+def _lanczos(n: int, factor: int) -> np.ndarray:
+    return interpolation.axis_matrix(n, n * factor, "lanczos")

@@ -1,0 +1,79 @@
+"""How far a network in training is ahead of interpolation, on a few fixed patches of volumes it does not learn from."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..engine import degradation
+from .patches import Blur, Cut, Patch, Scan, cut_patch, fitting_orders, lanczos, random_patch
+
+# Coarse voxels left out at each side of a patch, where the network's zero padding shows.
+MARGIN = 4
+PROTOCOLS = ("profile", "scanner")
+ERROR_PATCHES = 16
+
+
+def fixed_patches(scan: Scan, cut: Cut, protocol: str, size: int = 2) -> Patch:
+    """One patch in the middle of the tissue, `size` times as long as those trained on where the scan allows it."""
+    order = fitting_orders(scan, cut)[0]
+    shape = [scan.array.shape[axis] for axis in order]
+    unit = [d if cut.interpolated else 1 for d in cut.degraded]
+    room = [n // d * u for n, d, u in zip(shape, cut.degraded, unit)]
+    cut = replace(cut, size=tuple(min(size * n, r) for n, r in zip(cut.size, room)))
+    middle = np.median(scan.tissue, axis=0) if len(scan.tissue) else np.array(scan.array.shape) / 2
+    start = [
+        int(np.clip(middle[axis] / d - e / 2, 0, n // d - e))
+        for axis, n, d, e in zip(order, shape, cut.degraded, cut.extent())
+    ]
+    random = np.random.default_rng(zlib.crc32(scan.name.encode()))
+    blur = Blur()
+    if protocol == "scanner":
+        blur = Blur("profile", random.uniform(*degradation.SCANNER_SIGMA_SCALES), degradation.SCANNER_NOISE)
+    return cut_patch(scan, cut, start, blur, random, order)
+
+
+def tensors(patches: Sequence[np.ndarray], dimensions: int) -> torch.Tensor:
+    """[N, 1, *spatial] of patches of one shape: every plane its own sample for a 2D network."""
+    stacked = torch.from_numpy(np.stack(patches))
+    return stacked.flatten(0, 1).unsqueeze(1) if dimensions == 2 else stacked.unsqueeze(1)
+
+
+def interpolation_error(scan: Scan, cut: Cut, dimensions: int) -> float:
+    """Root mean square error of Lanczos in network units, over a few random patches of a scan."""
+    random = np.random.default_rng(zlib.crc32(scan.name.encode()))
+    patches = [random_patch(scan, cut, random) for _ in range(ERROR_PATCHES)]
+    return float(np.sqrt(np.mean([_mean_square(lanczos(p), p.target, cut, dimensions) for p in patches]))) + 1e-6
+
+
+class Validation:
+    """Mean gains in dB over Lanczos, per protocol and modality."""
+
+    def __init__(self, scans: Sequence[Scan], cut: Cut, dimensions: int):
+        self.cut, self.dimensions = cut, dimensions
+        self.items = []
+        for scan in scans:
+            for protocol in PROTOCOLS:
+                patch = fixed_patches(scan, cut, protocol)
+                reference = _mean_square(lanczos(patch), patch.target, cut, dimensions)
+                self.items.append((f"{protocol} {scan.modality}", patch, reference))
+
+    def gains(self, network: Callable[[torch.Tensor], torch.Tensor], device: torch.device) -> dict[str, float]:
+        """By "profile MR" and so on."""
+        found: dict[str, list[float]] = {}
+        for key, patch, reference in self.items:
+            out = network(tensors([patch.input], self.dimensions).to(device)).float().cpu().numpy()
+            out = out[:, 0] if self.dimensions == 2 else out[0, 0]
+            error = _mean_square(out, patch.target, self.cut, self.dimensions)
+            found.setdefault(key, []).append(10 * np.log10(max(reference, 1e-12) / max(error, 1e-12)))
+        return {key: float(np.mean(values)) for key, values in sorted(found.items())}
+
+
+def _mean_square(result: np.ndarray, truth: np.ndarray, cut: Cut, dimensions: int) -> float:
+    margins = [0 if dimensions == 2 and axis == 0 else MARGIN * f for axis, f in enumerate(cut.scaled())]
+    inner = tuple(slice(m, n - m) for m, n in zip(margins, truth.shape))
+    return float(np.mean(np.square(result[inner] - truth[inner], dtype=np.float64)))
