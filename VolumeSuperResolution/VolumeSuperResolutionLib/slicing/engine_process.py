@@ -130,6 +130,9 @@ class Child:
         if "warm" in task:
             self._answer(torch=torch_problem())
             return
+        if "remove" in task:
+            shutil.rmtree(task["remove"], ignore_errors=True)
+            return
         job = task["job"]
         try:
             self._answer(job=job, **self._upscale(task))

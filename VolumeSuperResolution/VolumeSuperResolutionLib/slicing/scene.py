@@ -229,13 +229,15 @@ def _remember(node: Any, undo: list[Any]) -> None:
     description = node.GetDescription()
     attributes = {name: node.GetAttribute(name) for name in node.GetAttributeNames()}
     references = {role: node.GetNodeReferenceID(role) for role in (INPUT_ROLE, UNCERTAINTY_ROLE)}
-    display, look = node.GetScalarVolumeDisplayNode(), None
+    display = node.GetScalarVolumeDisplayNode()
     if display is not None:
-        look = _detachedCopy(display)
+        look, colorNodeID, automatic = _detachedCopy(display), display.GetColorNodeID(), display.GetAutoWindowLevel()
 
     def restore() -> None:
-        if look is not None:
-            _applyLook(look, display)
+        if display is not None:
+            display.CopyContent(look)
+            display.SetAndObserveColorNodeID(colorNodeID)
+            display.SetAutoWindowLevel(automatic)
         node.SetIJKToRASMatrix(matrix)
         node.SetAndObserveTransformNodeID(transform)
         node.SetAndObserveImageData(image)
@@ -256,9 +258,8 @@ def _copyDisplay(scene: Any, node: Any, inputNode: Any, undo: list[Any]) -> None
     model = inputNode.GetScalarVolumeDisplayNode()
     display = _displayNode(scene, node, undo)
     if model is not None:
-        look = _detachedCopy(model)
-        look[0].SetAutoWindowLevel(0)
-        _applyLook(look, display)
+        display.CopyContent(_detachedCopy(model))
+        display.SetAndObserveColorNodeID(model.GetColorNodeID())
     else:
         _showRange(display, slicer.util.arrayFromVolume(inputNode))
 
@@ -275,16 +276,14 @@ def _displayNode(scene: Any, node: Any, undo: list[Any]) -> Any:
 
 
 def _detachedCopy(display: Any) -> Any:
+    """A display node's content outside the scene, automatic levels off: to compute them goes over all voxels."""
     copy = display.NewInstance()
     copy.UnRegister(None)
+    wasModifying = copy.StartModify()
     copy.CopyContent(display)
-    return copy, display.GetColorNodeID()
-
-
-def _applyLook(look: Any, display: Any) -> None:
-    copy, colorNodeID = look
-    display.CopyContent(copy)
-    display.SetAndObserveColorNodeID(colorNodeID)
+    copy.SetAutoWindowLevel(0)
+    copy.EndModify(wasModifying)
+    return copy
 
 
 def _showRange(display: Any, array: np.ndarray) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from ..engine.errors import RefusalError
 from .scene import emptyVoxels
 
-PIECE_BYTES = 2 * 2**20
-STEP_SECONDS = 0.02
+PIECE_BYTES = 2**20
+STEP_SECONDS = 0.01
 
 
 class Sending:

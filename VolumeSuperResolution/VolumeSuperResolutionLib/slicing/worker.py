@@ -317,10 +317,11 @@ class Worker:
         self._transfers = []
 
     def _removeJobFiles(self) -> None:
-        # What a dying child still holds open on Windows goes with the next run, or with the folder.
-        if self._folder is not None:
-            for path in self._folder.iterdir():
-                shutil.rmtree(path, ignore_errors=True)
+        # To remove a large file takes a moment, so the child does it if it can.
+        if self._child is not None:
+            self._child.send(remove=str(self._jobFolder()))
+        elif self._folder is not None:
+            shutil.rmtree(self._jobFolder(), ignore_errors=True)
 
     def _removeFiles(self) -> None:
         if self._folder is not None:
