@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from typing import Any
@@ -33,4 +34,15 @@ def install() -> Any:
     from . import parameters
 
     parameters.install()
+    atexit.register(_close)
     return app
+
+
+def _close() -> None:
+    """Take the widgets down in order: at exit Python would do it in none."""
+    import shiboken6
+    import slicer
+
+    for widget in slicer.app.topLevelWidgets():
+        if shiboken6.isValid(widget):
+            shiboken6.delete(widget)

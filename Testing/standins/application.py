@@ -72,7 +72,7 @@ class SliceWidget:
         self._logic.SetMRMLScene(None)
 
 
-class _qSlicerLayoutManager(QtCore.QObject):  # noqa: N801 (named as in Slicer)
+class _qSlicerLayoutManager(QtCore.QObject):
     layoutChanged = QtCore.Signal(int)
 
     def __init__(self, parent: Any = None) -> None:
@@ -166,7 +166,7 @@ class _IOManager:
         return True
 
 
-class _qSlicerApplication(QtWidgets.QApplication):  # noqa: N801 (named as in Slicer)
+class _qSlicerApplication(QtWidgets.QApplication):
     startupCompleted = QtCore.Signal()
     isTesting = False
     headless = False
@@ -239,10 +239,19 @@ def makeApplication() -> Any:
 class ModuleStandIn:
     """What Slicer hands to a scripted module: its description, and its widget when somebody opens it."""
 
-    FIELDS = ("title", "categories", "dependencies", "contributors", "helpText", "acknowledgementText", "icon", "hidden")
+    FIELDS = (
+        "title",
+        "categories",
+        "dependencies",
+        "contributors",
+        "helpText",
+        "acknowledgementText",
+        "icon",
+        "hidden",
+    )
 
     def __init__(self, path: str) -> None:
-        self.__dict__.update({f: None for f in self.FIELDS}, path=path, widget=None, hidden=False)
+        self.__dict__.update(dict.fromkeys(self.FIELDS), path=path, widget=None, hidden=False)
         self.__dict__["name"] = os.path.splitext(os.path.basename(path))[0]
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -257,7 +266,7 @@ class ModuleStandIn:
         return self.widget
 
 
-class _qSlicerScriptedLoadableModuleWidget:  # noqa: N801 (named as in Slicer)
+class _qSlicerScriptedLoadableModuleWidget:
     @staticmethod
     def make(module: ModuleStandIn) -> Any:
         import qt

@@ -38,10 +38,6 @@ class _CollapsibleButton(QtWidgets.QWidget):
         if changed:
             self.contentsCollapsed.emit(collapsed)
 
-    def childEvent(self, event: Any) -> None:
-        if event.added() and event.child().isWidgetType() and self.__dict__["state"]["collapsed"]:
-            event.child().setVisible(False)
-
     def showEvent(self, event: Any) -> None:
         self.setCollapsed(self.__dict__["state"]["collapsed"])
 
@@ -57,7 +53,7 @@ class _CollapsibleButton(QtWidgets.QWidget):
         painter = QtWidgets.QStylePainter(self)
         option = QtWidgets.QStyleOptionButton()
         option.initFrom(self)
-        option.rect = QtCore.QRect(0, 0, self.width(), HEADER - 2)
+        option.rect = QtCore.QRect(0, 0, QtWidgets.QWidget.width(self), HEADER - 2)
         painter.drawControl(QtWidgets.QStyle.ControlElement.CE_PushButtonBevel, option)
         arrow = QtWidgets.QStyleOption()
         arrow.initFrom(self)
@@ -67,7 +63,7 @@ class _CollapsibleButton(QtWidgets.QWidget):
         painter.drawPrimitive(
             element.PE_IndicatorArrowRight if state["collapsed"] else element.PE_IndicatorArrowDown, arrow
         )
-        painter.setPen(self.palette().color(QtGui.QPalette.ColorRole.ButtonText))
+        painter.setPen(option.palette.color(QtGui.QPalette.ColorRole.ButtonText))
         painter.drawText(
             option.rect.adjusted(26, 0, 0, 0),
             QtCore.Qt.AlignmentFlag.AlignVCenter | QtCore.Qt.TextFlag.TextShowMnemonic,

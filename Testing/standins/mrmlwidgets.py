@@ -12,7 +12,7 @@ from PySide6 import QtCore, QtWidgets
 from .pythonqt import wrapped
 
 
-class _qMRMLWidget(QtWidgets.QWidget):  # noqa: N801 (named as in Slicer)
+class _qMRMLWidget(QtWidgets.QWidget):
     mrmlSceneChanged = QtCore.Signal(object)
     SIGNATURES = ("mrmlSceneChanged(vtkMRMLScene*)",)
 
@@ -26,7 +26,22 @@ class _qMRMLWidget(QtWidgets.QWidget):  # noqa: N801 (named as in Slicer)
         self.mrmlSceneChanged.emit(scene)
 
 
-class _qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801 (named as in Slicer)
+OPTIONS = {
+    "noneEnabled": False,
+    "noneDisplay": "None",
+    "addEnabled": True,
+    "removeEnabled": True,
+    "renameEnabled": False,
+    "editEnabled": False,
+    "showHidden": False,
+    "showChildNodeTypes": True,
+    "selectNodeUponCreation": True,
+    "baseName": "",
+}
+CONVERTED = {"currentNodeChanged(bool)": lambda node: node is not None}
+
+
+class _qMRMLNodeComboBox(QtWidgets.QWidget):
     """Lists the scene's nodes of some types; follows the scene as Slicer's does."""
 
     currentNodeChanged = QtCore.Signal(object)
@@ -39,24 +54,12 @@ class _qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801 (named as in Slicer)
         "nodeAddedByUser(vtkMRMLNode*)",
         "nodeAddedByUserAction(vtkMRMLNode*)",
     )
-    CONVERTED = {"currentNodeChanged(bool)": lambda node: node is not None}
-    OPTIONS = {
-        "noneEnabled": False,
-        "noneDisplay": "None",
-        "addEnabled": True,
-        "removeEnabled": True,
-        "renameEnabled": False,
-        "editEnabled": False,
-        "showHidden": False,
-        "showChildNodeTypes": True,
-        "selectNodeUponCreation": True,
-        "baseName": "",
-    }
+    CONVERTED = CONVERTED
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         box = QtWidgets.QComboBox(self)
-        state = dict(self.OPTIONS, scene=None, tags=[], watched=None, current=None, types=[], attributes={}, busy=False)
+        state = dict(OPTIONS, scene=None, tags=[], watched=None, current=None, types=[], attributes={}, busy=False)
         self.__dict__.update(box=box, state=state)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

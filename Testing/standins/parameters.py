@@ -62,7 +62,7 @@ class _Parameter:
         accepted = (int, float) if self.kind is float else self.kind
         if value is None and not self.isNode:
             raise ValueError(f"{self.name} must not be None")
-        if value is not None and not isinstance(value, accepted) or type(value).__module__ == "numpy":
+        if (value is not None and not isinstance(value, accepted)) or type(value).__module__ == "numpy":
             raise TypeError(f"{self.name} must be {self.kind.__name__}, not {type(value).__name__}")
         for note in self.notes:
             if hasattr(note, "validate"):

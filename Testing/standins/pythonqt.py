@@ -1,4 +1,4 @@
-"""PySide6 classes that behave like PythonQt's: properties are attributes, typing errors raise, signals go by signature."""
+"""PySide6 classes that behave like PythonQt's: properties are attributes, wrong types raise, signals have signatures."""
 
 from __future__ import annotations
 
@@ -213,7 +213,6 @@ def _method(base: type, name: str) -> Callable[..., Any] | None:
 
 
 def _strictSetter(original: Callable[..., Any]) -> Callable[..., Any]:
-
     def call(self: Any, *values: Any) -> Any:
         _alive(self)
         return original(self, *[toQt(v) for v in values])
