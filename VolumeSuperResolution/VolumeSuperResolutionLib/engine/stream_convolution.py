@@ -8,7 +8,9 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
-from .stream_nodes import Activation, Input, Node, Ranges, Reach, place, trimmed
+from .stream_nodes import Activation, Input, Node, Ranges, Reach, Scratch, place, trimmed
+
+FULL = 16  # channels that fill oneDNN's blocks
 
 
 class Conv(Node):
@@ -50,10 +52,10 @@ class Conv(Node):
     def size(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         return tuple((n + g) * f for n, g, f in zip(sizes[0], self.growth, self.factor))
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        # A phase with enough channels to fill the machine is computed by itself, straight into its voxels.
-        parts = self.phases if self.channels >= 16 else 1
+    def to(self, device: torch.device, dtype: torch.dtype, scratch: Scratch) -> None:
+        self.scratch = scratch
         self.parts = []
+        parts = self._split()
         flat = self.weight.shape[2] == 1
         for p in range(parts):
             rows = slice(p * self.weight.shape[0] // parts, (p + 1) * self.weight.shape[0] // parts)
@@ -65,10 +67,15 @@ class Conv(Node):
             bias = None if self.bias is None else self.bias[rows].to(device, dtype)
             self.parts.append((weight, bias))
 
-    def scratch(self, planes: int, area: int) -> int:
-        gathered = self.weight.shape[1] if len(self.inputs) > 1 or self.weight.shape[2] > 1 else 0
-        part = self.weight.shape[0] // (self.phases if self.channels >= 16 else 1) if self.phases > 1 else 0
-        return planes * area * (gathered + part)
+    def _split(self) -> int:
+        """In how many parts: a phase with channels enough is computed by itself, straight into its voxels."""
+        return self.phases if self.channels >= FULL else 1
+
+    def gathers(self, planes: int, area: int) -> int:
+        return planes * area * self.weight.shape[1] if len(self.inputs) > 1 or self.weight.shape[2] > 1 else 0
+
+    def parts_in(self, planes: int, area: int) -> int:
+        return planes * area * self.weight.shape[0] // self._split() if self.phases > 1 else 0
 
     def block(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         x, padding = self._gathered(inputs)
@@ -106,10 +113,12 @@ class Conv(Node):
         margins = ((0, 0), (0, 0)) if symmetric else tuple(sides)
         lengths = [stop - start for start, stop in first.inside]
         shape = [lengths[0] + z0 + z1, *(n + low + high for n, (low, high) in zip(lengths[1:], margins))]
-        x = first.pieces[0].block.new_empty((*shape, self.weight.shape[1]), dtype=self.parts[0][0].dtype)
+        x = self.scratch.take((*shape, self.weight.shape[1]), self.parts[0][0].dtype)
         for axis, (low, high) in enumerate(((z0, z1), *margins)):
-            x.narrow(axis, 0, low).zero_()
-            x.narrow(axis, shape[axis] - high, high).zero_()
+            if low:
+                x.narrow(axis, 0, low).zero_()
+            if high:
+                x.narrow(axis, shape[axis] - high, high).zero_()
         middle = x[z0 : z0 + lengths[0]]
         for axis, (low, _) in enumerate(margins, 1):
             middle = middle.narrow(axis, low, lengths[axis])

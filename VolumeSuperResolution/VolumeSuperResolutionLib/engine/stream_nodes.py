@@ -6,6 +6,7 @@ them as channels-last without copying.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
@@ -49,6 +50,21 @@ class Input(NamedTuple):
     owned: bool  # nobody else will read it: it may be overwritten
 
 
+class Scratch:
+    """Memory that one operation after the other gathers its input in: new memory costs time and leaves gaps."""
+
+    def __init__(self, device: torch.device):
+        self.memory = torch.empty(0, dtype=torch.uint8, device=device)
+
+    def take(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        """A block of undefined content, until the next call."""
+        size = math.prod(shape) * dtype.itemsize
+        if self.memory.numel() < size:
+            self.memory = self.memory[:0].clone()  # the old goes before the new comes
+            self.memory = torch.empty(size, dtype=torch.uint8, device=self.memory.device)
+        return self.memory[:size].view(dtype).view(*shape)
+
+
 class Node:
     """One operation. `post` are elementwise functions applied in place to what it has computed."""
 
@@ -75,12 +91,16 @@ class Node:
         """The block before `post`, in memory of its own."""
         raise NotImplementedError
 
-    def scratch(self, planes: int, area: int) -> int:
-        """Elements of temporary memory beside the output, where the input has so many planes of such an area."""
+    def gathers(self, planes: int, area: int) -> int:
+        """Elements it gathers in the scratch from inputs of so many planes of such an area."""
         return 0
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Moves what the node carries."""
+    def parts_in(self, planes: int, area: int) -> int:
+        """Elements of memory that it needs for a moment beside the output."""
+        return 0
+
+    def to(self, device: torch.device, dtype: torch.dtype, scratch: Scratch) -> None:
+        """Makes ready to compute there."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +196,7 @@ class Scale(Node):
         self.factor = factor
         self.offset = offset
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+    def to(self, device: torch.device, dtype: torch.dtype, scratch: Scratch) -> None:
         self.moved = self.factor.to(device, dtype), self.offset.to(device, dtype)
 
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:

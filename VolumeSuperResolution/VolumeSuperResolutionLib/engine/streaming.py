@@ -12,7 +12,7 @@ from typing import Callable, NamedTuple
 
 import torch
 
-from .stream_nodes import Input, Node, Piece, Range, Ranges, Source
+from .stream_nodes import Input, Node, Piece, Range, Ranges, Scratch, Source
 from .stream_trace import traced
 
 Read = Callable[[Ranges], torch.Tensor]
@@ -58,10 +58,10 @@ class Stream:
         self.nodes: list[Node] = traced(network)
         self.device = device
         self.dtype = dtype
-        last = len(self.nodes) - 1
+        last, scratch = len(self.nodes) - 1, Scratch(device)
         for n, node in enumerate(self.nodes):
             # The last operation sets the precision of the result, and costs little.
-            node.to(self.device, torch.float32 if n == last else dtype)
+            node.to(device, torch.float32 if n == last else dtype, scratch)
         self.readers: list[list[int]] = [[] for _ in self.nodes]
         self.scale, self.lag = [(1, 1, 1)], [0]
         for n, node in enumerate(self.nodes[1:], 1):
@@ -117,7 +117,7 @@ class Stream:
         flow.counting = True
         for _ in flow:
             pass
-        return flow.peak * 4 if self.dtype == torch.float32 else flow.peak * self.dtype.itemsize
+        return (flow.peak + flow.gathered) * self.dtype.itemsize
 
 
 class Flow:
@@ -130,7 +130,7 @@ class Flow:
         self.done = [wanted[0][0] for wanted in self.wanted]
         self.queues = [Queue(readers) for readers in stream.readers]
         self.counting = False
-        self.live = self.peak = 0  # elements
+        self.live = self.peak = self.gathered = 0  # elements
         self.groups = self._grouped()
         scale, lag = stream.scale[-1][0], stream.lag[-1]
         first, last = self.wanted[0][0][0], -(-(box[0][1] + lag) // scale)
@@ -191,8 +191,9 @@ class Flow:
         chunks = [self.queues[i].covering(each[0]) for i, each in zip(node.inputs, inside)]
         next_needed = node.reach[0].needs(stop, stop + 1)[0] if stop < self.wanted[n][0][1] else 1 << 62
         freed = sum(self._elements(i, self.queues[i].release(n, next_needed)) for i in set(node.inputs))
-        scratch = node.scratch(inside[0][0][1] - inside[0][0][0] + 2, self._area(node.inputs[0]))
-        self.peak = max(self.peak, self.live + scratch + self._elements(n, stop - start))
+        before = inside[0][0][1] - inside[0][0][0] + 2, self._area(node.inputs[0])
+        self.gathered = max(self.gathered, node.gathers(*before))
+        self.peak = max(self.peak, self.live + node.parts_in(*before) + self._elements(n, stop - start))
         block = None
         if not self.counting:
             inputs = [self._input(node, i, *each, wanted) for i, *each in zip(node.inputs, chunks, inside)]
