@@ -5,14 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sample_models import STAGES, model
 from VolumeSuperResolutionLib.engine import intensity, interpolation, zoo
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 from VolumeSuperResolutionLib.engine.upscale import CancelledError, RefusalError, Request, estimate, upscale
 
-SCAN = np.random.default_rng(0).uniform(0, 1000, (7, 9, 11)).astype(np.float32)
+SCAN = np.random.default_rng(0).uniform(0, 1000, (5, 7, 9)).astype(np.float32)
 MODELS = {
     "whole": (zoo.Stage("edsr3d", {"factor": 2, "features": 4, "blocks": 2}),),
     "two stages": STAGES,
@@ -106,11 +104,9 @@ def test_uncertainty_is_the_deviation_over_flips(card):
 
 def test_the_ensemble_gives_the_same_for_a_flipped_scan(card):
     plain = run(card, ensemble=True).volume.array
-    for axis in range(3):
+    for axis in (0, 2):
         flipped = run(card, np.ascontiguousarray(np.flip(SCAN, axis)), ensemble=True).volume.array
-        # Slice-wise stages average flips within their slices, which holds the axes they see.
-        if card.stages[0].views in ((), ("j", "i"), ("k", "j", "i")) or axis > 0 or len(card.stages) > 1:
-            assert np.allclose(np.flip(flipped, axis), plain, atol=0.05)
+        assert np.allclose(np.flip(flipped, axis), plain, atol=0.05)
 
 
 def test_integer_scans_and_regions(card):
@@ -135,11 +131,10 @@ def test_cancel_and_progress(card):
         upscale(volume(), Request(str(card.folder), scale=tuple(map(float, card.factor))), cancel=lambda: True)
 
 
-@settings(max_examples=8, deadline=None)
-@given(st.integers(1, 40))
-def test_no_budget_changes_the_result(tmp_path_factory, megabytes):
-    card = model(tmp_path_factory.mktemp("m") / "mine")
-    array = np.random.default_rng(1).uniform(0, 900, (5, 60, 50)).astype(np.float32)
+@pytest.mark.parametrize("megabytes", [1, 4])
+def test_no_budget_changes_the_result(tmp_path, megabytes):
+    card = model(tmp_path / "mine")
+    array = np.random.default_rng(1).uniform(0, 900, (3, 40, 30)).astype(np.float32)
     assert np.allclose(run(card, array, memory_mb=megabytes).volume.array, run(card, array).volume.array, atol=1e-2)
 
 
