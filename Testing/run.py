@@ -180,11 +180,12 @@ def pip_install(environment, arguments):
     complaints = process.communicate()[1].decode("utf-8", "replace")
     if process.returncode == 0:
         return None
-    if NO_NETWORK.search(complaints):
+    silent = [line for line in complaints.splitlines() if NO_NETWORK.search(line)]
+    if silent:
         raise TroubleError(
             "The package index did not answer, so the packages cannot be installed (only the first call needs the "
             "network).\nCheck the connection, or pip's proxy settings, and call this again. pip said:\n"
-            + last_lines(complaints, 2)
+            + silent[-1]
         )
     missing = NO_BUILD.search(complaints)
     return "there is no build of " + missing.group(1) if missing else "pip failed:\n" + last_lines(complaints)
