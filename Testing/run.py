@@ -184,8 +184,7 @@ def pip_install(environment, arguments):
     if silent:
         raise TroubleError(
             "The package index did not answer, so the packages cannot be installed (only the first call needs the "
-            "network).\nCheck the connection, or pip's proxy settings, and call this again. pip said:\n"
-            + silent[-1]
+            "network).\nCheck the connection, or pip's proxy settings, and call this again. pip said:\n" + silent[-1]
         )
     missing = NO_BUILD.search(complaints)
     return "there is no build of " + missing.group(1) if missing else "pip failed:\n" + last_lines(complaints)
