@@ -262,28 +262,36 @@ class ModuleStandIn:
     def widgetRepresentation(self) -> Any:
         """The panel, made when first asked for."""
         if self.widget is None:
-            self.__dict__["widget"] = _qSlicerScriptedLoadableModuleWidget.make(self)
+            self.__dict__["widget"] = _makeWidget(self)
         return self.widget
 
 
-class _qSlicerScriptedLoadableModuleWidget:
-    @staticmethod
-    def make(module: ModuleStandIn) -> Any:
-        import qt
+def _makeWidget(module: ModuleStandIn) -> Any:
+    """The panel's frame, and in it what the module's widget class puts there."""
+    import qt
 
-        parent = slicer.qMRMLWidget()
-        parent.setLayout(qt.QVBoxLayout())
-        parent.setMRMLScene(slicer.mrmlScene)
+    parent = slicer.qMRMLWidget()
+    parent.setLayout(qt.QVBoxLayout())
+    parent.setMRMLScene(slicer.mrmlScene)
 
-        def reload() -> None:
-            widget = getattr(sys.modules[module.name], module.name + "Widget")(parent)
-            parent.__dict__["self"] = lambda: widget
-            setattr(slicer.modules, module.name + "Widget", widget)
-            widget.setup()
+    def reload() -> None:
+        widget = getattr(sys.modules[module.name], module.name + "Widget")(parent)
+        parent.__dict__["self"] = lambda: widget
+        setattr(slicer.modules, module.name + "Widget", widget)
+        widget.setup()
 
-        parent.__dict__["reload"] = reload
-        reload()
-        return parent
+    parent.__dict__.update(reload=reload, isEntered=False)
+    reload()
+    return parent
+
+
+def openModule(module: ModuleStandIn, isOpen: bool = True) -> Any:
+    """Open the module's panel, or another module's; gives the widget object."""
+    parent = module.widgetRepresentation()
+    parent.__dict__["isEntered"] = isOpen
+    widget = parent.__dict__["self"]()
+    widget.enter() if isOpen else widget.exit()
+    return widget
 
 
 def loadModule(path: str) -> Any:

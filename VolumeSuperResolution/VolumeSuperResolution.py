@@ -1,0 +1,324 @@
+"""Super-resolution of volumes in 3D Slicer: the module's description, panel, logic and self-test."""
+
+import os
+
+import numpy as np
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+HOMEPAGE = "https://github.com/VolumeSuperResolution/VolumeSuperResolution"
+PICTURE = "https://raw.githubusercontent.com/VolumeSuperResolution/VolumeSuperResolution/main/Resources/Screenshots"
+SAMPLES = {"MRBrain": "VolumeSuperResolution MR brain", "CTChest": "VolumeSuperResolution CT chest"}
+
+
+class VolumeSuperResolution(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Volume Super Resolution")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["The VolumeSuperResolution developers"]
+        self.parent.helpText = _(
+            "Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the "
+            "scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side "
+            "with the best interpolation. Research use only - not for diagnosis."
+        )
+        self.parent.helpText += f'<p><a href="{HOMEPAGE}"><img src="{PICTURE}/Comparison.png" width="320"></a></p>'
+        self.parent.helpText += _('<p>See the <a href="{page}">documentation and tutorial</a>.</p>').format(
+            page=HOMEPAGE
+        )
+        self.parent.acknowledgementText = _(
+            "The models follow published work on super-resolution: CNN-IL (Srinivasan et al.), SRCNN (Dong et al.; "
+            "Pham et al.), FSRCNN (Dong et al.), EDSR (Lim et al.), SRResNet (Ledig et al.), DCSRN and mDCSRN (Chen "
+            "et al.), RCAN and RRDB (Zhang et al.; Wang et al.). Each model's card names its paper and the data it "
+            "was trained on."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def sampleFolder():
+    """Where the two sample volumes are: beside the installed module, or in the repository."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    folders = [os.path.join(here, "Resources", "SampleData"), os.path.join(here, "..", "Resources", "SampleData")]
+    return next((os.path.normpath(folder) for folder in folders if os.path.isdir(folder)), None)
+
+
+def registerSampleData():
+    """Add the sample volumes to the module Sample Data; they come with the extension, nothing is downloaded."""
+    import pathlib
+
+    import SampleData
+
+    folder = sampleFolder()
+    for fileName, sampleName in SAMPLES.items() if folder else ():
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category="VolumeSuperResolution",
+            sampleName=sampleName,
+            thumbnailFileName=os.path.join(folder, f"{fileName}.png"),
+            uris=pathlib.Path(folder, f"{fileName}.nrrd").as_uri(),
+            fileNames=f"{fileName}.nrrd",
+            nodeNames=fileName,
+        )
+
+
+class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel's life in the application; what it does is in VolumeSuperResolutionLib.slicing.panel."""
+
+    def __init__(self, parent=None):
+        self.logic = None
+        self.panel = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+
+    def setup(self):
+        """Called when the module is opened for the first time."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from VolumeSuperResolutionLib.slicing.panel import Panel
+
+        widget = slicer.util.loadUI(self.resourcePath("UI/VolumeSuperResolution.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        self.logic = VolumeSuperResolutionLogic()
+        self.panel = Panel(self.ui)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
+        self.initializeParameterNode()
+
+    def cleanup(self):
+        """Called when the application closes and before the module is reloaded."""
+        from VolumeSuperResolutionLib.slicing.worker import Worker
+
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.close()
+        Worker.shared().stop()
+
+    def enter(self):
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+
+    def exit(self):
+        """Called each time the user opens another module."""
+        self.panel.setParameters(None)
+
+    def onSceneStartClose(self, caller, event):
+        """The nodes go away: stop what uses them."""
+        self.panel.forgetScene()
+        self.panel.setParameters(None)
+
+    def onSceneChanged(self, caller, event):
+        """A scene was closed or loaded: show its settings."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self):
+        """Show the settings of this scene, with the first volume as input if none was chosen."""
+        from VolumeSuperResolutionLib.slicing.parameters import Parameters
+
+        parameters = Parameters(self.logic.getParameterNode())
+        if parameters.inputVolume is None:
+            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            shown = [v for v in volumes if v.GetClassName() == "vtkMRMLScalarVolumeNode" and not v.GetHideFromEditors()]
+            parameters.inputVolume = shown[0] if shown else None
+        self.panel.setParameters(parameters)
+
+
+class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
+    """Nodes in, node out, without any window. Use it as
+
+    >>> from VolumeSuperResolution import VolumeSuperResolutionLogic
+    >>> logic = VolumeSuperResolutionLogic()
+    """
+
+    def upscale(
+        self, inputVolume, model="edsr3d-x2", scale=2, outputVolume=None, progress=None, cancel=None, **options
+    ):
+        """Upscale a volume in this process and return the node of the result.
+
+        `scale` is one factor, or one for each axis (i, j, k). Instead of it: `spacing` (three numbers, mm),
+        `isotropic=True`, or `slices`, a factor for the through-plane axis alone. Other options: `region` (an ROI node,
+        or ((i0, i1), (j0, j1), (k0, k1)) in voxels), `device`, `precision`, `memory` (MB), `consistency` (rounds),
+        `ensemble`, `uncertainty`, `modality` ("MR" or "CT"), `fill_nonfinite`. progress(done, total) is called as the
+        work goes on; the work ends with a CancelledError as soon as cancel() answers True. What cannot be done raises
+        a RefusalError, which is a ValueError with a sentence for the user, and leaves the scene as it was.
+
+        >>> sharp = logic.upscale(getNode("MRBrain"), model="lanczos", scale=2)
+        >>> thin = logic.upscale(getNode("CTChest"), model="lanczos", isotropic=True)
+        """
+        from VolumeSuperResolutionLib.slicing import runs
+
+        request = runs.makeRequest(inputVolume, model, scale, **options)
+        return runs.runHere(inputVolume, request, outputVolume, progress, cancel)
+
+    def startUpscale(self, inputVolume, model="edsr3d-x2", scale=2, outputVolume=None, **options):
+        """Begin the same in a process of its own and return at once; the application goes on.
+
+        The job has cancel(), `running`, and the signals progressed(done, total, secondsLeft), finished(node),
+        failed(sentence) and cancelled(), of which exactly one of the last three is emitted. Its signals need Qt's
+        event loop, so a script without one calls upscale. One job runs at a time.
+
+        >>> job = logic.startUpscale(getNode("MRBrain"), model="lanczos", scale=2)
+        >>> job.finished.connect(lambda node: print(node.GetName()))
+        >>> job.failed.connect(print)
+        """
+        from VolumeSuperResolutionLib.slicing import runs
+
+        return runs.Upscaling(inputVolume, runs.makeRequest(inputVolume, model, scale, **options), outputVolume)
+
+    def models(self):
+        """The ids of all models at hand, the interpolations first.
+
+        >>> logic.models()[:3]
+        ('nearest', 'linear', 'bspline')
+        """
+        from VolumeSuperResolutionLib.engine import zoo
+
+        return tuple(zoo.cards())
+
+    def describe(self, model):
+        """What a model is, what it was trained on and how good it was measured to be, as text.
+
+        >>> print(logic.describe("lanczos"))
+        Lanczos (lanczos)
+        Windowed sinc interpolation, the sharpest of the plain ones.
+        """
+        from VolumeSuperResolutionLib.engine import zoo
+        from VolumeSuperResolutionLib.slicing import wording
+
+        return wording.describeCard(zoo.card(model))
+
+    def estimate(self, inputVolume, model="edsr3d-x2", scale=2, **options):
+        """Size, spacing, output_bytes, working_bytes and seconds (on the CPU; 0 if unknown) of a run, without running.
+
+        >>> logic.estimate(getNode("MRBrain"), model="lanczos", scale=2).size
+        (280, 152, 328)
+        """
+        from VolumeSuperResolutionLib.slicing import runs
+
+        return runs.estimateRequest(inputVolume, runs.makeRequest(inputVolume, model, scale, **options))
+
+
+class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
+    """The self-test of the module, in the application and on a developer's machine."""
+
+    # A box of the sample, (k, j, i): large enough to judge a model, small enough to take seconds.
+    BOX = (slice(40, 120), slice(8, 72), slice(30, 110))
+    SECONDS = 60
+
+    def setUp(self):
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear(0)
+
+    def runTest(self):
+        """Every test, also in versions of Slicer that would run none by themselves."""
+        for test in (self.test_upscale, self.test_refusal, self.test_comparison):
+            self.setUp()
+            test()
+        self.setUp()
+
+    def test_upscale(self):
+        """A degraded sample is restored on its own grid, by a network better than by an interpolation."""
+        truth, degraded = self.makeDegraded()
+        logic = VolumeSuperResolutionLogic()
+        errors = {}
+        for model in ("linear", "lanczos", *self.learnedModels(logic)):
+            self.delayDisplay(_("Upscaling with {model}").format(model=model))
+            result = logic.upscale(degraded, model=model, scale=2, device="cpu")
+            self.checkGeometry(degraded, result)
+            voxels = slicer.util.arrayFromVolume(result).astype(float)
+            self.assertEqual(voxels.shape, truth.shape)
+            errors[model] = float(np.sqrt(np.mean((voxels - truth)[6:-6, 6:-6, 6:-6] ** 2)))
+        self.assertLess(errors["lanczos"], errors["linear"])
+        for model in self.learnedModels(logic):
+            self.assertLess(errors[model], errors["lanczos"])
+
+    def test_refusal(self):
+        """What cannot be done says why, and leaves the scene as it was."""
+        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+        before = slicer.mrmlScene.GetNumberOfNodes()
+        with self.assertRaises(ValueError):
+            VolumeSuperResolutionLogic().upscale(empty, model="lanczos")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
+
+    def test_comparison(self):
+        """A run in the worker ends with a node, which stands beside its input in three linked views."""
+        from VolumeSuperResolutionLib.slicing.comparison import LAYOUT, VIEWS
+        from VolumeSuperResolutionLib.slicing.sidebyside import SideBySide
+
+        _truth, degraded = self.makeDegraded()
+        job = VolumeSuperResolutionLogic().startUpscale(degraded, model="backprojection", scale=2)
+        results, refusals = [], []
+        job.finished.connect(results.append)
+        job.failed.connect(refusals.append)
+        self.waitFor(lambda: not job.running)
+        self.assertEqual(refusals, [])
+        self.checkGeometry(degraded, results[0])
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        layout = manager.layout
+        sideBySide = SideBySide()
+        sideBySide.open(degraded, results[0], job.request)
+        self.waitFor(lambda: sideBySide.active)
+        self.assertEqual(manager.layout, LAYOUT)
+        shown = [manager.sliceWidget(view).mrmlSliceCompositeNode().GetBackgroundVolumeID() for view in VIEWS]
+        self.assertEqual((shown[0], shown[2]), (degraded.GetID(), results[0].GetID()))
+        self.delayDisplay(_("The comparison"))
+        sideBySide.close()
+        self.assertEqual(manager.layout, layout)
+
+    def learnedModels(self, logic):
+        """One network, where there is one that doubles all axes and torch to run it."""
+        from VolumeSuperResolutionLib.engine import zoo
+        from VolumeSuperResolutionLib.slicing import dependencies
+
+        doubling = [m for m in logic.models() if zoo.card(m).learned and zoo.card(m).factor == (2, 2, 2)]
+        fastest = sorted(doubling, key=lambda m: zoo.card(m).seconds_per_megavoxel)
+        return fastest[:1] if dependencies.torchState()[0] else []
+
+    def makeDegraded(self):
+        """A piece of the MR sample, and a node with the same at half the resolution."""
+        from VolumeSuperResolutionLib.engine.degradation import degrade
+        from VolumeSuperResolutionLib.slicing import scene
+
+        sample = slicer.util.loadVolume(os.path.join(sampleFolder(), "MRBrain.nrrd"))
+        volume = scene.volumeFromNode(sample)
+        truth = np.ascontiguousarray(volume.array[self.BOX])
+        grid = volume.grid.cropped([(axis.start, axis.stop) for axis in self.BOX[::-1]])
+        coarse = degrade(truth, (2, 2, 2))
+        grid = grid.refined(coarse.shape[::-1])
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.diag([-1, -1, 1]) @ (np.reshape(grid.direction, (3, 3)) * grid.spacing)
+        matrix[:3, 3] = np.diag([-1, -1, 1]) @ grid.origin
+        node = slicer.util.addVolumeFromArray(coarse, matrix, "Degraded")
+        slicer.mrmlScene.RemoveNode(sample)
+        return truth.astype(float), node
+
+    def checkGeometry(self, inputNode, outputNode):
+        """The same field of view, in RAS."""
+        own, other = [0.0] * 6, [0.0] * 6
+        inputNode.GetRASBounds(own)
+        outputNode.GetRASBounds(other)
+        self.assertLess(np.abs(np.subtract(own, other)).max(), 1e-4)
+
+    def waitFor(self, condition):
+        """Let the application go on until something happened."""
+        clock = qt.QElapsedTimer()
+        clock.start()
+        while not condition():
+            self.assertLess(clock.elapsed(), 1000 * self.SECONDS, "it took too long")
+            slicer.app.processEvents()

@@ -1,0 +1,150 @@
+"""From nodes and options to a request, and from a result back to a node: here, or in the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+
+from ..engine import zoo
+from ..engine.errors import RefusalError
+from ..engine.request import Estimate, Request
+from ..engine.upscale import estimate, upscale
+from . import dependencies, scene
+from .signals import Signal
+from .worker import Worker
+
+DEFAULT_MODEL = "edsr3d-x2"
+# The middle of a comparison: the sharpest plain interpolation, and what it is compared with itself.
+BEST_INTERPOLATION, PLAIN_INTERPOLATION = "lanczos", "linear"
+PREVIEW_SECONDS = 1.0
+PREVIEW_SIDES = (16, 64)
+
+
+def defaultModel() -> str:
+    """The model to begin with: the 3D EDSR, or another that doubles all axes, or the best interpolation."""
+    cards = zoo.cards()
+    doubling = [card.id for card in cards.values() if card.learned and card.factor == (2, 2, 2)]
+    return DEFAULT_MODEL if DEFAULT_MODEL in cards else next(iter(doubling), BEST_INTERPOLATION)
+
+
+def makeRequest(
+    inputVolume: Any,
+    model: str = "",
+    scale: float | Sequence[float] | None = None,
+    slices: float | None = None,
+    spacing: Sequence[float] | None = None,
+    isotropic: bool = False,
+    region: Any = None,
+    memory: int | None = None,
+    **options: Any,
+) -> Request:
+    """The engine's request for what the module's user asks for. `slices` scales the through-plane axis alone.
+
+    Raises RefusalError, whose sentence is for the user, where there is nothing to upscale.
+    """
+    scene.checkVolumeNode(inputVolume)
+    if spacing is not None or isotropic:
+        scale = None
+    elif slices is not None:
+        factors = [1.0, 1.0, 1.0]
+        factors[int(np.argmax(inputVolume.GetSpacing()))] = float(slices)
+        scale = tuple(factors)
+    elif np.ndim(scale) == 0:
+        scale = (2.0 if scale is None else float(scale),) * 3
+    if region is not None and hasattr(region, "IsA"):
+        region = scene.regionFromRoi(region, inputVolume)
+    options.setdefault("modality", modalityOf(inputVolume))
+    return Request(
+        model=model or defaultModel(),
+        scale=None if scale is None else tuple(float(f) for f in scale),
+        spacing=None if spacing is None else tuple(float(s) for s in spacing),
+        isotropic=bool(isotropic),
+        region=None if region is None else tuple((int(a), int(b)) for a, b in region),
+        memory_mb=None if memory is None else int(memory),
+        **options,
+    )
+
+
+def modalityOf(inputVolume: Any) -> str:
+    """ "MR" or "CT" as the DICOM series says, else "auto": by the intensities."""
+    units = inputVolume.GetVoxelValueUnits()
+    if units is not None and units.GetCodeValue() in ("[hnsf'U]", "hnsf'U"):
+        return "CT"
+    hierarchy = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
+    item = hierarchy.GetItemByDataNode(inputVolume) if hierarchy is not None else 0
+    modality = hierarchy.GetItemAttribute(item, "DICOM.Modality") if item else ""
+    return modality if modality in ("MR", "CT") else "auto"
+
+
+def estimateRequest(inputVolume: Any, request: Request) -> Estimate:
+    """Size, spacing, memory and time of a request; refuses what the engine would refuse."""
+    return estimate(scene.gridFromNode(inputVolume), scene.volumeFromNode(inputVolume).array.dtype, request)
+
+
+def runHere(
+    inputVolume: Any,
+    request: Request,
+    outputVolume: Any = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Any:
+    """Upscale in this process and add the node."""
+    if zoo.card(request.model).learned:
+        dependencies.requireTorch()
+    result = upscale(scene.volumeFromNode(inputVolume), request, progress, cancel)
+    return scene.addResultNode(slicer.mrmlScene, inputVolume, result, request, outputVolume)
+
+
+class Upscaling:
+    """A run in the worker that ends with a node: exactly one of finished(node), failed(sentence), cancelled()."""
+
+    def __init__(self, inputVolume: Any, request: Request, outputVolume: Any = None) -> None:
+        self.progressed = Signal()
+        self.finished = Signal()
+        self.failed = Signal()
+        self.cancelled = Signal()
+        self.inputVolume = inputVolume
+        self.request = request
+        self._outputVolume = outputVolume
+        self._job = Worker.shared().start(scene.volumeFromNode(inputVolume), request)
+        self._job.progressed.connect(self.progressed.emit)
+        self._job.finished.connect(self._onFinished)
+        self._job.failed.connect(self.failed.emit)
+        self._job.cancelled.connect(self.cancelled.emit)
+
+    @property
+    def running(self) -> bool:
+        """Whether it still goes on."""
+        return self._job.running
+
+    def cancel(self) -> None:
+        """End it within a second; nothing is added to the scene."""
+        self._job.cancel()
+
+    def _onFinished(self, result: Any) -> None:
+        try:
+            node = scene.addResultNode(slicer.mrmlScene, self.inputVolume, result, self.request, self._outputVolume)
+        except RefusalError as refusal:
+            self.failed.emit(str(refusal))
+        else:
+            self.finished.emit(node)
+
+
+def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float]) -> Request:
+    """The same for a box around a point, as large as takes about a second."""
+    card = zoo.card(request.model)
+    voxels = PREVIEW_SECONDS * 1e6 / card.seconds_per_megavoxel if card.seconds_per_megavoxel else np.inf
+    side = int(np.clip(voxels ** (1 / 3), *PREVIEW_SIDES))
+    values = request.to_dict()
+    values.update(region=scene.regionAround(inputVolume, ras, side), uncertainty=False)
+    return Request.from_dict(values)
+
+
+def interpolationRequest(request: Request) -> Request:
+    """The best interpolation onto the grid of another request."""
+    model = BEST_INTERPOLATION if request.model != BEST_INTERPOLATION else PLAIN_INTERPOLATION
+    target = {name: getattr(request, name) for name in ("scale", "spacing", "isotropic", "region", "fill_nonfinite")}
+    return Request(model=model, **target)

@@ -1,0 +1,152 @@
+"""A result beside its input and the best interpolation, which is computed for it and goes away with the views."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from ..engine.errors import RefusalError
+from ..engine.request import Request
+from . import runs
+from .comparison import ZOOMED_MM, Comparison
+from .scene import INPUT_ROLE, PREFIX
+from .signals import Signal
+
+PREVIEW = PREFIX + "Preview"
+SETTINGS = PREFIX + "Settings"
+
+
+class SideBySide:
+    """Opens and closes the comparison; `changed` tells when it is open or closed."""
+
+    def __init__(self) -> None:
+        self.changed = Signal()
+        self.comparison = Comparison()
+        self.comparison.left.connect(self._onLeft)
+        self._interpolation = None
+        self._job = None
+        self._focus = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the views are open."""
+        return self.comparison.active
+
+    def open(self, inputNode: Any, resultNode: Any, request: Request) -> None:
+        """Show a result; the interpolation is computed in the worker first."""
+        self._focus = None
+        self._prepare(inputNode, resultNode, request)
+
+    def openPreview(self, inputNode: Any, previewNode: Any, request: Request) -> None:
+        """Show a preview, and of the volume only that box."""
+        previewNode.SetAttribute(PREVIEW, "1")
+        previewNode.SetName(f"{inputNode.GetName()} preview")
+        self._focus = previewNode
+        self._prepare(inputNode, previewNode, request)
+
+    def openNewest(self, inputNode: Any, outputNode: Any = None) -> None:
+        """Show the chosen output, or the newest result of the input, or of what the input itself is a result of."""
+        candidates = [outputNode] if isResult(outputNode) else resultsOf(inputNode)
+        if not candidates and isResult(inputNode):
+            candidates = [inputNode]
+        if not candidates:
+            raise RefusalError(_("There is no result of this volume to compare yet; press Apply first."))
+        result = candidates[-1]
+        request = Request.from_dict(json.loads(result.GetAttribute(SETTINGS)))
+        self.open(result.GetNodeReference(INPUT_ROLE), result, request)
+
+    def previewNode(self, inputNode: Any) -> Any:
+        """The node of an earlier preview of this volume, to be used again; None if there is none."""
+        return next((node for node in resultsOf(inputNode, previews=True) if node.GetAttribute(PREVIEW)), None)
+
+    def setAxis(self, axis: str) -> None:
+        self.comparison.setAxis(axis)
+        self._showFocus()
+
+    def setFlicker(self, flicker: bool) -> None:
+        self.comparison.setFlicker(flicker)
+
+    def zoomTo(self, ras: Sequence[float]) -> None:
+        self.comparison.zoomTo(ras)
+
+    def leave(self) -> None:
+        """Close the views and drop what was computed for them."""
+        if self._job is not None:
+            self._job.cancel()
+        self.comparison.leave()
+
+    def close(self) -> None:
+        """Leave for good."""
+        self.leave()
+        self.comparison.close()
+
+    def _prepare(self, inputNode: Any, resultNode: Any, request: Request) -> None:
+        if slicer.app.layoutManager() is None:
+            return
+        self.leave()
+        self._job = runs.Upscaling(inputNode, runs.interpolationRequest(request))
+        self._job.finished.connect(lambda node: self._show(inputNode, node, resultNode))
+        self._job.failed.connect(self._onFailed)
+        self._job.cancelled.connect(self._forgetJob)
+
+    def _show(self, inputNode: Any, interpolationNode: Any, resultNode: Any) -> None:
+        self._job = None
+        self._interpolation = interpolationNode
+        interpolationNode.SetHideFromEditors(True)
+        interpolationNode.SetSaveWithScene(False)
+        interpolationNode.GetDisplayNode().SetSaveWithScene(False)
+        self.comparison.show(inputNode, interpolationNode, resultNode)
+        self._showFocus()
+        self.changed.emit()
+
+    def _showFocus(self) -> None:
+        if self._focus is None or not self.active:
+            return
+        bounds = np.reshape(gridBounds(self._focus), (3, 2))
+        self.comparison.zoomTo(bounds.mean(1).tolist(), float(min(ZOOMED_MM, np.ptp(bounds, axis=1).max())))
+
+    def _onFailed(self, sentence: str) -> None:
+        self._forgetJob()
+        slicer.util.errorDisplay(sentence)
+
+    def _forgetJob(self) -> None:
+        self._job = None
+        self.changed.emit()
+
+    def _onLeft(self) -> None:
+        node, self._interpolation = self._interpolation, None
+        if node is not None and slicer.mrmlScene.IsNodePresent(node):
+            display = node.GetDisplayNode()
+            slicer.mrmlScene.RemoveNode(node)
+            slicer.mrmlScene.RemoveNode(display)
+        self.changed.emit()
+
+
+def isResult(node: Any) -> bool:
+    """Whether a node is a result whose input is still there."""
+    return node is not None and bool(node.GetAttribute(SETTINGS)) and node.GetNodeReference(INPUT_ROLE) is not None
+
+
+def resultsOf(inputNode: Any, previews: bool = False) -> list:
+    """The volumes made from this one, oldest first."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return [
+        node
+        for node in nodes
+        if isResult(node)
+        and node.GetNodeReference(INPUT_ROLE) is inputNode
+        and not node.GetHideFromEditors()
+        and (previews or not node.GetAttribute(PREVIEW))
+    ]
+
+
+def gridBounds(node: Any) -> list:
+    """A volume's bounds in RAS, transforms included."""
+    bounds = [0.0] * 6
+    node.GetRASBounds(bounds)
+    return bounds

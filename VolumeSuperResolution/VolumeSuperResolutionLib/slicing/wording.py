@@ -1,0 +1,91 @@
+"""Cards, estimates and times in words for the panel and the console."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ..engine.request import MEGA, Estimate, describe_grid
+
+# How a scan is thought to be degraded, in the order in which a gain is looked for.
+PROTOCOLS = ("profile", "scanner")
+ENDLESS = float("inf")
+
+
+def describeCard(card: Any) -> str:
+    """Everything a user may want to know about a model, as lines of plain text."""
+    lines = [f"{card.title} ({card.id})", card.summary]
+    if card.learned:
+        factor = " x ".join(str(f) for f in card.factor)
+        lines += [
+            _("Factor: {factor}; {parameters} parameters").format(factor=factor, parameters=f"{card.parameters:,}"),
+            trainedOn(card),
+        ]
+        lines += gains(card)
+        if card.paper:
+            lines.append(_("Paper: {paper}").format(paper=card.paper))
+    lines += [card.caution] if card.caution else []
+    lines += list(card.limits)
+    return "\n".join(lines)
+
+
+def cardMarkup(card: Any) -> str:
+    """The model for the panel: summary, what it was trained on, what it gains."""
+    lines = [escape(card.summary)]
+    if card.learned:
+        lines += [f"<span style='color:gray'>{escape(text)}</span>" for text in [trainedOn(card), *gains(card)]]
+    return "<br>".join(lines)
+
+
+def trainedOn(card: Any) -> str:
+    """One sentence about the domain of a learned model."""
+    finest, coarsest = card.spacing_mm
+    modalities = _(" and ").join(card.modalities)
+    if coarsest == ENDLESS:
+        return _("Trained on {modalities}.").format(modalities=modalities)
+    return _("Trained on {modalities}, voxels of {finest} to {coarsest} mm.").format(
+        modalities=modalities, finest=f"{finest:g}", coarsest=f"{coarsest:g}"
+    )
+
+
+def gains(card: Any) -> list[str]:
+    """The measured gain over the best interpolation for each modality, from the first protocol measured."""
+    measured = next((card.gains[name] for name in PROTOCOLS if card.gains.get(name)), {})
+    sentences = []
+    for modality, values in measured.items():
+        if "over_best_classical" in values:
+            mean, deviation = values["over_best_classical"][:2]
+            text = _("{modality}: {mean} ± {deviation} dB over the best interpolation.")
+            sentences.append(text.format(modality=modality, mean=f"{mean:+.2f}", deviation=f"{deviation:.2f}"))
+    return sentences
+
+
+def estimateLine(grid: Any, forecast: Estimate) -> str:
+    """For example "181x217x181 at 1 mm -> 362x434x362 at 0.5 mm, 217 MB, about 40 s on the CPU"."""
+    line = (
+        f"{describe_grid(grid.size, grid.spacing)} -> {describe_grid(forecast.size, forecast.spacing)}, "
+        f"{memory(forecast.output_bytes)}"
+    )
+    if forecast.seconds > 0:
+        line += _(", about {time} on the CPU").format(time=duration(forecast.seconds))
+    return line
+
+
+def memory(size: float) -> str:
+    """Bytes in MB or GB."""
+    megabytes = size / MEGA
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "less than a second", "40 s", "3 min", "1 h 20 min"."""
+    if seconds < 1:
+        return _("less than a second")
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
