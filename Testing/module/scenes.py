@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import slicer
 import vtk
@@ -144,3 +146,45 @@ def fingerprint(scene) -> dict:
             seen.append([(items.GetId(i), node.GetItemParent(items.GetId(i))) for i in range(items.GetNumberOfIds())])
         nodes[node.GetID()] = seen
     return nodes
+
+
+def makeModel(folder: Path, modelId: str, features=4, blocks=1) -> Path:
+    """A folder of models with one EDSR of random weights in it: any size, so any speed."""
+    from VolumeSuperResolutionLib.engine import networks, weights, zoo
+    from VolumeSuperResolutionLib.training.export import safetensors
+
+    arguments = {"features": features, "blocks": blocks}
+    state = networks.build("edsr3d", **arguments).state_dict()
+    data = safetensors({f"0.{name}": t.numpy() for name, t in state.items() if t.is_floating_point()})
+    card = zoo.Card(
+        id=modelId,
+        title="EDSR",
+        summary="Random weights.",
+        factor=(2, 2, 2),
+        stages=(zoo.Stage("edsr3d", arguments),),
+        weights={"bytes": len(data), "sha256": weights.sha256(data)},
+        folder=folder / modelId,
+    )
+    card.folder.mkdir(parents=True)
+    (card.folder / zoo.WEIGHTS_FILE).write_bytes(data)
+    zoo.write_card(card)
+    return folder
+
+
+class Outcome:
+    """All that a job tells."""
+
+    def __init__(self, job) -> None:
+        self.progress, self.told = [], []
+        job.progressed.connect(lambda *values: self.progress.append(values))
+        job.finished.connect(lambda result: self.told.append(("finished", result)))
+        job.failed.connect(lambda sentence: self.told.append(("failed", sentence)))
+        job.cancelled.connect(lambda: self.told.append(("cancelled", None)))
+
+    def __bool__(self) -> bool:
+        return bool(self.told)
+
+    def only(self, kind):
+        """What was told, which must be one thing of this kind."""
+        assert [told[0] for told in self.told] == [kind], self.told
+        return self.told[0][1]

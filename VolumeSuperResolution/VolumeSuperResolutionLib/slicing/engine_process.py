@@ -167,8 +167,10 @@ class Child:
         return answer
 
     def _check_disk(self, needed: int) -> None:
-        """Better before computing than after."""
-        if shutil.disk_usage(self._folder).free < needed:
+        """Better before computing than after; what would not even fit the memory is the engine's to refuse."""
+        from VolumeSuperResolutionLib.engine.memory import free_bytes
+
+        if shutil.disk_usage(self._folder).free < needed <= free_bytes():
             raise OSError(errno.ENOSPC, "no space for the result")
 
     def _save(self, path: str, volume: Any, cancel: Any) -> dict:

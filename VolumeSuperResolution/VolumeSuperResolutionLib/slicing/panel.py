@@ -88,7 +88,7 @@ class Panel:
                 group = card.group
                 ui.modelSelector.addItem(group, "")
                 ui.modelSelector.setItemData(ui.modelSelector.count - 1, 0, HEADING_ROLE)
-            ui.modelSelector.addItem("   " + card.title, card.id)
+            ui.modelSelector.addItem(card.title, card.id)
         targets = (
             _("2x finer along all axes"),
             _("4x finer along all axes"),
