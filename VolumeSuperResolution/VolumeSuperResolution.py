@@ -39,10 +39,10 @@ class VolumeSuperResolution(ScriptedLoadableModule):
             page=HOMEPAGE
         )
         self.parent.acknowledgementText = _(
-            "The models follow published work on super-resolution: CNN-IL (Srinivasan et al.), SRCNN (Dong et al.; "
-            "Pham et al.), FSRCNN (Dong et al.), EDSR (Lim et al.), SRResNet (Ledig et al.), DCSRN and mDCSRN (Chen "
-            "et al.), RCAN and RRDB (Zhang et al.; Wang et al.). Each model's card names its paper and the data it "
-            "was trained on."
+            "The models follow published work on super-resolution: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; "
+            "Pham et al.), 3D FSRCNN (Mane et al., after Dong et al.), 3D EDSR (Golden, after Lim et al.), SRResNet "
+            "(Ledig et al.), DCSRN and mDCSRN (Chen et al.), RCAN (Zhang et al.) and 3D RRDB-GAN (Ha et al., after "
+            "Wang et al.). Each model's card names its paper and the data it was trained on."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
 
