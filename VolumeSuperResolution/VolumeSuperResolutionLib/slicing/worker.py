@@ -51,6 +51,7 @@ class ChildProcess:
         self.received = Signal()
         self.ended = Signal()
         self.pid = None
+        self._over = False
         self._tail = b""
         self._partial = b""
         self._process = qt.QProcess()
@@ -68,7 +69,7 @@ class ChildProcess:
     def kill(self) -> None:
         """End the child at once, launcher included; its signals are silent from now on."""
         self.received, self.ended = Signal(), Signal()
-        if self._process.state() == qt.QProcess.NotRunning:
+        if self._over:
             return
         killTree(self.pid)
         ChildProcess._dying.add(self)
@@ -89,14 +90,20 @@ class ChildProcess:
         self._tail = (self._tail + self._process.readAllStandardError().data())[-TAIL_CHARACTERS:]
 
     def _onFinished(self, *status: Any) -> None:
-        ChildProcess._dying.discard(self)
         if self._tail:
             logging.debug("The computing process said: %s", self._tail.decode(errors="replace"))
-        self.ended.emit(CRASHED)
+        self._letGo(CRASHED)
 
     def _onError(self, error: Any) -> None:
         if error == qt.QProcess.FailedToStart:
-            self.ended.emit(NOT_STARTED.format(reason=self._process.errorString()))
+            self._letGo(NOT_STARTED.format(reason=self._process.errorString()))
+
+    def _letGo(self, sentence: str) -> None:
+        """The process is over. It is deleted later, as it is still emitting, and its connections keep it till then."""
+        self._over = True
+        ChildProcess._dying.discard(self)
+        self._process.deleteLater()
+        self.ended.emit(sentence)
 
 
 class Job:
@@ -191,16 +198,23 @@ class Worker:
 
     def _tick(self) -> None:
         try:
-            self._advance()
+            outcome = self._advance()
         except OSError as error:
             logging.exception("A transfer of voxels failed")
-            full = DISK_FULL.format(folder=self._folder.parent if self._folder else tempfile.gettempdir())
-            self._end("failed", full if disk_full(error) else f"Temporary files cannot be used ({error}).")
+            place = self._folder.parent if self._folder is not None else temporaryPlace()
+            full = DISK_FULL.format(folder=place)
+            outcome = ("failed", full if disk_full(error) else f"Temporary files cannot be used ({error}).")
         except MemoryError:
-            self._end("failed", OUT_OF_MEMORY)
+            outcome = ("failed", OUT_OF_MEMORY)
+        except RefusalError as refusal:
+            outcome = ("failed", str(refusal))
         except Exception as error:
-            logging.exception("A run failed")
-            self._end("failed", str(error))
+            logging.exception("A run could not go on")
+            outcome = ("failed", f"The run could not go on ({error}); the error log has the details.")
+        if outcome is not None:
+            self._end(*outcome)
+
+    # What the timer drives: each goes on for a moment, and returns the outcome of the job once there is one.
 
     def _beginSending(self) -> None:
         if self._child is None:
@@ -224,6 +238,21 @@ class Worker:
             uncertainty=str(self._path("uncertainty")),
         )
         self._computingSince = time.monotonic()
+
+    def _beginReceiving(self) -> None:
+        parts = [self._answer[name] for name in ("volume", "uncertainty") if name in self._answer]
+        for part in parts:
+            self._transfers.append(Receiving(Path(part["file"]), part["dtype"], tuple(part["shape"])))
+        self._advance = self._receive
+
+    def _receive(self) -> tuple | None:
+        if not all(transfer.step() for transfer in self._transfers):
+            return None
+        from ..engine.upscale import Report, Result
+
+        grids = [_grid(self._answer[name]) for name in ("volume", "uncertainty") if name in self._answer]
+        volumes = [Volume(transfer.array, grid) for transfer, grid in zip(self._transfers, grids)]
+        return "finished", Result(volumes[0], Report.from_dict(self._answer["report"]), *volumes[1:])
 
     def _onReceived(self, message: dict) -> None:
         if "torch" in message:
@@ -252,21 +281,6 @@ class Worker:
         secondsLeft = elapsed * (total - done) / done if done else None
         self._job.progressed.emit(done, total, secondsLeft)
 
-    def _beginReceiving(self) -> None:
-        parts = [self._answer[name] for name in ("volume", "uncertainty") if name in self._answer]
-        for part in parts:
-            self._transfers.append(Receiving(Path(part["file"]), part["dtype"], tuple(part["shape"])))
-        self._advance = self._receive
-
-    def _receive(self) -> None:
-        if not all(transfer.step() for transfer in self._transfers):
-            return
-        from ..engine.upscale import Report, Result
-
-        grids = [_grid(self._answer[name]) for name in ("volume", "uncertainty") if name in self._answer]
-        volumes = [Volume(transfer.array, grid) for transfer, grid in zip(self._transfers, grids)]
-        self._end("finished", Result(volumes[0], Report.from_dict(self._answer["report"]), *volumes[1:]))
-
     def _end(self, outcome: str, *arguments: Any) -> None:
         """Clean up after the current job, then tell its outcome."""
         job, self._job = self._job, None
@@ -292,9 +306,7 @@ class Worker:
 
     def _startChild(self) -> None:
         if self._folder is None:
-            app = getattr(slicer, "app", None)
-            place = app.temporaryPath if app is not None else tempfile.gettempdir()
-            self._folder = Path(tempfile.mkdtemp(prefix="VolumeSuperResolution-", dir=place))
+            self._folder = Path(tempfile.mkdtemp(prefix="VolumeSuperResolution-", dir=temporaryPlace()))
             atexit.register(self._atExit)
         self._child = ChildProcess(self._folder)
         self._child.received.connect(self._onReceived)
@@ -334,6 +346,11 @@ class Worker:
         if self._child is not None:
             killTree(self._child.pid)
         self._removeFiles()
+
+
+def temporaryPlace() -> str:
+    """The folder that the user has chosen for temporary files."""
+    return slicer.app.temporaryPath if hasattr(slicer, "app") else tempfile.gettempdir()
 
 
 def killTree(pid: int | None) -> None:
