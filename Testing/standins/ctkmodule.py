@@ -127,7 +127,7 @@ class _PathLineEdit(QtWidgets.QWidget):
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(edit)
-        edit.textChanged.connect(self.currentPathChanged)
+        edit.textChanged.connect(lambda path: self.currentPathChanged.emit(path))
 
     currentPath = QtCore.Property(
         str, lambda self: self.__dict__["edit"].text(), lambda self, path: self.__dict__["edit"].setText(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import pathlib
 import sys
 import types
@@ -173,7 +174,7 @@ def _connectGui(self: Any, gui: Any) -> int:
         connectors[name] = _Connector(widget, self.allParameters[name])
     for name, connector in connectors.items():
         connector.write(getattr(self, name))
-        connector.connect(lambda name=name, connector=connector: _fromGui(self, name, connector))
+        connector.connect(functools.partial(_fromGui, self, name, connector))
     tag = max(self._connected, default=-1) + 1
     observer = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: _toGui(self))
     self._connected[tag] = (connectors, observer)

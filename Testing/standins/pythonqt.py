@@ -127,6 +127,11 @@ class PythonQtObject:
             raise TypeError(f"{type(self).__name__}() takes no keyword arguments")
         super().__init__(*[toQt(a) for a in arguments])
 
+    def __getattribute__(self, name: str) -> Any:
+        if name in type(self)._rawSignals:
+            return BoundSignal(self, name)
+        return super().__getattribute__(name)
+
     def __setattr__(self, name: str, value: Any) -> None:
         _alive(self)
         exact = type(self) in _WRAPPED.values()
@@ -248,7 +253,6 @@ def wrapped(base: type) -> type:
         name = bytes(method.name().data()).decode()
         if method.methodType() == QtCore.QMetaMethod.MethodType.Signal and hasattr(base, name):
             members["_rawSignals"][name] = getattr(base, name)
-            members[name] = property(lambda self, name=name: BoundSignal(self, name))
     result = type(base)(base.__name__.lstrip("_"), (PythonQtObject, base), members)
     _WRAPPED[base] = result
     return result
