@@ -6,14 +6,16 @@ import importlib
 import importlib.util
 import sys
 
+from slicer.i18n import tr as _
+
 from ..engine.errors import RefusalError
 from .engine_process import HALF_INSTALLED, NOT_INSTALLED, torch_problem
 
-EXTENSION_MISSING = (
+EXTENSION_MISSING = _(
     "The learned models need PyTorch; install the extension PyTorch in the Extensions Manager and restart Slicer, or "
     "choose an interpolation."
 )
-RESTART = "PyTorch was installed but cannot be used yet; restart Slicer and try again."
+RESTART = _("PyTorch was installed but cannot be used yet; restart Slicer and try again.")
 
 # What the worker's trial of torch found, so that it need not be imported here: None before the first trial.
 _workersVerdict = None
@@ -31,7 +33,7 @@ def torchState() -> tuple[bool, str]:
     if specification.origin is None:
         return False, HALF_INSTALLED.format(reason="only an empty folder of it is left")
     problem = torch_problem() if "torch" in sys.modules else _workersVerdict
-    return (False, problem) if problem else (True, "PyTorch is installed.")
+    return (False, problem) if problem else (True, _("PyTorch is installed."))
 
 
 def noteTrial(problem: str | None) -> None:
@@ -65,7 +67,8 @@ def ensureTorch(askFirst: bool = True) -> bool:
         if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=askFirst) is None:
             return False
     except Exception as error:
-        raise RefusalError(f"PyTorch could not be installed ({error}); see the module PyTorch Util.") from error
+        sentence = _("PyTorch could not be installed ({error}); see the module PyTorch Util.")
+        raise RefusalError(sentence.format(error=error)) from error
     if not torchState()[0]:
         raise RefusalError(RESTART)
     return True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from ..engine import zoo
 from ..engine.errors import RefusalError
@@ -129,6 +131,9 @@ class Upscaling:
             node = scene.addResultNode(slicer.mrmlScene, self.inputVolume, result, self.request, self._outputVolume)
         except RefusalError as refusal:
             self.failed.emit(str(refusal))
+        except Exception as error:
+            logging.exception("A result could not be added to the scene")
+            self.failed.emit(_("The result could not be added to the scene: {error}").format(error=error))
         else:
             self.finished.emit(node)
 

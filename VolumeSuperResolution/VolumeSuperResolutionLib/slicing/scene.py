@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
 from .. import __version__
@@ -33,23 +34,27 @@ BENT_SAMPLES = 9
 def checkVolumeNode(node: Any) -> None:
     """Raise RefusalError unless the node is a scalar volume that can be upscaled."""
     if node is None or not node.IsA("vtkMRMLVolumeNode"):
-        raise RefusalError("Choose an input volume.")
+        raise RefusalError(_("Choose an input volume."))
     name = node.GetName() or "The volume"
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise RefusalError(f"{name} is a label map, not a scan; choose the scan it was drawn on.")
+        raise RefusalError(_("{name} is a label map, not a scan; choose the scan it was drawn on.").format(name=name))
     image = node.GetImageData()
     if image is None or 0 in image.GetDimensions() or image.GetPointData().GetScalars() is None:
-        raise RefusalError(f"{name} is empty; load or choose a volume that has voxels.")
+        raise RefusalError(_("{name} is empty; load or choose a volume that has voxels.").format(name=name))
     components = image.GetNumberOfScalarComponents()
     if components != 1 or not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLTensorVolumeNode"):
         raise RefusalError(
-            f"{name} has {components} values in each voxel (a color image, a vector field or a time series); "
-            "extract one component or time point as a scalar volume first."
+            _(
+                "{name} has {components} values in each voxel (a color image, a vector field or a time series); "
+                "extract one component or time point as a scalar volume first."
+            ).format(name=name, components=components)
         )
     if max(image.GetDimensions()) == 1:
-        raise RefusalError(f"{name} is a single voxel; choose a volume with more than one.")
+        raise RefusalError(_("{name} is a single voxel; choose a volume with more than one.").format(name=name))
     if image.GetScalarType() == vtk.VTK_BIT:
-        raise RefusalError(f"{name} holds single bits; convert it to a scalar volume of bytes first.")
+        raise RefusalError(
+            _("{name} holds single bits; convert it to a scalar volume of bytes first.").format(name=name)
+        )
 
 
 def volumeFromNode(node: Any) -> Volume:
@@ -117,10 +122,10 @@ def resultName(inputName: str, report: Any) -> str:
 def regionFromRoi(roiNode: Any, volumeNode: Any) -> Region:
     """The voxels ((i0, i1), (j0, j1), (k0, k1)) that an ROI covers; transforms of both nodes are considered."""
     if roiNode is None or not roiNode.IsA("vtkMRMLMarkupsROINode"):
-        raise RefusalError("Choose a markups ROI for the region.")
+        raise RefusalError(_("Choose a markups ROI for the region."))
     half = np.asarray(roiNode.GetSize(), float) / 2
     if not np.all(half > 0):
-        raise RefusalError(f"{roiNode.GetName()} has no extent; place the ROI on the volume first.")
+        raise RefusalError(_("{roi} has no extent; place the ROI on the volume first.").format(roi=roiNode.GetName()))
     toWorld = slicer.util.arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix())
     steps = np.linspace(-1, 1, BENT_SAMPLES)
     corners = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3) * half
@@ -130,7 +135,11 @@ def regionFromRoi(roiNode: Any, volumeNode: Any) -> Region:
     size = np.asarray(volumeNode.GetImageData().GetDimensions())
     first, last = np.maximum(first, 0), np.minimum(last, size)
     if np.any(first >= last):
-        raise RefusalError(f"{roiNode.GetName()} does not touch {volumeNode.GetName()}; move the ROI onto the volume.")
+        raise RefusalError(
+            _("{roi} does not touch {volume}; move the ROI onto the volume.").format(
+                roi=roiNode.GetName(), volume=volumeNode.GetName()
+            )
+        )
     return _region(first, last)
 
 
@@ -139,7 +148,9 @@ def regionAround(volumeNode: Any, ras: Sequence[float], sizeVoxels: int | Sequen
     size = np.asarray(volumeNode.GetImageData().GetDimensions())
     center = np.floor(_indices(volumeNode, np.asarray([ras], float))[0] + 0.5)
     if np.any(center < 0) or np.any(center >= size):
-        raise RefusalError(f"That point is outside {volumeNode.GetName()}; move the crosshair onto the volume.")
+        raise RefusalError(
+            _("That point is outside {volume}; move the crosshair onto the volume.").format(volume=volumeNode.GetName())
+        )
     extent = np.minimum(np.broadcast_to(sizeVoxels, 3), size)
     first = np.clip(center - extent // 2, 0, size - extent)
     return _region(first, first + extent)
@@ -162,15 +173,19 @@ def _indices(volumeNode: Any, points: np.ndarray) -> np.ndarray:
 
 def _checkTargets(scene: Any, inputNode: Any, outputNode: Any | None) -> None:
     if inputNode is None or not scene.IsNodePresent(inputNode):
-        raise RefusalError("The input volume was removed from the scene, so its result was dropped; load it again.")
+        raise RefusalError(_("The input volume was removed from the scene, so its result was dropped; load it again."))
     if outputNode is None:
         return
     if not scene.IsNodePresent(outputNode):
-        raise RefusalError("The output volume was removed from the scene, so the result was dropped; choose another.")
+        raise RefusalError(
+            _("The output volume was removed from the scene, so the result was dropped; choose another.")
+        )
     if outputNode is inputNode:
-        raise RefusalError("The output would replace its own input; choose another output volume.")
+        raise RefusalError(_("The output would replace its own input; choose another output volume."))
     if outputNode.GetClassName() != "vtkMRMLScalarVolumeNode":
-        raise RefusalError(f"{outputNode.GetName()} cannot hold the result; choose a scalar volume as the output.")
+        raise RefusalError(
+            _("{name} cannot hold the result; choose a scalar volume as the output.").format(name=outputNode.GetName())
+        )
 
 
 def _imageFromArray(array: np.ndarray) -> Any:

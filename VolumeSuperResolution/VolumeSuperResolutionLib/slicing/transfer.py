@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
 from .scene import emptyVoxels
@@ -45,7 +46,7 @@ class Receiving:
         self._target = self.array.reshape(-1).view(np.uint8)
         self._source = np.memmap(path, np.uint8, "r")
         if self._source.size != self._target.size:
-            raise RefusalError("The result is damaged; run it again.")
+            raise RefusalError(_("The result is damaged; run it again."))
         self._done = 0
 
     def step(self) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
 from ..engine.grid import Grid, Volume
@@ -33,12 +34,12 @@ from .transfer import Receiving, Sending
 PATIENCE_MS = 600
 IDLE_SECONDS = 60
 TAIL_CHARACTERS = 4000
-CRASHED = (
+CRASHED = _(
     "The computing process ended unexpectedly, perhaps for lack of memory; nothing was changed in the scene. Try again "
     "with a smaller target or region: the process is started afresh."
 )
-NOT_STARTED = "The computing process could not be started ({reason}); check the installation of the application."
-BUSY = "A run is going on; wait for it to finish or cancel it first."
+NOT_STARTED = _("The computing process could not be started ({reason}); check the installation of the application.")
+BUSY = _("A run is going on; wait for it to finish or cancel it first.")
 
 
 class ChildProcess:
@@ -203,14 +204,18 @@ class Worker:
             logging.exception("A transfer of voxels failed")
             place = self._folder.parent if self._folder is not None else temporaryPlace()
             full = DISK_FULL.format(folder=place)
-            outcome = ("failed", full if disk_full(error) else f"Temporary files cannot be used ({error}).")
+            outcome = (
+                "failed",
+                full if disk_full(error) else _("Temporary files cannot be used ({error}).").format(error=error),
+            )
         except MemoryError:
             outcome = ("failed", OUT_OF_MEMORY)
         except RefusalError as refusal:
             outcome = ("failed", str(refusal))
         except Exception as error:
             logging.exception("A run could not go on")
-            outcome = ("failed", f"The run could not go on ({error}); the error log has the details.")
+            sentence = _("The run could not go on ({error}); the error log has the details.")
+            outcome = ("failed", sentence.format(error=error))
         if outcome is not None:
             self._end(*outcome)
 
