@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Union
 
 import torch
@@ -87,3 +87,17 @@ def pass_through(layer: nn.Module) -> None:
         layer.weight[0].zero_()
         layer.weight[(0, 0, *(k // 2 for k in layer.kernel_size))] = 1.0
         layer.bias[0] = 0.0
+
+
+def wake(layers: Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    """Flips the sign of the filters whose ReLU would mostly answer an input of this kind with nothing.
+
+    The usual initial distributions are symmetric, so this stays a draw from them; the filters would hardly learn.
+    Returns the last layer's answer, before its ReLU.
+    """
+    with torch.no_grad():
+        for layer in layers:
+            answer = layer(F.relu(x)).flatten(2).median(dim=2).values[0]
+            layer.weight *= torch.where(answer < 0, -1.0, 1.0).view(-1, *(1,) * (layer.weight.dim() - 1))
+            x = layer(F.relu(x))
+    return x

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Factor, Network, conv, pass_through
+from .base import Factor, Network, conv, pass_through, wake
 from .shuffle import VoxelShuffle
 
 
@@ -96,7 +96,9 @@ class Fsrcnn3d(Network):
             nn.init.zeros_(layer.bias)
             if not self.residual:
                 pass_through(layer)
-        nn.init.normal_(self.upsampling.weight, std=1e-3)
+        if not self.upsampling.weight.is_meta:
+            wake(self.layers, torch.rand(1, 1, 12, 12, 12))
+        nn.init.normal_(self.upsampling.weight, std=2e-4)
         if not self.residual:
             with torch.no_grad():
                 kernel = torch.ones(())

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Network, conv, pass_through
+from .base import Network, conv, pass_through, wake
 
 
 class Srcnn(Network):
@@ -23,6 +23,8 @@ class Srcnn(Network):
             nn.init.zeros_(layer.bias)
             if not residual:
                 pass_through(layer)
+        if not self.layers[0].weight.is_meta:
+            wake(self.layers, torch.rand(1, 1, *(16,) * dimensions))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x
