@@ -12,6 +12,7 @@ from typing import Any
 import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
+from vtk.util import numpy_support
 
 from .pythonqt import wrapped
 
@@ -61,11 +62,13 @@ class SliceWidget:
     def sliceView(self) -> Any:
         return self._view
 
-    def sliceController(self) -> Any:
-        return self
-
-    def fitSliceToBackground(self) -> None:
-        self._logic.FitSliceToBackground()
+    def picture(self) -> Any:
+        """What the view shows, as RGB pixels from top to bottom."""
+        columns, rows, _depth = self.mrmlSliceNode().GetDimensions()
+        producer = self._logic.GetImageDataConnection().GetProducer()
+        producer.Update()
+        scalars = producer.GetOutputDataObject(0).GetPointData().GetScalars()
+        return numpy_support.vtk_to_numpy(scalars).reshape(rows, columns, -1)[::-1, :, :3].copy()
 
     def detach(self) -> None:
         self._logic.SetSliceNode(None)
@@ -176,8 +179,11 @@ class _qSlicerApplication(QtWidgets.QApplication):
         """What the application holds, made once the scene is there."""
         logic = slicer.vtkMRMLApplicationLogic()
         logic.SetMRMLScene(slicer.mrmlScene)
+        colors = slicer.vtkMRMLColorLogic()
+        colors.SetMRMLApplicationLogic(logic)
+        colors.SetMRMLScene(slicer.mrmlScene)
         modules = wrapped(_ModuleManager)()
-        self.__dict__.update(logic=logic, modules=modules, io=_IOManager(), manager=None, paused=0)
+        self.__dict__.update(logic=logic, colors=colors, modules=modules, io=_IOManager(), manager=None, paused=0)
 
     def applicationLogic(self) -> Any:
         return self.__dict__["logic"]

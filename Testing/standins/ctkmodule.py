@@ -19,7 +19,7 @@ class _CollapsibleButton(QtWidgets.QWidget):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self.__dict__["state"] = {"text": "", "collapsed": False}
+        self.__dict__["state"] = {"text": "", "collapsed": False, "hidden": []}
         self.setContentsMargins(0, HEADER, 0, 0)
         self.setFocusPolicy(QtCore.Qt.FocusPolicy.TabFocus)
 
@@ -28,18 +28,23 @@ class _CollapsibleButton(QtWidgets.QWidget):
         self.update()
 
     def setCollapsed(self, collapsed: bool) -> None:
+        """Hide what is inside, and later show again what was hidden for this; the rest stays as its owner wants it."""
         state = self.__dict__["state"]
         changed, state["collapsed"] = collapsed != state["collapsed"], collapsed
-        for child in QtCore.QObject.findChildren(
-            self, QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly
-        ):
+        if collapsed:
+            inside = QtCore.QObject.children(self)
+            state["hidden"] += [child for child in inside if child.isWidgetType() and not child.isHidden()]
+        for child in state["hidden"]:
             child.setVisible(not collapsed)
+        if not collapsed:
+            state["hidden"] = []
         self.setMaximumHeight(HEADER if collapsed else 16777215)
         if changed:
             self.contentsCollapsed.emit(collapsed)
 
     def showEvent(self, event: Any) -> None:
-        self.setCollapsed(self.__dict__["state"]["collapsed"])
+        if self.__dict__["state"]["collapsed"]:
+            self.setCollapsed(True)
 
     def mouseReleaseEvent(self, event: Any) -> None:
         if event.position().y() < HEADER:

@@ -1,4 +1,4 @@
-"""PySide6 classes that behave like PythonQt's: properties are attributes, wrong types raise, signals have signatures."""
+"""PySide6 classes that behave like PythonQt's: properties are attributes, wrong types raise, signals go by name."""
 
 from __future__ import annotations
 

@@ -295,6 +295,7 @@ class Panel:
         self._whenFinished = whenFinished
         for signal, slot in self._slots(self.job):
             signal.connect(slot)
+        self.ui.resultLabel.setVisible(False)
         self.ui.progressBar.setRange(0, 0)
         self.ui.progressBar.setFormat("")
         self.ui.progressBar.setVisible(True)
@@ -338,6 +339,8 @@ class Panel:
         self.update()
 
     def _showResult(self, job: Any, node: Any) -> None:
+        self.ui.resultLabel.text = escape(wording.resultLine(node)).replace("\n", "<br>")
+        self.ui.resultLabel.setVisible(True)
         if self._parameters.compareAfter:
             self.sideBySide.open(job.inputVolume, node, job.request)
         else:

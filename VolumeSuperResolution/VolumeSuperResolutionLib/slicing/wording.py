@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..engine.request import MEGA, Estimate, describe_grid
+from ..engine.request import MEGA, Estimate, Report, describe_grid
+from .scene import PREFIX
 
 # How a scan is thought to be degraded, in the order in which a gain is looked for.
 PROTOCOLS = ("profile", "scanner")
@@ -71,6 +73,18 @@ def estimateLine(grid: Any, forecast: Estimate) -> str:
     if forecast.seconds > 0:
         line += _(", about {time} on the CPU").format(time=duration(forecast.seconds))
     return line
+
+
+def resultLine(node: Any) -> str:
+    """What a finished run says of itself, with its notes on lines of their own."""
+    report = Report.from_dict(json.loads(node.GetAttribute(PREFIX + "Report")))
+    done = _("{name}: {time} on {device}; agrees with the scan within {residual} on average.").format(
+        name=node.GetName(),
+        time=duration(report.seconds),
+        device=report.device.upper(),
+        residual=f"{report.consistency_residual:.2g}",
+    )
+    return "\n".join([done, *report.warnings])
 
 
 def memory(size: float) -> str:
