@@ -157,13 +157,12 @@ class Trainer:
         """Trains to the end; a checkpoint is always one of a sound state."""
         if resume and checkpoints.has_checkpoint(self.folder):
             self.load()
-        self.network.train()
         started = time.monotonic() - self.seconds
         saved = told = measured = time.monotonic()
+        self.network.train()
         self.done = self._measure_done()
         while self.done < 1.0:
-            loss = self._train_step()
-            self.step += 1
+            loss = self.train_step()
             now = time.monotonic()
             self.seconds = now - started
             self.done = self._measure_done()
@@ -210,7 +209,7 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup))
         return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.done, 1.0))))
 
-    def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """This process's part of the batch: inputs, targets, and the error of interpolation on each one's volume."""
         patches, scales = [], []
         for index in range(self.rank, self.config.batch, self.world):
@@ -224,8 +223,9 @@ class Trainer:
         scale = torch.tensor(scales).repeat_interleave(len(x) // len(patches))
         return x.to(self.device), y.to(self.device), scale.to(self.device)
 
-    def _train_step(self) -> float:
-        x, y, scale = self._batch()
+    def train_step(self) -> float:
+        """One step of the optimizer; returns the loss."""
+        x, y, scale = self.batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         half = self.half and self.done < self.config.half_share
@@ -248,6 +248,7 @@ class Trainer:
                     self.ema[name].lerp_(value, 1 - decay)
                 else:
                     self.ema[name].copy_(value)
+        self.step += 1
         return float(loss.detach())
 
     def save(self) -> None:

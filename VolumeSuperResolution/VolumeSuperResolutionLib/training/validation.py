@@ -74,6 +74,8 @@ class Validation:
 
 
 def _mean_square(result: np.ndarray, truth: np.ndarray, cut: Cut, dimensions: int) -> float:
-    margins = [0 if dimensions == 2 and axis == 0 else MARGIN * f for axis, f in enumerate(cut.scaled())]
+    margins = [min(MARGIN * f, n // 3) for f, n in zip(cut.scaled(), truth.shape)]
+    if dimensions == 2:
+        margins[0] = 0
     inner = tuple(slice(m, n - m) for m, n in zip(margins, truth.shape))
     return float(np.mean(np.square(result[inner] - truth[inner], dtype=np.float64)))

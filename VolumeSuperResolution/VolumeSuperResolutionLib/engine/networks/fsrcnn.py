@@ -11,6 +11,9 @@ from torch import nn
 from .base import Factor, Network, conv, pass_through, wake
 from .shuffle import VoxelShuffle
 
+# Structure is a small part of an image's intensity: what brings its answers to the size of the image itself.
+STRUCTURE_GAIN = 3.0
+
 
 class CroppedTransposedConv(nn.Module):
     """Transposed convolution with "same" padding as Keras means it: exactly n * stride outputs for n inputs.
@@ -89,6 +92,16 @@ class Fsrcnn3d(Network):
         for layer in self.layers:
             y = F.relu(layer(y))
         return self.with_residual(F.relu(self.upsampling(y)), x)
+
+    def _wake(self) -> None:
+        """Gives the first filters zero mean, all but the one that passes the image through, and more weight.
+
+        So they answer to structure, with either sign, and not to brightness, which would leave half of them dead.
+        """
+        with torch.no_grad():
+            filters = self.layers[0].weight[0 if self.residual else 1 :]
+            filters -= filters.mean((2, 3, 4), keepdim=True)
+            filters *= STRUCTURE_GAIN
 
     def _start(self) -> None:
         for layer in self.layers:

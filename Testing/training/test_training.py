@@ -1,0 +1,295 @@
+"""Training: what a patch is, that a run is reproducible however it is cut up, and what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from safetensors.numpy import load as load_safetensors
+from VolumeSuperResolutionLib.engine import zoo
+from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.training import configs, loop, losses
+from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
+from VolumeSuperResolutionLib.training.loop import train
+
+FSRCNN = {
+    "network": "fsrcnn3d",
+    "arguments": {"factor": 2, "features": 6, "shrunk": 3, "mapping": 1},
+    "patch": [6, 6, 6],
+    "degraded": [2, 2, 2],
+    "batch": 4,
+    "losses": {"mse": 1.0},
+    "learning_rate": 0.003,
+    "warmup": 5,
+    "steps": 40,
+    "half_share": 0.0,
+}
+DEPTH = {
+    "network": "cnnil_depth",
+    "arguments": {"factor": 2, "features": 6},
+    "views": ["j", "i"],
+    "patch": [2, 10, 8],
+    "degraded": [1, 1, 2],
+    "batch": 2,
+    "losses": {"l1": 1.0, "intermediate_l1": 1.0},
+    "steps": 4,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    """Two MR and one CT volume of blobs; the last by name, an MR, is held out."""
+    folder = tmp_path_factory.mktemp("volumes")
+    for n, name in enumerate(["a_ct", "b_mr", "c_mr"]):
+        random = np.random.default_rng(n)
+        image = sitk.GetImageFromArray(random.normal(size=(34, 36, 40)).astype(np.float32))
+        array = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, 1.5))
+        array = (array - array.min()) / np.ptp(array)
+        array = array * 2000 - 1000 if "ct" in name else array * 4000
+        image = sitk.GetImageFromArray(array.astype(np.int16))
+        image.SetSpacing((0.5, 0.5, 1.5))
+        sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
+    return folder
+
+
+def config_file(folder, *stages, factor=(2, 2, 2), **changes):
+    values = {
+        "id": "small",
+        "card": {"title": "Small", "summary": "For a test.", "factor": list(factor)},
+        "stages": [{**stage, **changes} for stage in stages],
+    }
+    path = folder / "small.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def weights(folder, stage=0, kind="network"):
+    return read_checkpoint(folder / f"stage{stage}")[kind]
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_twenty_and_twenty_steps_are_forty(tmp_path, volumes):
+    config = config_file(tmp_path, FSRCNN)
+    train(config, volumes, tmp_path / "whole")
+    plan = configs.read(config)
+    scans, held_out = loop.read_volumes(volumes)
+    work = loop.Workplace(tmp_path / "halves" / "stage0", torch.device("cpu"))
+    first = loop.Trainer(plan.stages[0], plan.seed, scans, held_out, work)
+    for _ in range(20):
+        first.train_step()
+        first.done = first.step / 40
+    first.save()
+    train(config, volumes, tmp_path / "halves", resume=True)
+    for kind in ("network", "ema"):
+        assert equal(weights(tmp_path / "halves", kind=kind), weights(tmp_path / "whole", kind=kind))
+    with open(tmp_path / "halves" / "stage0" / "training.csv", newline="") as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [40]
+
+
+def test_two_processes_get_the_weights_of_one(tmp_path, volumes):
+    config = config_file(tmp_path, FSRCNN, steps=5)
+    train(config, volumes, tmp_path / "one")
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+        *("-m", "VolumeSuperResolutionLib", "train", config, "--volumes", volumes, "--output", tmp_path / "two"),
+        *("--device", "cpu"),
+    ]
+    library = Path(loop.__file__).resolve().parents[2]
+    subprocess.run(
+        list(map(str, command)),
+        check=True,
+        timeout=200,
+        env={**os.environ, "PYTHONPATH": str(library), "OMP_NUM_THREADS": "1"},
+    )
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    fresh = configs.read(config).stages[0].build().state_dict()
+    for name in one:
+        assert torch.allclose(one[name], two[name], atol=1e-6), name
+        assert not torch.allclose(one[name], fresh[name], atol=1e-4), name
+
+
+def test_training_gets_ahead_of_where_it_started(tmp_path, volumes):
+    plan = configs.read(config_file(tmp_path, FSRCNN, steps=150))
+    scans, held_out = loop.read_volumes(volumes)
+    work = loop.Workplace(tmp_path, torch.device("cpu"))
+    trainer = loop.Trainer(plan.stages[0], plan.seed, scans, held_out, work)
+    trainer.measure()
+    trainer.run()
+    before, after = trainer.journal.rows[0], trainer.journal.rows[-1]
+    assert after["profile MR"] > before["profile MR"] + 0.5
+    assert after["rate"] < before["rate"] * 1.01 + 1e-4
+
+
+def test_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, volumes, monkeypatch):
+    config = config_file(tmp_path, FSRCNN, steps=10)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    real, calls = losses.total, []
+
+    def poisoned(*arguments):
+        calls.append(1)
+        return real(*arguments) * (float("nan") if len(calls) > 6 else 1.0)
+
+    monkeypatch.setattr(losses, "total", poisoned)
+    with pytest.raises(RefusalError, match="no number any more at step 6"):
+        train(config, volumes, tmp_path / "run")
+    state = read_checkpoint(tmp_path / "run" / "stage0")
+    assert state["step"] == 6
+    assert all(torch.isfinite(t).all() for t in state["network"].values())
+    assert not (tmp_path / "run" / "card.json").exists()
+    monkeypatch.setattr(losses, "total", real)
+    train(config, volumes, tmp_path / "run", resume=True)
+    assert read_checkpoint(tmp_path / "run" / "stage0")["step"] == 10
+
+
+def test_the_end_is_a_model_with_a_full_card(tmp_path, volumes, capsys):
+    inplane = {**DEPTH, "network": "cnnil_inplane", "views": ["k"], "patch": [2, 8, 8], "degraded": [2, 2, 2]}
+    train(
+        config_file(tmp_path, {**inplane, "target": [2, 1, 1], "flat_share": 0.5}, DEPTH), volumes, tmp_path / "model"
+    )
+    card = zoo.card(str(tmp_path / "model"))
+    networks = zoo.load(card)
+    for n, network in enumerate(networks):
+        assert equal(network.state_dict(), weights(tmp_path / "model", n, "ema"))
+    data = (tmp_path / "model" / zoo.WEIGHTS_FILE).read_bytes()
+    assert load_safetensors(data)["1.head.weight"].shape == (6, 1, 3, 3)
+    assert card.parameters == sum(p.numel() for network in networks for p in network.parameters())
+    assert card.modalities == ("MR", "CT")
+    assert card.spacing_mm == (1.0, 3.0)
+    assert card.training["files"] == ["a_ct.nii.gz", "b_mr.nii.gz"]
+    assert card.training["volumes"] == {"CT": 1, "MR": 1}
+    assert card.training["steps"] == [4, 4]
+    assert card.seconds_per_megavoxel > 0
+    assert "0.7 to 1.2" in card.degradation
+    assert "min left" in capsys.readouterr().out
+    for stage in ("stage0", "stage1"):
+        with open(tmp_path / "model" / stage / "training.csv", newline="") as file:
+            (row,) = csv.DictReader(file)
+        assert {"step", "loss", "profile MR", "scanner MR"} <= set(row)
+        assert (tmp_path / "model" / stage / "training.png").stat().st_size > 1000
+
+
+def test_the_index_beside_the_volumes_is_cited(tmp_path, volumes):
+    folder = tmp_path / "volumes"
+    folder.mkdir()
+    for path in volumes.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "INDEX.tsv").write_text("file\tlicence\tsource\nb_mr.nii.gz\tCC0\tOpen brains\nelse.nii\tsecret\tnone\n")
+    train(config_file(tmp_path, FSRCNN, steps=1), folder, tmp_path / "model")
+    training = zoo.card(str(tmp_path / "model")).training
+    assert training["licenses"] == ["CC0"]
+    assert training["sources"] == ["Open brains"]
+
+
+def test_fine_tuning_starts_from_a_models_weights(tmp_path, volumes):
+    config = config_file(tmp_path, FSRCNN, steps=3)
+    train(config, volumes, tmp_path / "base")
+    still = config_file(tmp_path, FSRCNN, steps=1, learning_rate=0.0)
+    train(still, volumes, tmp_path / "tuned", start_from=str(tmp_path / "base"))
+    assert equal(weights(tmp_path / "tuned"), weights(tmp_path / "base", kind="ema"))
+    assert zoo.card(str(tmp_path / "tuned")).id == "tuned"
+    other = config_file(tmp_path, DEPTH, factor=(1, 1, 2))
+    with pytest.raises(RefusalError, match="other networks"):
+        train(other, volumes, tmp_path / "other", start_from=str(tmp_path / "base"))
+
+
+def test_minutes_end_a_run_whatever_its_steps(tmp_path, volumes):
+    config = config_file(tmp_path, FSRCNN, steps=10**9)
+    train(config, volumes, tmp_path / "model", minutes=0.02)
+    steps = read_checkpoint(tmp_path / "model" / "stage0")["step"]
+    assert 0 < steps < 10**9
+
+
+def test_train_and_validation_folders_are_kept_apart(tmp_path, volumes):
+    for part, name in (("train", "a_ct.nii.gz"), ("validation", "c_mr.nii.gz")):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / name).symlink_to(volumes / name)
+    scans, held_out = loop.read_volumes(tmp_path)
+    assert [scan.name for scan in scans] == ["a_ct.nii.gz"]
+    assert [scan.name for scan in held_out] == ["c_mr.nii.gz"]
+
+
+def test_modalities_count_alike(tmp_path, volumes):
+    plan = configs.read(config_file(tmp_path, FSRCNN))
+    scans, held_out = loop.read_volumes(volumes)
+    trainer = loop.Trainer(
+        plan.stages[0], 1, [*scans, *scans[1:]], held_out, loop.Workplace(tmp_path, torch.device("cpu"))
+    )
+    scales = trainer.batch()[2].tolist()
+    ct = np.float32(trainer.errors["a_ct.nii.gz"])
+    assert scales.count(ct) == len(scales) / 2
+
+
+@pytest.mark.parametrize("path", sorted(configs.FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_the_shipped_configs_are_sound(path):
+    plan = configs.read(path.stem)
+    assert plan.id == path.stem
+    factor = np.ones(3, int)
+    for stage in plan.stages:
+        with torch.device("meta"):
+            network = stage.build()
+        losses.Trained(network, stage.losses)
+        cut = stage.cut(network)
+        if network.on_interpolated:
+            scaled = cut.scaled()
+        else:
+            scaled = (1,) * (3 - network.dimensions) + network.factor
+            assert cut.scaled() == scaled
+        axes = {"": (2, 1, 0), "k": (2, 1, 0), "j": (0, 2, 1)}[stage.views[0] if stage.views else ""]
+        for axis, f in zip(axes, scaled):
+            factor[axis if stage.views != ("j", "i") else (1, 0, 2)[axes.index(axis)]] *= f
+    assert list(factor) == plan.card["factor"]
+    zoo.Card(plan.id, **plan.card)
+
+
+def test_an_unknown_config_is_refused_with_those_there_are():
+    with pytest.raises(RefusalError, match="fsrcnn3d-x2"):
+        configs.read("nothing-x2")
+
+
+@pytest.mark.parametrize("changes", [{"colour": 1}, {"losses": {"l3": 1.0}}, {"losses": {"intermediate_l1": 1.0}}])
+def test_a_config_that_makes_no_sense_is_refused(tmp_path, volumes, changes):
+    with pytest.raises(RefusalError, match=r"colour|l3|intermediate"):
+        train(config_file(tmp_path, FSRCNN, **changes), volumes, tmp_path / "model")
+
+
+def test_volumes_that_cannot_be_trained_on_are_refused(tmp_path, volumes):
+    config = config_file(tmp_path, FSRCNN)
+    with pytest.raises(RefusalError, match="no folder"):
+        train(config, tmp_path / "missing", tmp_path / "model")
+    with pytest.raises(RefusalError, match=r"a_ct.nii.gz is smaller"):
+        train(config_file(tmp_path, FSRCNN, patch=[18, 18, 18]), volumes, tmp_path / "model")
+    for name, array in (("flat", np.zeros((16, 16, 16))), ("hole", np.full((16, 16, 16), np.nan))):
+        folder = tmp_path / name
+        folder.mkdir()
+        sitk.WriteImage(sitk.GetImageFromArray(array.astype(np.float32)), str(folder / f"{name}.nrrd"))
+        with pytest.raises(RefusalError, match=rf"{name}.nrrd .* out of the training folder"):
+            train(config, folder, tmp_path / "model")
+
+
+def test_losses_are_relative_to_interpolation():
+    target = torch.zeros(2, 1, 4, 4)
+    out = (torch.stack([torch.full((1, 4, 4), 0.2), torch.full((1, 4, 4), -0.6)]), target + 0.1)
+    scale = torch.tensor([0.2, 0.3])
+    assert losses.total({"l1": 1.0}, out, target, scale).item() == pytest.approx((1 + 2) / 2)
+    assert losses.total({"mse": 2.0}, out, target, scale).item() == pytest.approx(2 * (1 + 4) / 2)
+    both = losses.total({"l1": 1.0, "intermediate_l1": 1.0}, out, target, scale).item()
+    assert both == pytest.approx(1.5 + (0.5 + 1 / 3) / 2)
