@@ -10,6 +10,7 @@ import vtk
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 from VolumeSuperResolutionLib.engine.request import Report
 from VolumeSuperResolutionLib.engine.upscale import Result
+from vtk.util.numpy_support import vtk_to_numpy
 
 OBLIQUE = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
 # Directions as columns times spacing, in RAS: every kind of grid that a scanner or a user can make.
@@ -136,7 +137,8 @@ def fingerprint(scene) -> dict:
         if node.IsA("vtkMRMLVolumeNode"):
             image, matrix = node.GetImageData(), vtk.vtkMatrix4x4()
             node.GetIJKToRASMatrix(matrix)
-            voxels = None if image is None else slicer.util.arrayFromVolume(node).tobytes()
+            scalars = None if image is None else image.GetPointData().GetScalars()
+            voxels = None if scalars is None else vtk_to_numpy(scalars).tobytes()
             seen += [slicer.util.arrayFromVTKMatrix(matrix).tolist(), voxels]
         if node.IsA("vtkMRMLScalarVolumeDisplayNode"):
             seen += [node.GetWindow(), node.GetLevel(), node.GetAutoWindowLevel(), node.GetInterpolate()]

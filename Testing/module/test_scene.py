@@ -20,13 +20,6 @@ REQUEST = Request("edsr3d-x2", scale=(2.0, 2.0, 2.0))
 TRANSFORMS = {"untransformed": None, "linear": scenes.linearTransform, "bent": scenes.bentTransform}
 
 
-@pytest.fixture
-def scene():
-    made = slicer.vtkMRMLScene()
-    yield made
-    made.Clear(1)
-
-
 def brightVolume(scene, axes=None, transform=None):
     array = np.zeros((5, 6, 7), np.int16)
     array[3, 1, 4] = 1000

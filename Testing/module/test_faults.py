@@ -1,0 +1,291 @@
+"""Whatever goes wrong: one clear message, and the scene as it was. Runs through the module's logic and the worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scenes
+import slicer
+import vtk
+from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.slicing import scene as nodes
+from VolumeSuperResolutionLib.slicing import transfer
+from VolumeSuperResolutionLib.slicing.worker import Worker
+
+from VolumeSuperResolution import VolumeSuperResolutionLogic
+
+# Long enough to be disturbed, told in many small steps.
+SLOW = {"model": "slow", "device": "cpu", "memory": 200}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = scenes.makeModel(tmp_path_factory.mktemp("models"), "quick")
+    return scenes.makeModel(folder, "slow", features=16, blocks=6)
+
+
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory, models):
+    """The folder for temporary files; in the end no process and no file is left."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("VSR_WEIGHTS", str(models))
+        yield folder
+        Worker.shared().stop()
+    assert not list(folder.glob("VolumeSuperResolution-*"))
+
+
+@pytest.fixture
+def logic(scene, temporary):
+    """The module's logic in an empty scene."""
+    return VolumeSuperResolutionLogic()
+
+
+@pytest.fixture
+def fresh():
+    """No child, for tests that change what it finds at its start."""
+    Worker.shared().stop()
+    yield
+    Worker.shared().stop()
+
+
+@pytest.fixture
+def big(scene):
+    """A volume on which the slow model takes its time."""
+    values = np.random.default_rng(0).integers(0, 900, (128, 128, 128)).astype(np.int16)
+    return scenes.addVolume(scene, values, scenes.GEOMETRIES["oblique, left-handed"])
+
+
+@pytest.fixture
+def small(scene):
+    return scenes.addVolume(scene, axes=scenes.GEOMETRIES["oblique, left-handed"])
+
+
+def filesIn(temporary) -> list:
+    return list(temporary.glob("VolumeSuperResolution-*/*"))
+
+
+def expectUntouched(scene, before, outcome, kind, words, wait, temporary):
+    wait(lambda: outcome, 60)
+    told = outcome.only(kind)
+    assert told is None or words in told
+    assert scenes.fingerprint(scene) == before
+    wait(lambda: not filesIn(temporary))
+
+
+MOMENTS = {
+    "at once": lambda outcome, worker: True,
+    "when the voxels are sent": lambda outcome, worker: worker._computingSince is not None,
+    "at the first progress": lambda outcome, worker: outcome.progress,
+    "in the middle": lambda outcome, worker: len(outcome.progress) > 5,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("reused", [False, True], ids=["new output", "reused output"])
+def test_cancelled_at_any_moment(scene, logic, big, wait, temporary, moment, reused):
+    output = scenes.addVolume(scene, name="Output") if reused else None
+    before = scenes.fingerprint(scene)
+    job = logic.startUpscale(big, outputVolume=output, **SLOW)
+    outcome = scenes.Outcome(job)
+    wait(lambda: moment(outcome, Worker.shared()), 60)
+    job.cancel()
+    expectUntouched(scene, before, outcome, "cancelled", "", wait, temporary)
+
+
+def test_cancelled_while_the_result_is_fetched(scene, logic, small, wait, temporary, monkeypatch):
+    before = scenes.fingerprint(scene)
+    monkeypatch.setattr(transfer.Receiving, "step", lambda self: False)
+    job = logic.startUpscale(small, model="linear")
+    outcome = scenes.Outcome(job)
+    wait(lambda: any(isinstance(t, transfer.Receiving) for t in Worker.shared()._transfers))
+    job.cancel()
+    expectUntouched(scene, before, outcome, "cancelled", "", wait, temporary)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a signal of POSIX")
+def test_the_worker_is_killed(scene, logic, big, wait, temporary):
+    before = scenes.fingerprint(scene)
+    outcome = scenes.Outcome(logic.startUpscale(big, **SLOW))
+    wait(lambda: outcome.progress, 60)
+    os.kill(Worker.shared()._child.pid, signal.SIGKILL)
+    expectUntouched(scene, before, outcome, "failed", "ended unexpectedly", wait, temporary)
+
+
+@pytest.mark.parametrize("which", ["input", "output"])
+def test_a_node_is_deleted_while_running(scene, logic, small, wait, temporary, which):
+    output = scenes.addVolume(scene, name="Output")
+    outcome = scenes.Outcome(logic.startUpscale(small, model="quick", outputVolume=output))
+    scene.RemoveNode({"input": small, "output": output}[which])
+    before = scenes.fingerprint(scene)
+    expectUntouched(scene, before, outcome, "failed", f"{which} volume was removed", wait, temporary)
+
+
+def test_the_scene_is_closed_while_running(scene, logic, small, wait, temporary):
+    outcome = scenes.Outcome(logic.startUpscale(small, model="quick"))
+    scene.Clear(0)
+    scenes.addVolume(scene, name="Of the next scene")
+    before = scenes.fingerprint(scene)
+    expectUntouched(scene, before, outcome, "failed", "removed", wait, temporary)
+
+
+def test_the_worker_is_stopped_as_when_the_module_is_reloaded(scene, logic, big, wait, temporary):
+    before = scenes.fingerprint(scene)
+    outcome = scenes.Outcome(logic.startUpscale(big, **SLOW))
+    wait(lambda: outcome.progress, 60)
+    Worker.shared().stop()
+    expectUntouched(scene, before, outcome, "cancelled", "", wait, temporary)
+    again = scenes.Outcome(logic.startUpscale(big, model="linear"))
+    wait(lambda: again)
+    again.only("finished")
+
+
+def test_a_second_start_while_running_is_refused(scene, logic, small, wait):
+    outcome = scenes.Outcome(logic.startUpscale(small, model="linear"))
+    before = scenes.fingerprint(scene)
+    with pytest.raises(RefusalError, match="going on"):
+        logic.startUpscale(small, model="linear")
+    assert scenes.fingerprint(scene) == before
+    wait(lambda: outcome)
+    outcome.only("finished")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
+@pytest.mark.parametrize("name", ["input", "output"])
+def test_the_disk_is_full(scene, logic, small, wait, temporary, monkeypatch, name):
+    before = scenes.fingerprint(scene)
+    worker, path = Worker.shared(), Worker.shared()._path
+    monkeypatch.setattr(worker, "_path", lambda n: Path("/dev/full") if n == name else path(n))
+    outcome = scenes.Outcome(logic.startUpscale(small, model="linear"))
+    expectUntouched(scene, before, outcome, "failed", "is full", wait, temporary)
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_the_weights_are_missing_or_damaged(
+    scene, fresh, logic, small, wait, tmp_path, temporary, monkeypatch, models, damage
+):
+    shutil.copytree(models, tmp_path / "broken")
+    weights = tmp_path / "broken" / "quick" / "weights.safetensors"
+    if damage == "missing":
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+    monkeypatch.setenv("VSR_WEIGHTS", str(tmp_path / "broken"))
+    before = scenes.fingerprint(scene)
+    outcome = scenes.Outcome(logic.startUpscale(small, model="quick"))
+    expectUntouched(scene, before, outcome, "failed", "install the model again", wait, temporary)
+    with pytest.raises(RefusalError, match="install the model again"):
+        logic.upscale(small, model="quick")
+    assert scenes.fingerprint(scene) == before
+
+
+def test_torch_is_absent(scene, fresh, logic, small, wait, tmp_path, temporary, monkeypatch):
+    (tmp_path / "modules" / "torch").mkdir(parents=True)
+    code = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+    (tmp_path / "modules" / "torch" / "__init__.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+    monkeypatch.setattr("VolumeSuperResolutionLib.slicing.dependencies._workersVerdict", None)
+    before = scenes.fingerprint(scene)
+    outcome = scenes.Outcome(logic.startUpscale(small, model="quick"))
+    expectUntouched(scene, before, outcome, "failed", "PyTorch is not installed", wait, temporary)
+
+
+def withImage(scene, className, components=1, size=(4, 4, 4)):
+    node = scene.AddNewNodeByClass(className, "Scan")
+    image = vtk.vtkImageData()
+    image.SetDimensions(size)
+    image.AllocateScalars(vtk.VTK_FLOAT, components)
+    image.GetPointData().GetScalars().Fill(float("nan"))
+    node.SetAndObserveImageData(image)
+    return node
+
+
+UNFIT = {
+    "color image": lambda scene: withImage(scene, "vtkMRMLVectorVolumeNode", 3),
+    "label map": lambda scene: withImage(scene, "vtkMRMLLabelMapVolumeNode"),
+    "time series": lambda scene: withImage(scene, "vtkMRMLScalarVolumeNode", 5),
+    "is empty": lambda scene: scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Scan"),
+    "single voxel": lambda scene: withImage(scene, "vtkMRMLScalarVolumeNode", size=(1, 1, 1)),
+    "not numbers": lambda scene: withImage(scene, "vtkMRMLScalarVolumeNode"),
+}
+
+
+@pytest.mark.parametrize(("words", "make"), UNFIT.items(), ids=UNFIT)
+def test_the_input_is_unfit(scene, logic, wait, temporary, words, make):
+    node = make(scene)
+    before = scenes.fingerprint(scene)
+    with pytest.raises(RefusalError, match=words):
+        logic.upscale(node, model="linear")
+    try:
+        outcome = scenes.Outcome(logic.startUpscale(node, model="linear"))
+    except RefusalError as refusal:
+        assert words in str(refusal)
+    else:
+        expectUntouched(scene, before, outcome, "failed", words, wait, temporary)
+    assert scenes.fingerprint(scene) == before
+
+
+def test_the_output_is_too_large(scene, logic, wait, temporary):
+    node = scenes.addVolume(scene, np.zeros((256, 256, 256), np.int16))
+    before = scenes.fingerprint(scene)
+    outcome = scenes.Outcome(logic.startUpscale(node, model="linear", scale=16))
+    expectUntouched(scene, before, outcome, "failed", "MB are free", wait, temporary)
+    with pytest.raises(RefusalError, match="MB are free"):
+        logic.upscale(node, model="linear", scale=16)
+    assert scenes.fingerprint(scene) == before
+
+
+def test_the_result_cannot_be_added(scene, logic, small, wait, temporary, monkeypatch):
+    before = scenes.fingerprint(scene)
+
+    def fail(*arguments):
+        raise RuntimeError("no node today")
+
+    monkeypatch.setattr(nodes, "_record", fail)
+    outcome = scenes.Outcome(logic.startUpscale(small, model="linear"))
+    expectUntouched(scene, before, outcome, "failed", "no node today", wait, temporary)
+
+
+def observers(thing) -> int:
+    return str(thing).count("Observer") + str(thing).count("vtkCallbackCommand")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="counts what Linux shows of a process")
+def test_twenty_runs_in_a_row_leave_only_their_result(scene, logic, wait, temporary):
+    node = scenes.addVolume(scene, np.random.default_rng(0).integers(0, 900, (40, 90, 90)).astype(np.int16))
+    output, counts = None, []
+    for _ in range(20):
+        outcome = scenes.Outcome(logic.startUpscale(node, model="linear", outputVolume=output))
+        wait(lambda outcome=outcome: outcome)
+        output = outcome.only("finished")
+        wait(lambda: not filesIn(temporary))
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        seen = [scene.GetNumberOfNodes(), observers(scene), observers(node), observers(output)]
+        counts.append([*seen, len(children), len(os.listdir("/proc/self/fd")), resident])
+        del outcome
+    assert counts[-1][:-1] == counts[2][:-1]
+    # A result is 5 MB: fifteen that were kept would be 78.
+    assert counts[-1][-1] - counts[4][-1] < 5e6, [count[-1] for count in counts]
+
+
+def test_after_saving_and_loading_the_output_names_its_input(scene, logic, wait, tmp_path):
+    node = scenes.addVolume(scene, name="Scan, second visit")
+    outcome = scenes.Outcome(logic.startUpscale(node, model="linear", scale=2))
+    wait(lambda: outcome)
+    name = outcome.only("finished").GetName()
+    path = str(tmp_path / "scene.mrml")
+    assert scene.Commit(path)
+    scene.Clear(0)
+    scene.SetURL(path)
+    assert scene.Connect()
+    output = slicer.util.getNode(name)
+    assert output.GetNodeReference("VolumeSuperResolution.Input").GetName() == "Scan, second visit"
+    assert output.GetAttribute("VolumeSuperResolution.Model") == "linear"
