@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Factor, Network, conv, pass_through, wake
+from .base import Factor, Network, conv, pass_through
 from .shuffle import VoxelShuffle
+
 
 # Structure is a small part of an image's intensity: what brings its answers to the size of the image itself.
 STRUCTURE_GAIN = 3.0
@@ -109,9 +110,9 @@ class Fsrcnn3d(Network):
             nn.init.zeros_(layer.bias)
             if not self.residual:
                 pass_through(layer)
-        if not self.upsampling.weight.is_meta:
-            wake(self.layers, torch.rand(1, 1, 12, 12, 12))
-        nn.init.normal_(self.upsampling.weight, std=2e-4)
+        if not self.layers[0].weight.is_meta:
+            self._wake()
+        nn.init.normal_(self.upsampling.weight, std=1e-3)
         if not self.residual:
             with torch.no_grad():
                 kernel = torch.ones(())
