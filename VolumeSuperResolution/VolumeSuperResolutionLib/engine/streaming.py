@@ -12,6 +12,7 @@ from typing import Callable, NamedTuple
 
 import torch
 
+from .stream_build import UnstreamableError
 from .stream_nodes import Input, Node, Piece, Range, Ranges, Scratch, Source
 from .stream_trace import traced
 
@@ -62,6 +63,7 @@ class Stream:
         for n, node in enumerate(self.nodes):
             # The last operation sets the precision of the result, and costs little.
             node.to(device, torch.float32 if n == last else dtype, scratch)
+        self.sizes((1 << 20,) * 3)  # whether all sizes agree
         self.readers: list[list[int]] = [[] for _ in self.nodes]
         self.scale, self.lag = [(1, 1, 1)], [0]
         for n, node in enumerate(self.nodes[1:], 1):
@@ -75,7 +77,10 @@ class Stream:
         """Every node's size, for an input of this shape."""
         sizes = [tuple(shape)]
         for node in self.nodes[1:]:
-            sizes.append(node.size([sizes[i] for i in node.inputs]))
+            given = [sizes[i] for i in node.inputs]
+            if len(set(given)) > 1:
+                raise UnstreamableError("The network cannot be streamed: it puts volumes of different sizes together.")
+            sizes.append(node.size(given))
         return sizes
 
     def needs(self, shape: Sequence[int], box: Ranges) -> list[Ranges]:

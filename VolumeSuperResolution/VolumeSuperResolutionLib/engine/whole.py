@@ -42,7 +42,7 @@ class Whole:
     def bytes(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int) -> int:
         """The most memory that the network's blocks hold at once, counted on torch's device without data."""
         block = torch.empty([high - low for low, high in self.needs(shape, box)] + [1], device="meta")
-        with _Counting() as counting:
+        with Counting() as counting:
             copy.deepcopy(self.network).to("meta")(self._batch(block))
         return counting.peak
 
@@ -86,7 +86,7 @@ class Tile:
         yield None
 
 
-class _Counting(TorchDispatchMode):
+class Counting(TorchDispatchMode):
     """Counts the bytes of the tensors alive."""
 
     def __init__(self) -> None:
