@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shiboken6
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 pytest.importorskip("slicer")
 pytest.importorskip("PySide6")
 
-import standins  # noqa: E402
-from standins import pythonqt  # noqa: E402
+import standins
+from standins import application, pythonqt
 
 app = standins.install()
 import slicer  # noqa: E402
@@ -62,3 +63,19 @@ def wait() -> Callable[..., None]:
             time.sleep(0.002)
 
     return until
+
+
+@pytest.fixture
+def module(scene: Any) -> Any:
+    """The module, loaded afresh as at a start of Slicer."""
+    return application.loadModule(str(ROOT / "VolumeSuperResolution" / "VolumeSuperResolution.py"))
+
+
+@pytest.fixture
+def widget(module: Any) -> Any:
+    """The module's opened panel; it must leave nothing behind."""
+    opened = application.openModule(module)
+    yield opened
+    opened.cleanup()
+    shiboken6.delete(module.widgetRepresentation())
+    app.processEvents()

@@ -378,12 +378,11 @@ class Panel:
 
 def crosshair(volumeNode: Any) -> tuple:
     """Where the crosshair is, in RAS; the middle of the volume where it is not on it."""
-    bounds, ras = [0.0] * 6, [0.0] * 3
+    bounds = [0.0] * 6
     volumeNode.GetRASBounds(bounds)
-    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-    if node is not None:
-        node.GetCrosshairRAS(ras)
     pairs = list(zip(bounds[::2], bounds[1::2]))
-    if node is None or not all(low <= x <= high for x, (low, high) in zip(ras, pairs)):
-        return tuple((low + high) / 2 for low, high in pairs)
-    return tuple(ras)
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    ras = node.GetCrosshairRAS() if node is not None else ()
+    if len(ras) == 3 and all(low <= x <= high for x, (low, high) in zip(ras, pairs)):
+        return tuple(ras)
+    return tuple((low + high) / 2 for low, high in pairs)
