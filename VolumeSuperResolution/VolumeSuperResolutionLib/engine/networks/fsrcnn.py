@@ -11,7 +11,6 @@ from torch import nn
 from .base import Factor, Network, conv, pass_through
 from .shuffle import VoxelShuffle
 
-
 # Structure is a small part of an image's intensity: what brings its answers to the size of the image itself.
 STRUCTURE_GAIN = 3.0
 
