@@ -23,16 +23,7 @@ _workersVerdict = None
 
 def torchState() -> tuple[bool, str]:
     """Whether torch can be used, and a sentence about it. Quick: imports nothing that is not imported already."""
-    importlib.invalidate_caches()
-    try:
-        specification = importlib.util.find_spec("torch")
-    except (ImportError, ValueError):
-        specification = None
-    if specification is None:
-        return False, NOT_INSTALLED
-    if specification.origin is None:
-        return False, HALF_INSTALLED.format(reason="only an empty folder of it is left")
-    problem = torch_problem() if "torch" in sys.modules else _workersVerdict
+    problem = _absence() or (torch_problem() if "torch" in sys.modules else _workersVerdict)
     return (False, problem) if problem else (True, _("PyTorch is installed."))
 
 
@@ -54,11 +45,8 @@ def ensureTorch(askFirst: bool = True) -> bool:
 
     Raises RefusalError, which says what to do, if it cannot be installed.
     """
-    usable, sentence = torchState()
-    if usable:
-        return True
-    if sentence == _workersVerdict or "torch" in sys.modules:
-        raise RefusalError(sentence)  # it is there and does not work: installing it over itself would change nothing
+    if _absence() is None:
+        return True  # whether it works is seen where it is used: trying it here would hold up the application
     try:
         import PyTorchUtils
     except ModuleNotFoundError as error:
@@ -69,6 +57,20 @@ def ensureTorch(askFirst: bool = True) -> bool:
     except Exception as error:
         sentence = _("PyTorch could not be installed ({error}); see the module PyTorch Util.")
         raise RefusalError(sentence.format(error=error)) from error
-    if not torchState()[0]:
+    if _absence() is not None:
         raise RefusalError(RESTART)
     return True
+
+
+def _absence() -> str | None:
+    """What to say where no torch is installed; None where one is, working or not."""
+    importlib.invalidate_caches()
+    try:
+        specification = importlib.util.find_spec("torch")
+    except (ImportError, ValueError):
+        specification = None
+    if specification is None:
+        return NOT_INSTALLED
+    if specification.origin is None:
+        return HALF_INSTALLED.format(reason=_("only an empty folder of it is left"))
+    return None

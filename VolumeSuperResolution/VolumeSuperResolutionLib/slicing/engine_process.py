@@ -135,7 +135,10 @@ class Child:
             return
         job = task["job"]
         try:
-            self._answer(job=job, **self._upscale(task))
+            answer = self._upscale(task)
+            if "torch" in sys.modules:
+                self._answer(torch=None)
+            self._answer(job=job, **answer)
         except Exception as error:
             self._answer(job=job, **self._ending(error))
         finally:

@@ -147,6 +147,9 @@ class Worker:
         self._transfers: list = []
         self._answer: dict = {}
         self._computingSince = None
+        self._firstProgress = None
+        # Whether the child holds a torch that is broken, and so half imported.
+        self._spoiled = False
         self._ticks = qt.QTimer()
         self._ticks.setInterval(0)
         self._ticks.connect("timeout()", self._tick)
@@ -172,7 +175,8 @@ class Worker:
             raise RefusalError(BUSY)
         self._job = Job(self, volume, request)
         self._number += 1
-        self._transfers, self._answer, self._computingSince = [], {}, None
+        self._transfers, self._answer = [], {}
+        self._computingSince = self._firstProgress = None
         self._advance = self._beginSending
         self._ticks.start()
         return self._job
@@ -224,7 +228,7 @@ class Worker:
     def _beginSending(self) -> None:
         if self._child is None:
             self._startChild()
-        self._jobFolder().mkdir()
+        self._jobFolder().mkdir(parents=True)
         self._transfers = [Sending(self._job.volume.array, self._path("input"))]
         self._advance = self._send
 
@@ -262,8 +266,9 @@ class Worker:
     def _onReceived(self, message: dict) -> None:
         if "torch" in message:
             dependencies.noteTrial(message["torch"])
-            if message["torch"] is not None and self._job is None:
-                self._dropChild()  # a broken torch is half imported there
+            self._spoiled = message["torch"] is not None
+            if self._job is None:
+                self._dropSpoiledChild()
         if message.get("job") != self._number or self._job is None or self._computingSince is None:
             return
         if "progress" in message:
@@ -282,8 +287,11 @@ class Worker:
             self._ticks.start()
 
     def _tellProgress(self, done: int, total: int) -> None:
-        elapsed = time.monotonic() - self._computingSince
-        secondsLeft = elapsed * (total - done) / done if done else None
+        """The time left counts from the first progress: what comes before is loading, and is not told by a share."""
+        now = time.monotonic()
+        self._firstProgress = self._firstProgress or (now, done)
+        since, before = self._firstProgress
+        secondsLeft = (now - since) * (total - done) / (done - before) if done > before else None
         self._job.progressed.emit(done, total, secondsLeft)
 
     def _end(self, outcome: str, *arguments: Any) -> None:
@@ -293,6 +301,7 @@ class Worker:
         self._patience.stop()
         self._closeTransfers()
         self._removeJobFiles()
+        self._dropSpoiledChild()
         self._answer = {}
         job.running = False
         job.volume = None
@@ -311,11 +320,17 @@ class Worker:
 
     def _startChild(self) -> None:
         if self._folder is None:
+            os.makedirs(temporaryPlace(), exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix="VolumeSuperResolution-", dir=temporaryPlace()))
             atexit.register(self._atExit)
         self._child = ChildProcess(self._folder)
         self._child.received.connect(self._onReceived)
         self._child.ended.connect(self._onEnded)
+
+    def _dropSpoiledChild(self) -> None:
+        if self._spoiled:
+            self._dropChild()
+            self._spoiled = False
 
     def _dropChild(self) -> None:
         child, self._child = self._child, None
@@ -335,7 +350,7 @@ class Worker:
 
     def _removeJobFiles(self) -> None:
         # To remove a large file takes a moment, so the child does it if it can.
-        if self._child is not None:
+        if self._child is not None and not self._spoiled:
             self._child.send(remove=str(self._jobFolder()))
         elif self._folder is not None:
             shutil.rmtree(self._jobFolder(), ignore_errors=True)
