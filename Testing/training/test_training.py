@@ -18,7 +18,9 @@ from VolumeSuperResolutionLib.engine import zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.training import configs, loop, losses
 from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
+from VolumeSuperResolutionLib.training.feed import Feed
 from VolumeSuperResolutionLib.training.loop import train
+from VolumeSuperResolutionLib.training.patches import Cut
 
 FSRCNN = {
     "network": "fsrcnn3d",
@@ -128,7 +130,7 @@ def test_two_processes_get_the_weights_of_one(tmp_path, volumes):
 
 
 def test_training_gets_ahead_of_where_it_started(tmp_path, volumes):
-    plan = configs.read(config_file(tmp_path, FSRCNN, steps=150))
+    plan = configs.read(config_file(tmp_path, FSRCNN, steps=400, learning_rate=0.001))
     scans, held_out = loop.read_volumes(volumes)
     work = loop.Workplace(tmp_path, torch.device("cpu"))
     trainer = loop.Trainer(plan.stages[0], plan.seed, scans, held_out, work)
@@ -205,7 +207,9 @@ def test_fine_tuning_starts_from_a_models_weights(tmp_path, volumes):
     still = config_file(tmp_path, FSRCNN, steps=1, learning_rate=0.0)
     train(still, volumes, tmp_path / "tuned", start_from=str(tmp_path / "base"))
     assert equal(weights(tmp_path / "tuned"), weights(tmp_path / "base", kind="ema"))
-    assert zoo.card(str(tmp_path / "tuned")).id == "tuned"
+    card = zoo.card(str(tmp_path / "tuned"))
+    assert card.id == "tuned"
+    assert card.training["fine_tuned_from"] == str(tmp_path / "base")
     other = config_file(tmp_path, DEPTH, factor=(1, 1, 2))
     with pytest.raises(RefusalError, match="other networks"):
         train(other, volumes, tmp_path / "other", start_from=str(tmp_path / "base"))
@@ -227,15 +231,20 @@ def test_train_and_validation_folders_are_kept_apart(tmp_path, volumes):
     assert [scan.name for scan in held_out] == ["c_mr.nii.gz"]
 
 
-def test_modalities_count_alike(tmp_path, volumes):
-    plan = configs.read(config_file(tmp_path, FSRCNN))
-    scans, held_out = loop.read_volumes(volumes)
-    trainer = loop.Trainer(
-        plan.stages[0], 1, [*scans, *scans[1:]], held_out, loop.Workplace(tmp_path, torch.device("cpu"))
-    )
-    scales = trainer.batch()[2].tolist()
-    ct = np.float32(trainer.errors["a_ct.nii.gz"])
-    assert scales.count(ct) == len(scales) / 2
+def test_modalities_count_alike(volumes):
+    scans, _ = loop.read_volumes(volumes)
+    feed = Feed([*scans, *scans[1:]], Cut((6, 6, 6), (2, 2, 2)), 3, seed=1, batch=6)
+    scales = feed(0).scale.tolist()
+    assert scales.count(np.float32(feed.errors["a_ct.nii.gz"])) == len(scales) / 2
+
+
+def test_batches_drawn_ahead_are_the_same_batches(volumes):
+    scans, _ = loop.read_volumes(volumes)
+    feeds = [Feed(scans, Cut((6, 6, 6), (2, 2, 2)), 3, seed=1, batch=4) for _ in range(2)]
+    feeds[1].draw_ahead()
+    for step in range(6):
+        for here, ahead in zip(feeds[0](step), feeds[1](step)):
+            assert torch.equal(here, ahead)
 
 
 @pytest.mark.parametrize("path", sorted(configs.FOLDER.glob("*.json")), ids=lambda path: path.stem)

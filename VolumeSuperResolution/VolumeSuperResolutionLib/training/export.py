@@ -28,9 +28,12 @@ SPEED_SIZE = 64
 
 
 def export(
-    config: Config, folders: Sequence[Path], output: Path, scans: Sequence[Scan], model_id: str | None = None
+    config: Config, folders: Sequence[Path], output: Path, scans: Sequence[Scan], start_from: str | None = None
 ) -> zoo.Card:
-    """Weights and card in `output`, from the checkpoints in `folders`, one a stage; read back and tried before use."""
+    """Weights and card in `output`, from the checkpoints in `folders`, one a stage; read back and tried before use.
+
+    A model that was fine-tuned is called like its folder.
+    """
     states = [read_checkpoint(folder) for folder in folders]
     networks = [_trained(stage, state) for stage, state in zip(config.stages, states)]
     tensors = {
@@ -45,13 +48,13 @@ def export(
     factor = np.array(config.card["factor"])
     spacings = np.array([scan.spacing for scan in scans])
     card = zoo.Card(
-        id=model_id or config.id,
+        id=output.resolve().name if start_from else config.id,
         stages=tuple(zoo.Stage(stage.network, stage.arguments, stage.views) for stage in config.stages),
         parameters=sum(p.numel() for network in networks for p in network.parameters()),
         spacing_mm=(round(float(spacings.min() * factor.min()), 3), round(float(spacings.max() * factor.max()), 3)),
         noise=round(max(domain.noise_level(scan.array) for scan in scans) + degradation.SCANNER_NOISE, 4),
         modalities=tuple(sorted({scan.modality for scan in scans}, reverse=True)),
-        training=_provenance(config, states, scans),
+        training={**({"fine_tuned_from": start_from} if start_from else {}), **_provenance(config, states, scans)},
         degradation=_degradation(),
         weights={"bytes": len(data), "sha256": weights.sha256(data)},
         folder=output,

@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -18,16 +17,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
-from . import checkpoints, export, losses, validation
+from . import checkpoints, export, losses
 from .configs import StageConfig, read
 from .evaluation import volumes_in
+from .feed import Feed
 from .journal import Journal
-from .patches import Scan, fitting_orders, random_patch, read_scan
+from .patches import Scan, read_scan
+from .validation import Validation
 
 CHECKPOINT_SECONDS = 120.0
 VALIDATION_SECONDS = 180.0
 PROGRESS_SECONDS = 10.0
 HELD_OUT_SHARE = 0.1
+# Fine-tuning takes smaller steps: a third of the learning rate that a network learns everything with.
+FINE_TUNING = 0.3
 
 
 def train(
@@ -54,7 +57,7 @@ def train(
             work = Workplace(folders[n], place, rank, world)
             Trainer(stage, plan.seed + n, scans, held_out, work, 60 * limit, starts[n]).run(resume)
         if rank == 0:
-            export.export(plan, folders, output, scans, output.resolve().name if start_from else None)
+            export.export(plan, folders, output, scans, start_from)
     return output
 
 
@@ -131,24 +134,21 @@ class Trainer:
             )
         torch.manual_seed(seed)
         network = config.build()
+        self.rate = config.learning_rate
         if start is not None:
             network.load_state_dict(start.state_dict())
-        self.dimensions = network.dimensions
+            self.rate *= FINE_TUNING
         layout = torch.channels_last if network.dimensions == 2 else torch.channels_last_3d
         self.network = network.to(device=self.device, memory_format=layout)
         trained = losses.Trained(self.network, config.losses)
         self.trained = DistributedDataParallel(trained) if self.world > 1 else trained
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.rate, weight_decay=config.weight_decay)
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
-        self.cut = config.cut(network)
-        for scan in scans:
-            fitting_orders(scan, self.cut)
-        self.modalities = sorted({scan.modality for scan in scans})
-        self.scans = {m: [scan for scan in scans if scan.modality == m] for m in self.modalities}
-        self.errors = {scan.name: validation.interpolation_error(scan, self.cut, self.dimensions) for scan in scans}
-        self.validation = validation.Validation(held_out, self.cut, self.dimensions) if self.rank == 0 else None
+        cut = config.cut(network)
+        self.feed = Feed(scans, cut, network.dimensions, seed, config.batch, self.rank, self.world)
+        if self.device.type != "cpu":
+            self.feed.draw_ahead()
+        self.validation = Validation(held_out, cut, network.dimensions) if self.rank == 0 else None
         self.half = has_fast_half(self.device)
         self.step, self.seconds, self.done = 0, 0.0, 0.0
         self.journal = Journal(self.folder)
@@ -207,25 +207,11 @@ class Trainer:
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup))
-        return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.done, 1.0))))
-
-    def batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """This process's part of the batch: inputs, targets, and the error of interpolation on each one's volume."""
-        patches, scales = [], []
-        for index in range(self.rank, self.config.batch, self.world):
-            random = np.random.default_rng([self.seed, self.step, index])
-            scans = self.scans[self.modalities[(self.step * self.config.batch + index) % len(self.modalities)]]
-            scan = scans[random.integers(len(scans))]
-            patches.append(random_patch(scan, self.cut, random))
-            scales.append(self.errors[scan.name])
-        x = validation.tensors([p.input for p in patches], self.dimensions)
-        y = validation.tensors([p.target for p in patches], self.dimensions)
-        scale = torch.tensor(scales).repeat_interleave(len(x) // len(patches))
-        return x.to(self.device), y.to(self.device), scale.to(self.device)
+        return self.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.done, 1.0))))
 
     def train_step(self) -> float:
         """One step of the optimizer; returns the loss."""
-        x, y, scale = self.batch()
+        x, y, scale = (part.to(self.device) for part in self.feed(self.step))
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         half = self.half and self.done < self.config.half_share

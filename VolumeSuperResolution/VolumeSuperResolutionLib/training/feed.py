@@ -1,0 +1,65 @@
+"""Batches for training, each drawn from its own seed: what a step sees depends on nothing but its number."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .patches import Cut, Patch, Scan, fitting_orders, random_patch
+from .validation import interpolation_error, tensors
+
+# Steps whose patches are drawn while a GPU computes.
+AHEAD = 4
+
+
+class Batch(NamedTuple):
+    """`scale` is the error of interpolation on the volume that each sample is from."""
+
+    input: torch.Tensor
+    target: torch.Tensor
+    scale: torch.Tensor
+
+
+class Feed:
+    """This process's part of each batch; the modalities take turns, the volumes of one are equally likely."""
+
+    def __init__(
+        self, scans: Sequence[Scan], cut: Cut, dimensions: int, seed: int, batch: int, rank: int = 0, world: int = 1
+    ):
+        for scan in scans:
+            fitting_orders(scan, cut)
+        self.cut, self.dimensions, self.seed, self.batch = cut, dimensions, seed, batch
+        self.indices = range(rank, batch, world)
+        self.groups = [[scan for scan in scans if scan.modality == m] for m in sorted({s.modality for s in scans})]
+        self.errors: Mapping[str, float] = {scan.name: interpolation_error(scan, cut, dimensions) for scan in scans}
+        self.pool: ThreadPoolExecutor | None = None
+        self.drawn: dict[int, list[Future]] = {}
+
+    def draw_ahead(self) -> None:
+        """From now on, patches are drawn in the background."""
+        self.pool = ThreadPoolExecutor(os.cpu_count())
+
+    def __call__(self, step: int) -> Batch:
+        if self.pool is None:
+            drawn = [self._draw(step, index) for index in self.indices]
+        else:
+            for ahead in range(step, step + AHEAD):
+                if ahead not in self.drawn:
+                    self.drawn[ahead] = [self.pool.submit(self._draw, ahead, index) for index in self.indices]
+            drawn = [future.result() for future in self.drawn.pop(step)]
+        patches = [patch for patch, _ in drawn]
+        x = tensors([patch.input for patch in patches], self.dimensions)
+        y = tensors([patch.target for patch in patches], self.dimensions)
+        scales = torch.tensor([self.errors[name] for _, name in drawn])
+        return Batch(x, y, scales.repeat_interleave(len(x) // len(patches)))
+
+    def _draw(self, step: int, index: int) -> tuple[Patch, str]:
+        random = np.random.default_rng([self.seed, step, index])
+        group = self.groups[(step * self.batch + index) % len(self.groups)]
+        scan = group[random.integers(len(group))]
+        return random_patch(scan, self.cut, random), scan.name
