@@ -67,7 +67,7 @@ def registerSampleData():
             sampleName=sampleName,
             thumbnailFileName=os.path.join(folder, f"{fileName}.png"),
             uris=pathlib.Path(folder, f"{fileName}.nrrd").as_uri(),
-            fileNames=f"{fileName}.nrrd",
+            fileNames=f"VolumeSuperResolution-{fileName}.nrrd",  # Slicer's cache of downloads is one for all modules
             nodeNames=fileName,
         )
 

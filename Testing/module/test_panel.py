@@ -304,8 +304,8 @@ class TestRuns:
         before = scenes.fingerprint(scene)
         opened.ui.applyButton.click()
         job = opened.panel.job
-        wait(lambda: opened.ui.progressBar.value > 0, 120)
-        assert "left" in opened.ui.progressBar.format
+        wait(lambda: "left" in opened.ui.progressBar.format, 120)
+        assert opened.ui.progressBar.value > 0
         opened.ui.applyButton.click()
         assert not opened.ui.applyButton.enabled
         wait(lambda: opened.panel.job is None)

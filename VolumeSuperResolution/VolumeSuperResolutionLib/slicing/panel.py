@@ -186,6 +186,8 @@ class Panel:
             box.enabled = card is not None and card.learned
         self.ui.precisionSelector.enabled = card is not None and card.learned
         possible = self._showEstimate()
+        if possible and card.learned and dependencies.torchState()[0]:
+            Worker.shared().prepare()  # so that the first run need not wait for torch
         running = self.job is not None
         possible = possible and not (Worker.shared().running and not running)
         self.ui.applyButton.text = _("Cancel") if running else _("&Apply")
@@ -229,6 +231,8 @@ class Panel:
         image = node.GetImageData()
         key = (node.GetID(), image.GetMTime() if image is not None else 0, node.GetSpacing(), card.id)
         if key not in self._warnings:
+            if Worker.shared().running:
+                return ()  # to look at a large volume takes a moment; after the run
             try:
                 volume = scene.volumeFromNode(node)
             except RefusalError:
