@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import scenes
 from PySide6 import QtCore
+from standins import pythonqt
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
-from VolumeSuperResolutionLib.slicing import dependencies, engine_process, transfer
+from VolumeSuperResolutionLib.slicing import child, dependencies, engine_process, transfer
 from VolumeSuperResolutionLib.slicing import worker as subject
 
 LIBRARY = Path(subject.__file__).resolve().parents[2]
@@ -72,7 +73,7 @@ def fresh(worker):
 
 
 def filesOf(worker) -> list:
-    return list(worker._folder.rglob("*")) if worker._folder is not None else []
+    return [path for folder in worker._remains for path in folder.glob("*")]
 
 
 @pytest.mark.parametrize("model", ["linear", "backprojection", "quick"])
@@ -213,6 +214,30 @@ def test_a_program_that_cannot_be_started_is_told(fresh, wait, monkeypatch, tmp_
     assert "could not be started" in outcome.only("failed")
 
 
+def test_a_program_that_fails_at_once_is_told_too(fresh, wait, monkeypatch):
+    """Windows tells of a program that cannot be started while it is being started."""
+    monkeypatch.setattr(child.ChildProcess, "start", lambda self: self._letGo(child.NOT_STARTED))
+    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
+    wait(lambda: outcome)
+    assert "could not be started" in outcome.only("failed")
+    fresh.prepare()
+
+
+def test_an_error_in_a_slot_of_the_caller_loses_no_result(worker, wait):
+    job = worker.start(volumeOf(5, 6, 7), LINEAR)
+    outcome = scenes.Outcome(job)
+
+    def fail(*_):
+        raise RuntimeError("a mistake of the caller")
+
+    job.progressed.connect(fail)
+    job.finished.connect(fail)
+    wait(lambda: outcome)
+    outcome.only("finished")
+    wait(lambda: any("a mistake of the caller" in text for text in pythonqt.SLOT_ERRORS))
+    pythonqt.SLOT_ERRORS.clear()
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
 @pytest.mark.parametrize("name", ["input", "output"])
 def test_a_full_disk_is_told(worker, wait, monkeypatch, name):
@@ -227,11 +252,11 @@ def test_a_full_disk_is_told(worker, wait, monkeypatch, name):
 def test_a_disk_too_small_for_the_result_is_told_before_computing(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    child = engine_process.Child.__new__(engine_process.Child)
-    child._folder = tmp_path
-    child._check_disk(1000)
+    process = engine_process.Child.__new__(engine_process.Child)
+    process._folder = tmp_path
+    process._check_disk(1000)
     with pytest.raises(OSError, match="no space") as caught:
-        child._check_disk(1001)
+        process._check_disk(1001)
     assert engine_process.disk_full(caught.value)
 
 
@@ -295,7 +320,7 @@ def test_the_prepared_child_tries_torch_before_it_is_needed(fresh, wait, monkeyp
 
 
 def test_an_idle_child_gives_back_what_it_holds(fresh, wait, monkeypatch):
-    monkeypatch.setattr(subject, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(child, "IDLE_SECONDS", 0.05)
     outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
     seen = []
     wait(lambda: fresh._child is not None)
@@ -360,11 +385,11 @@ def test_the_child_sees_the_end_of_the_application_even_if_its_input_stays_open(
     folder = tmp_path / "files"
     folder.mkdir()
     arguments = [sys.executable, str(SCRIPT), str(folder), str(application.pid), "60"]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert json.loads(child.stdout.readline()) == {"ready": child.pid}
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert json.loads(process.stdout.readline()) == {"ready": process.pid}
         application.kill()
         application.wait()
-        assert child.wait(10) == 0
+        assert process.wait(10) == 0
     assert not folder.exists()
 
 

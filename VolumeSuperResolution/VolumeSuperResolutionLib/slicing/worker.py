@@ -7,13 +7,9 @@ time. There is no Python thread, since threads do not run while Qt idles.
 from __future__ import annotations
 
 import atexit
-import contextlib
-import json
 import logging
 import os
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,85 +22,14 @@ from slicer.i18n import tr as _
 from ..engine.errors import RefusalError
 from ..engine.grid import Grid, Volume
 from . import dependencies
+from .child import ChildProcess, killTree
 from .engine_process import DISK_FULL, OUT_OF_MEMORY, disk_full
 from .signals import Signal
 from .transfer import Receiving, Sending
 
 # How long a child that was asked to cancel may take before it is killed.
 PATIENCE_MS = 600
-IDLE_SECONDS = 60
-TAIL_CHARACTERS = 4000
-CRASHED = _(
-    "The computing process ended unexpectedly, perhaps for lack of memory; nothing was changed in the scene. Try again "
-    "with a smaller target or region: the process is started afresh."
-)
-NOT_STARTED = _("The computing process could not be started ({reason}); check the installation of the application.")
 BUSY = _("A run is going on; wait for it to finish or cancel it first.")
-
-
-class ChildProcess:
-    """One child: lines to it and from it, and its end."""
-
-    # Children that were killed and whose end Qt has not seen yet: a QProcess must not be destroyed before.
-    _dying: set = set()
-
-    def __init__(self, folder: Path) -> None:
-        self.received = Signal()
-        self.ended = Signal()
-        self.pid = None
-        self._over = False
-        self._tail = b""
-        self._partial = b""
-        self._process = qt.QProcess()
-        self._process.connect("readyReadStandardOutput()", self._readAnswers)
-        self._process.connect("readyReadStandardError()", self._readErrors)
-        self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
-        self._process.connect("errorOccurred(QProcess::ProcessError)", self._onError)
-        script = Path(__file__).with_name("engine_process.py")
-        self._process.start(sys.executable, [str(script), str(folder), str(os.getpid()), str(IDLE_SECONDS)])
-
-    def send(self, **message: Any) -> None:
-        """Hand the child one message."""
-        self._process.write(json.dumps(message).encode("ascii") + b"\n")
-
-    def kill(self) -> None:
-        """End the child at once, launcher included; its signals are silent from now on."""
-        self.received, self.ended = Signal(), Signal()
-        if self._over:
-            return
-        killTree(self.pid)
-        ChildProcess._dying.add(self)
-        self._process.kill()
-
-    def waitForEnd(self) -> None:
-        """Wait for a killed child to be gone: a matter of milliseconds, for the end of the application."""
-        self._process.waitForFinished(2000)
-
-    def _readAnswers(self) -> None:
-        *lines, self._partial = (self._partial + self._process.readAllStandardOutput().data()).split(b"\n")
-        for line in lines:
-            message = json.loads(line)
-            self.pid = message.get("ready", self.pid)
-            self.received.emit(message)
-
-    def _readErrors(self) -> None:
-        self._tail = (self._tail + self._process.readAllStandardError().data())[-TAIL_CHARACTERS:]
-
-    def _onFinished(self, *status: Any) -> None:
-        if self._tail:
-            logging.debug("The computing process said: %s", self._tail.decode(errors="replace"))
-        self._letGo(CRASHED)
-
-    def _onError(self, error: Any) -> None:
-        if error == qt.QProcess.FailedToStart:
-            self._letGo(NOT_STARTED.format(reason=self._process.errorString()))
-
-    def _letGo(self, sentence: str) -> None:
-        """The process is over. It is deleted later, as it is still emitting, and its connections keep it till then."""
-        self._over = True
-        ChildProcess._dying.discard(self)
-        self._process.deleteLater()
-        self.ended.emit(sentence)
 
 
 class Job:
@@ -140,9 +65,11 @@ class Worker:
         return Worker._shared
 
     def __init__(self) -> None:
-        self._folder = None
         self._child = None
         self._job = None
+        # The folder of the child, and those of children that are gone, until they can be removed.
+        self._folder = None
+        self._remains: list = []
         self._number = 0
         self._transfers: list = []
         self._answer: dict = {}
@@ -167,7 +94,8 @@ class Worker:
         """Have a child at hand that has torch imported, and dependencies.torchState know whether it works."""
         if self._child is None:
             self._startChild()
-            self._child.send(warm=True)
+            if self._child is not None:
+                self._child.send(warm=True)
 
     def start(self, volume: Volume, request: Any) -> Job:
         """Begin a run; the voxels must not change before it ends. Raises RefusalError while another one runs."""
@@ -195,23 +123,22 @@ class Worker:
     def stop(self) -> None:
         """End the job and the child, and remove all files; the next start begins afresh."""
         self._dropChild()
-        if self._job is not None:
-            self._end("cancelled")
-        for child in list(ChildProcess._dying):
-            child.waitForEnd()
-        self._removeFiles()
+        try:
+            if self._job is not None:
+                self._end("cancelled")
+        finally:
+            for child in list(ChildProcess._dying):
+                child.waitForEnd()
+            self._sweep()
+            atexit.unregister(self._atExit)
 
     def _tick(self) -> None:
         try:
             outcome = self._advance()
         except OSError as error:
             logging.exception("A transfer of voxels failed")
-            place = self._folder.parent if self._folder is not None else temporaryPlace()
-            full = DISK_FULL.format(folder=place)
-            outcome = (
-                "failed",
-                full if disk_full(error) else _("Temporary files cannot be used ({error}).").format(error=error),
-            )
+            sentence = DISK_FULL if disk_full(error) else _("Temporary files cannot be used ({error}).")
+            outcome = ("failed", sentence.format(folder=temporaryPlace(), error=error))
         except MemoryError:
             outcome = ("failed", OUT_OF_MEMORY)
         except RefusalError as refusal:
@@ -228,6 +155,8 @@ class Worker:
     def _beginSending(self) -> None:
         if self._child is None:
             self._startChild()
+        if self._job is None:
+            return  # it could not be started
         self._jobFolder().mkdir(parents=True)
         self._transfers = [Sending(self._job.volume.array, self._path("input"))]
         self._advance = self._send
@@ -300,9 +229,12 @@ class Worker:
         self._ticks.stop()
         self._patience.stop()
         self._closeTransfers()
-        self._removeJobFiles()
-        self._dropSpoiledChild()
         self._answer = {}
+        self._dropSpoiledChild()
+        if self._child is not None:
+            self._child.send(remove=str(self._jobFolder()))  # a large file takes a moment, which the child has
+        else:
+            self._sweep()
         job.running = False
         job.volume = None
         getattr(job, outcome).emit(*arguments)
@@ -314,18 +246,23 @@ class Worker:
 
     def _onEnded(self, sentence: str) -> None:
         self._child = None
-        if self._job is not None:
+        if self._job is None:
+            self._sweep()
+        else:
             outcome = ("cancelled",) if self._job.cancelling else ("failed", sentence)
             self._end(*outcome)
 
     def _startChild(self) -> None:
-        if self._folder is None:
-            os.makedirs(temporaryPlace(), exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix="VolumeSuperResolution-", dir=temporaryPlace()))
-            atexit.register(self._atExit)
+        self._sweep()
+        os.makedirs(temporaryPlace(), exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="VolumeSuperResolution-", dir=temporaryPlace()))
+        self._remains.append(self._folder)
+        atexit.unregister(self._atExit)
+        atexit.register(self._atExit)
         self._child = ChildProcess(self._folder)
         self._child.received.connect(self._onReceived)
         self._child.ended.connect(self._onEnded)
+        self._child.start()
 
     def _dropSpoiledChild(self) -> None:
         if self._spoiled:
@@ -348,39 +285,25 @@ class Worker:
             transfer.close()
         self._transfers = []
 
-    def _removeJobFiles(self) -> None:
-        # To remove a large file takes a moment, so the child does it if it can.
-        if self._child is not None and not self._spoiled:
-            self._child.send(remove=str(self._jobFolder()))
-        elif self._folder is not None:
-            shutil.rmtree(self._jobFolder(), ignore_errors=True)
-
-    def _removeFiles(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-            atexit.unregister(self._atExit)
+    def _sweep(self) -> None:
+        """Remove the folders of children that are gone. What a dying one holds open on Windows goes the next time."""
+        kept = [self._folder] if self._child is not None else []
+        for folder in self._remains:
+            if folder not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        self._remains = [folder for folder in self._remains if folder.exists()]
 
     def _atExit(self) -> None:
         """The last chance, without Qt, which may be gone already."""
         if self._child is not None:
             killTree(self._child.pid)
-        self._removeFiles()
+            self._child = None
+        self._sweep()
 
 
 def temporaryPlace() -> str:
     """The folder that the user has chosen for temporary files."""
     return slicer.app.temporaryPath if hasattr(slicer, "app") else tempfile.gettempdir()
-
-
-def killTree(pid: int | None) -> None:
-    """End a child, and all it may have started; it leads a process group of its own."""
-    if pid is not None:
-        with contextlib.suppress(OSError):
-            if os.name == "posix":
-                os.killpg(pid, signal.SIGKILL)
-            else:
-                os.kill(pid, signal.SIGTERM)
 
 
 def _grid(part: dict) -> Grid:
