@@ -18,10 +18,11 @@ from conftest import ROOT, app
 from standins import application
 from VolumeSuperResolutionLib.engine import zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.slicing import dependencies, panel, runs
+from VolumeSuperResolutionLib.slicing import dependencies, runs
 from VolumeSuperResolutionLib.slicing.comparison import LAYOUT
 from VolumeSuperResolutionLib.slicing.parameters import TARGETS, Parameters
 from VolumeSuperResolutionLib.slicing.scene import INPUT_ROLE
+from VolumeSuperResolutionLib.slicing.sidebyside import crosshair
 from VolumeSuperResolutionLib.slicing.worker import Worker
 
 UI = ROOT / "VolumeSuperResolution" / "Resources" / "UI" / "VolumeSuperResolution.ui"
@@ -231,6 +232,13 @@ class TestSettings:
         assert opened.ui.applyButton.enabled
         assert opened.ui.warningLabel.isHidden()
 
+    @pytest.mark.parametrize("name", ["target", "device", "precision"])
+    def test_a_choice_that_is_gone_becomes_the_default(self, opened, name):
+        setattr(opened.panel._parameters, name, "of another version")
+        app.processEvents()
+        assert getattr(opened.panel._parameters, name) in ("x2", "auto")
+        assert opened.ui.applyButton.enabled
+
     def test_saved_and_loaded(self, opened, scene, volume, tmp_path, wait):
         choose(opened.ui.modelSelector, "bspline")
         choose(opened.ui.targetSelector, "slices2")
@@ -391,9 +399,9 @@ class TestRuns:
 
     def test_preview_is_a_box_around_the_crosshair_and_used_again(self, opened, scene, volume, wait):
         grow(volume, (80, 90, 100))
-        crosshair = scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+        pointer = scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
         ras = np.add(scenes.ORIGIN, (30.0, 40.0, 90.0))
-        crosshair.SetCrosshairRAS(*ras)
+        pointer.SetCrosshairRAS(*ras)
         app.processEvents()
         opened.ui.previewButton.click()
         wait(lambda: opened.panel.sideBySide.active)
@@ -414,7 +422,7 @@ class TestRuns:
         bounds = [0.0] * 6
         volume.GetRASBounds(bounds)
         middle = tuple((a + b) / 2 for a, b in zip(bounds[::2], bounds[1::2]))
-        assert panel.crosshair(volume) == middle
+        assert crosshair(volume) == middle
 
     def test_compare_after_apply_and_by_the_button(self, opened, volume, messages, wait):
         manager = slicer.app.layoutManager()
@@ -439,6 +447,19 @@ class TestRuns:
         wait(lambda: opened.panel.sideBySide.active)
         assert manager.layout == LAYOUT
         assert messages == []
+
+    def test_a_comparison_that_cannot_be_computed_is_told_and_keeps_the_result(
+        self, opened, messages, wait, monkeypatch
+    ):
+        real = runs.interpolationRequest
+        monkeypatch.setattr(runs, "interpolationRequest", lambda request: replace(real(request), consistency=99))
+        opened.panel._parameters.compareAfter = True
+        opened.ui.applyButton.click()
+        wait(lambda: messages)
+        assert messages[0].startswith("The comparison could not be opened. 99 consistency rounds")
+        assert len(results()) == 1
+        app.processEvents()
+        assert opened.ui.applyButton.enabled
 
     def test_the_event_loop_goes_on(self, models, opened, wait):
         """What the issue asks for: never more than 100 ms without an event while the worker computes."""

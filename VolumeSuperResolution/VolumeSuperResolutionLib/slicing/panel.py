@@ -18,11 +18,11 @@ from ..engine.intensity import guess_modality
 from . import dependencies, runs, scene, wording
 from .comparison import AXES
 from .parameters import TARGETS, optionsFrom
-from .sidebyside import SideBySide
+from .sidebyside import SideBySide, crosshair
 from .worker import Worker
 
 HEADING_ROLE = 255  # Qt.UserRole - 1: an item's flags; none of them makes it a heading
-WARNING_STYLE = "color: #9A5B00;"
+WARNING_STYLE = "color: #B36B00;"
 NOTICE_STYLE = "font-weight: bold; padding: 6px;"
 
 
@@ -142,7 +142,7 @@ class Panel:
 
     def _proposeSpacing(self) -> None:
         """Begin with voxels of half the size."""
-        spacing = [max(0.01, float(s) / 2) for s in self._parameters.inputVolume.GetSpacing()]
+        spacing = [min(max(0.01, float(s) / 2), 100.0) for s in self._parameters.inputVolume.GetSpacing()]
         self._parameters.spacingI, self._parameters.spacingJ, self._parameters.spacingK = spacing
 
     def _proposeTarget(self) -> None:
@@ -189,7 +189,7 @@ class Panel:
         if possible and card.learned and dependencies.torchState()[0]:
             Worker.shared().prepare()  # so that the first run need not wait for torch
         running = self.job is not None
-        possible = possible and not (Worker.shared().running and not running)
+        possible = possible and not self.sideBySide.preparing
         self.ui.applyButton.text = _("Cancel") if running else _("&Apply")
         self.ui.applyButton.enabled = running or possible
         self.ui.previewButton.enabled = possible and not running
@@ -201,10 +201,13 @@ class Panel:
 
     def _showChoices(self) -> None:
         self._filling = True
-        defaults = {"model": runs.defaultModel(), "target": "x2"}
+        defaults = {"model": runs.defaultModel(), "target": "x2", "device": "auto", "precision": "auto"}
         for selector, name in self._choices():
-            value = getattr(self._parameters, name) or defaults.get(name)
-            selector.setCurrentIndex(selector.findData(value))
+            index = selector.findData(getattr(self._parameters, name) or defaults[name])
+            if index < 0 and name != "model":
+                setattr(self._parameters, name, defaults[name])
+                index = selector.findData(defaults[name])
+            selector.setCurrentIndex(index)
         self._filling = False
 
     def _showCard(self, card: Any) -> None:
@@ -330,7 +333,10 @@ class Panel:
 
     def _onFinished(self, node: Any) -> None:
         job = self._releaseJob()
-        self._whenFinished(job, node)
+        try:
+            self._whenFinished(job, node)
+        except RefusalError as refusal:
+            slicer.util.errorDisplay(str(refusal))
         self.update()
 
     def _onFailed(self, sentence: str) -> None:
@@ -368,25 +374,13 @@ class Panel:
 
     def onZoom(self, *_arguments: Any) -> None:
         """Center the comparison on the crosshair."""
-        self.sideBySide.zoomTo(crosshair(self._parameters.inputVolume))
+        self.sideBySide.zoomToCrosshair()
 
     def _showCompareState(self) -> None:
         active = self.sideBySide.active
         self.ui.compareButton.checked = active
-        self.ui.compareButton.enabled = active or not Worker.shared().running
+        self.ui.compareButton.enabled = active or not (self.job is not None or self.sideBySide.preparing)
         for widget in (self.ui.zoomButton, self.ui.flickerCheckBox, self.ui.axisSelector):
             widget.enabled = active
         if not active:
             self.ui.flickerCheckBox.checked = False
-
-
-def crosshair(volumeNode: Any) -> tuple:
-    """Where the crosshair is, in RAS; the middle of the volume where it is not on it."""
-    bounds = [0.0] * 6
-    volumeNode.GetRASBounds(bounds)
-    pairs = list(zip(bounds[::2], bounds[1::2]))
-    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-    ras = node.GetCrosshairRAS() if node is not None else ()
-    if len(ras) == 3 and all(low <= x <= high for x, (low, high) in zip(ras, pairs)):
-        return tuple(ras)
-    return tuple((low + high) / 2 for low, high in pairs)

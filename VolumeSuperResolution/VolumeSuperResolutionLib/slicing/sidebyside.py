@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,11 +30,17 @@ class SideBySide:
         self._interpolation = None
         self._job = None
         self._focus = None
+        self._inputNode = None
 
     @property
     def active(self) -> bool:
         """Whether the views are open."""
         return self.comparison.active
+
+    @property
+    def preparing(self) -> bool:
+        """Whether the interpolation is being computed, so that no other run can start."""
+        return self._job is not None
 
     def open(self, inputNode: Any, resultNode: Any, request: Request) -> None:
         """Show a result; the interpolation is computed in the worker first."""
@@ -71,8 +76,10 @@ class SideBySide:
     def setFlicker(self, flicker: bool) -> None:
         self.comparison.setFlicker(flicker)
 
-    def zoomTo(self, ras: Sequence[float]) -> None:
-        self.comparison.zoomTo(ras)
+    def zoomToCrosshair(self) -> None:
+        """Center the views on the crosshair and magnify it."""
+        if self.active:
+            self.comparison.zoomTo(crosshair(self._inputNode))
 
     def leave(self) -> None:
         """Close the views and drop what was computed for them."""
@@ -89,6 +96,7 @@ class SideBySide:
         if slicer.app.layoutManager() is None:
             return
         self.leave()
+        self._inputNode = inputNode
         self._job = runs.Upscaling(inputNode, runs.interpolationRequest(request))
         self._job.finished.connect(lambda node: self._show(inputNode, node, resultNode))
         self._job.failed.connect(self._onFailed)
@@ -112,7 +120,7 @@ class SideBySide:
 
     def _onFailed(self, sentence: str) -> None:
         self._forgetJob()
-        slicer.util.errorDisplay(sentence)
+        slicer.util.errorDisplay(_("The comparison could not be opened. {reason}").format(reason=sentence))
 
     def _forgetJob(self) -> None:
         self._job = None
@@ -150,3 +158,15 @@ def gridBounds(node: Any) -> list:
     bounds = [0.0] * 6
     node.GetRASBounds(bounds)
     return bounds
+
+
+def crosshair(volumeNode: Any) -> tuple:
+    """Where the crosshair is, in RAS; the middle of the volume where it is not on it."""
+    bounds = [0.0] * 6
+    volumeNode.GetRASBounds(bounds)
+    pairs = list(zip(bounds[::2], bounds[1::2]))
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    ras = node.GetCrosshairRAS() if node is not None else ()
+    if len(ras) == 3 and all(low <= x <= high for x, (low, high) in zip(ras, pairs)):
+        return tuple(ras)
+    return tuple((low + high) / 2 for low, high in pairs)
