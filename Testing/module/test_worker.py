@@ -21,6 +21,7 @@ from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
 from VolumeSuperResolutionLib.slicing import child, dependencies, engine_process, transfer
 from VolumeSuperResolutionLib.slicing import worker as subject
+from VolumeSuperResolutionLib.slicing.signals import Signal
 
 LIBRARY = Path(subject.__file__).resolve().parents[2]
 SCRIPT = Path(engine_process.__file__)
@@ -94,6 +95,24 @@ def test_the_child_computes_what_the_engine_computes(worker, wait, model):
     done = [progress[0] for progress in outcome.progress]
     assert done and done == sorted(done)
     wait(lambda: not filesOf(worker))
+
+
+def test_a_signal_calls_every_slot_once():
+    signal_, calls = Signal(), []
+
+    def fail(value):
+        calls.append(("fail", value))
+        raise ValueError("a mistake")
+
+    signal_.connect(fail)
+    signal_.connect(calls.append)
+    signal_.connect(calls.append)
+    with pytest.raises(ValueError, match="a mistake"):
+        signal_.emit(1)
+    signal_.disconnect(fail)
+    signal_.disconnect(fail)
+    signal_.emit(2)
+    assert calls == [("fail", 1), 1, 2]
 
 
 def test_one_child_serves_many_runs(worker, wait):
@@ -338,6 +357,48 @@ def test_what_libraries_print_does_not_disturb_the_answers(fresh, wait, monkeypa
     wait(lambda: outcome)
     outcome.only("finished")
     wait(lambda: b"{}\n" in fresh._child._tail and b"{\n" in fresh._child._tail)
+
+
+@pytest.fixture
+def launcher(fresh, monkeypatch, tmp_path):
+    """As in Slicer, where sys.executable is a launcher that has the real Python as its child."""
+    script = tmp_path / "PythonSlicer"
+    script.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    return fresh
+
+
+def slowRun(worker, wait):
+    """A job in its middle, its outcome, and the ids of the launcher and of the real process."""
+    job = worker.start(volumeOf(128, 128, 128), SLOW)
+    outcome = scenes.Outcome(job)
+    wait(lambda: outcome.progress, 60)
+    pids = worker._child._process.processId(), worker._child.pid
+    assert pids[0] != pids[1]
+    return job, outcome, pids
+
+
+@posix
+def test_behind_a_launcher_a_deaf_child_is_killed_too(launcher, wait):
+    job, outcome, pids = slowRun(launcher, wait)
+    os.kill(pids[1], signal.SIGSTOP)
+    cancelled(job, outcome, wait)
+    wait(lambda: not alive(pids[0]) and not alive(pids[1]))
+    again = scenes.Outcome(launcher.start(volumeOf(5, 6, 7), LINEAR))
+    wait(lambda: again)
+    again.only("finished")
+
+
+@posix
+@pytest.mark.parametrize("victim", [0, 1], ids=["launcher", "child"])
+def test_behind_a_launcher_a_crash_of_either_is_told_and_ends_both(launcher, wait, victim):
+    _job, outcome, pids = slowRun(launcher, wait)
+    os.kill(pids[victim], signal.SIGKILL)
+    wait(lambda: outcome)
+    assert "ended unexpectedly" in outcome.only("failed")
+    wait(lambda: not alive(pids[0]) and not alive(pids[1]))
+    wait(lambda: not filesOf(launcher))
 
 
 PARENT = """

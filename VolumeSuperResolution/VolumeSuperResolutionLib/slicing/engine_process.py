@@ -177,13 +177,15 @@ class Child:
             raise OSError(errno.ENOSPC, "no space for the result")
 
     def _save(self, path: str, volume: Any, cancel: Any) -> dict:
+        import numpy as np
+
         from VolumeSuperResolutionLib.engine.errors import CancelledError
 
         with open(path, "wb") as file:
             for plane in volume.array:
                 if cancel():
                     raise CancelledError
-                file.write(plane.tobytes())
+                file.write(np.ascontiguousarray(plane))
         return {"file": path, "dtype": volume.array.dtype.str, "shape": volume.array.shape, "grid": vars(volume.grid)}
 
     def _ending(self, error: Exception) -> dict:
