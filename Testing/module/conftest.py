@@ -36,8 +36,9 @@ def noErrorInASlot() -> Any:
 
 @pytest.fixture
 def scene() -> Any:
-    """slicer.mrmlScene, empty before and after."""
+    """slicer.mrmlScene, empty before and after, and the layout that Slicer begins with."""
     slicer.mrmlScene.Clear(0)
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
     yield slicer.mrmlScene
     slicer.mrmlScene.Clear(0)
 
