@@ -1,6 +1,7 @@
 """Super-resolution of volumes in 3D Slicer: the module's description, panel, logic and self-test."""
 
 import os
+import sys
 
 import numpy as np
 import qt
@@ -100,12 +101,15 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
     def cleanup(self):
         """Called when the application closes and before the module is reloaded."""
-        from VolumeSuperResolutionLib.slicing.worker import Worker
-
         self.removeObservers()
         if self.panel is not None:
             self.panel.close()
-        Worker.shared().stop()
+
+    def onReload(self):
+        """For developers: load the library afresh, too."""
+        for name in [n for n in sys.modules if n.partition(".")[0] == "VolumeSuperResolutionLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def enter(self):
         """Called each time the user opens this module."""

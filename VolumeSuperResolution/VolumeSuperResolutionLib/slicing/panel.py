@@ -62,7 +62,7 @@ class Panel:
         self.update()
 
     def close(self) -> None:
-        """Stop what runs and leave the comparison; the widgets may go away after this."""
+        """Stop what runs, worker included, and leave the comparison; the widgets may go away after this."""
         self._updates.stop()
         self.sideBySide.changed.disconnect(self._scheduleUpdate)
         if self.job is not None:
@@ -70,6 +70,7 @@ class Panel:
             job.cancel()
         self.sideBySide.close()
         self.setParameters(None)
+        Worker.shared().stop()
 
     def forgetScene(self) -> None:
         """The scene is about to be closed."""
@@ -230,7 +231,7 @@ class Panel:
         """What about this volume is unlike those the model was trained on; looked at once for each volume."""
         node = self._parameters.inputVolume
         if node is None or not card.learned:
-            return ()
+            return (card.caution,) if card.caution else ()
         image = node.GetImageData()
         key = (node.GetID(), image.GetMTime() if image is not None else 0, node.GetSpacing(), card.id)
         if key not in self._warnings:
@@ -351,7 +352,7 @@ class Panel:
     def _showResult(self, job: Any, node: Any) -> None:
         self.ui.resultLabel.text = escape(wording.resultLine(node)).replace("\n", "<br>")
         self.ui.resultLabel.setVisible(True)
-        if self._parameters.compareAfter:
+        if self._parameters is not None and self._parameters.compareAfter:
             self.sideBySide.open(job.inputVolume, node, job.request)
         else:
             slicer.util.setSliceViewerLayers(background=node)
