@@ -232,6 +232,15 @@ def test_a_program_that_cannot_be_started_is_told(fresh, wait, monkeypatch, tmp_
     assert "could not be started" in outcome.only("failed")
 
 
+def test_a_folder_that_cannot_be_written_to_is_told(fresh, wait, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setattr(subject, "temporaryPlace", lambda: str(tmp_path / "file"))
+    fresh.prepare()
+    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
+    wait(lambda: outcome)
+    assert "Temporary files cannot be used" in outcome.only("failed")
+
+
 def test_a_program_that_fails_at_once_is_told_too(fresh, wait, monkeypatch):
     """Windows tells of a program that cannot be started while it is being started."""
     monkeypatch.setattr(child.ChildProcess, "start", lambda self: self._letGo(child.NOT_STARTED))
@@ -324,6 +333,20 @@ def test_without_a_working_torch_models_say_so_and_interpolations_work(fresh, wa
     again = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
     wait(lambda: again)
     again.only("finished")
+
+
+def test_a_gpu_that_fails_is_explained_and_the_child_replaced(fresh, wait, monkeypatch, tmp_path):
+    """A driver and a torch that do not fit each other: the users' commonest trouble."""
+    (tmp_path / "torch").mkdir()
+    code = "raise RuntimeError('CUDA error: no kernel image is available for execution on the device')"
+    (tmp_path / "torch" / "__init__.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), Request("quick", scale=(2.0, 2.0, 2.0))))
+    wait(lambda: outcome)
+    sentence = outcome.only("failed")
+    assert "no kernel image" in sentence
+    assert "choose the CPU" in sentence
+    assert fresh._child is None
 
 
 def test_the_prepared_child_tries_torch_before_it_is_needed(fresh, wait, monkeypatch):

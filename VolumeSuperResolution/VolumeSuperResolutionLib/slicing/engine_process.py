@@ -32,6 +32,10 @@ NOT_INSTALLED = (
     "PyTorch is not installed, and the learned models need it; install it with the PyTorch extension, or choose an "
     "interpolation."
 )
+GPU_FAILED = (
+    "PyTorch cannot compute on this computer's GPU ({reason}); choose the CPU as the device, or reinstall PyTorch for "
+    "this GPU and its driver with the module PyTorch Util."
+)
 DISK_FULL = (
     "The disk that holds temporary files ({folder}) is full; free some space there, or choose another temporary "
     "folder in the application settings."
@@ -53,8 +57,12 @@ def torch_problem() -> str | None:
             return NOT_INSTALLED
         return HALF_INSTALLED.format(reason=f"its part {error.name} is missing")
     except Exception as error:
-        return HALF_INSTALLED.format(reason=str(error).strip().split("\n")[0][:200] or type(error).__name__)
+        return HALF_INSTALLED.format(reason=_first_line(error))
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 def disk_full(error: OSError) -> bool:
@@ -201,6 +209,9 @@ class Child:
             return {"failed": OUT_OF_MEMORY, "detail": detail}
         if isinstance(error, OSError) and disk_full(error):
             return {"failed": DISK_FULL.format(folder=self._folder.parent), "detail": detail}
+        if "CUDA" in str(error) or "cuDNN" in str(error):
+            # Such an error stays with the process.
+            return {"failed": GPU_FAILED.format(reason=_first_line(error)), "detail": detail, "spoiled": True}
         problem = torch_problem() if "torch" in detail else None
         if problem is not None:
             self._answer(torch=problem)

@@ -7,6 +7,7 @@ time. There is no Python thread, since threads do not run while Qt idles.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import shutil
@@ -75,7 +76,7 @@ class Worker:
         self._answer: dict = {}
         self._computingSince = None
         self._firstProgress = None
-        # Whether the child holds a torch that is broken, and so half imported.
+        # Whether the child holds a torch that is half imported, or a GPU in an error: it must not be used again.
         self._spoiled = False
         self._ticks = qt.QTimer()
         self._ticks.setInterval(0)
@@ -92,10 +93,12 @@ class Worker:
 
     def prepare(self) -> None:
         """Have a child at hand that has torch imported, and dependencies.torchState know whether it works."""
-        if self._child is None:
+        if self._child is not None:
+            return
+        with contextlib.suppress(OSError):  # a run would tell of it
             self._startChild()
-            if self._child is not None:
-                self._child.send(warm=True)
+        if self._child is not None:
+            self._child.send(warm=True)
 
     def start(self, volume: Volume, request: Any) -> Job:
         """Begin a run; the voxels must not change before it ends. Raises RefusalError while another one runs."""
@@ -204,6 +207,7 @@ class Worker:
             self._tellProgress(*message["progress"])
             return
         self._patience.stop()
+        self._spoiled = self._spoiled or "spoiled" in message
         if "detail" in message:
             logging.error("The engine failed:\n%s", message["detail"])
         if self._job.cancelling or "cancelled" in message:
