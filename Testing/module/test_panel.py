@@ -122,6 +122,24 @@ class TestModuleFile:
         path = os.pathsep.join([str(ROOT / "VolumeSuperResolution"), str(ROOT / "Testing")])
         subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path}, timeout=120)
 
+    def test_works_where_torch_is_not_installed(self):
+        code = (
+            "import sys; sys.modules['torch'] = None\n"
+            "import standins; standins.install()\n"
+            "from standins import application\n"
+            f"module = application.loadModule({str(ROOT / 'VolumeSuperResolution' / 'VolumeSuperResolution.py')!r})\n"
+            "import SampleData, slicer\n"
+            "node = SampleData.SampleDataLogic().downloadSample('VolumeSuperResolution MR brain')\n"
+            "widget = application.openModule(module)\n"
+            "widget.panel._parameters.model = 'linear'\n"
+            "slicer.app.processEvents()\n"
+            "assert widget.ui.applyButton.enabled\n"
+            "assert widget.logic.upscale(node, 'linear', region=((0, 9), (0, 9), (0, 9))) is not None\n"
+            "widget.cleanup()\n"
+        )
+        path = os.pathsep.join([str(ROOT / "VolumeSuperResolution"), str(ROOT / "Testing")])
+        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path}, timeout=120)
+
     def test_description(self, module):
         assert module.categories == ["Filtering"]
         assert "not for diagnosis" in module.helpText
@@ -221,6 +239,10 @@ class TestSettings:
         hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
         assert runs.modalityOf(volume) == "CT"
         assert opened.panel._request().modality == "CT"
+
+    def test_texts_with_marks_are_shown_as_such(self, opened):
+        for label in (opened.ui.cardLabel, opened.ui.warningLabel, opened.ui.estimateLabel, opened.ui.resultLabel):
+            assert label.textFormat == qt.Qt.RichText
 
     def test_a_model_that_is_gone_is_named_and_can_be_replaced(self, opened):
         opened.panel._parameters.model = "not-here"
