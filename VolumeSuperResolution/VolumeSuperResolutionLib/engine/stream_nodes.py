@@ -50,6 +50,11 @@ class Input(NamedTuple):
     owned: bool  # nobody else will read it: it may be overwritten
 
 
+def bytes_of(dtype: torch.dtype) -> int:
+    """How many bytes a floating-point number takes."""
+    return torch.finfo(dtype).bits // 8
+
+
 class Scratch:
     """Memory that one operation after the other gathers its input in: new memory costs time and leaves gaps."""
 
@@ -58,7 +63,7 @@ class Scratch:
 
     def take(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         """A block of undefined content, until the next call."""
-        size = math.prod(shape) * dtype.itemsize
+        size = math.prod(shape) * bytes_of(dtype)
         if self.memory.numel() < size:
             self.memory = self.memory[:0].clone()  # the old goes before the new comes
             self.memory = torch.empty(size, dtype=torch.uint8, device=self.memory.device)
@@ -214,7 +219,7 @@ class Sum(Node):
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         order = sorted(range(len(inputs)), key=lambda n: (not inputs[n].owned, self.signs[n] < 0))
         total = own(inputs[order[0]])
-        widest = max((given.pieces[0].block.dtype for given in inputs), key=lambda dtype: dtype.itemsize)
+        widest = max((given.pieces[0].block.dtype for given in inputs), key=bytes_of)
         total = total.to(widest)
         total = total.neg_() if self.signs[order[0]] < 0 else total
         for n in order[1:]:

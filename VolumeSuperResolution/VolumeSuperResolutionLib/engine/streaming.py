@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 import torch
 
 from .stream_build import UnstreamableError
-from .stream_nodes import Input, Node, Piece, Range, Ranges, Scratch, Source
+from .stream_nodes import Input, Node, Piece, Range, Ranges, Scratch, Source, bytes_of
 from .stream_trace import traced
 
 Read = Callable[[Ranges], torch.Tensor]
@@ -108,7 +108,7 @@ class Stream:
         grain = thickness
         for node, scale, (_, rows, columns) in zip(self.nodes[1:], self.scale[1:], self.needs(shape, box)[1:]):
             area = (rows[1] - rows[0]) * (columns[1] - columns[0])
-            grain = max(1, min(grain, chunk_bytes // (scale[0] * area * node.channels * self.dtype.itemsize)))
+            grain = max(1, min(grain, chunk_bytes // (scale[0] * area * node.channels * bytes_of(self.dtype))))
             grains.append(grain)
         return [grains[0], *grains]
 
@@ -122,7 +122,7 @@ class Stream:
         flow.counting = True
         for _ in flow:
             pass
-        return (flow.peak + flow.gathered) * self.dtype.itemsize
+        return (flow.peak + flow.gathered) * bytes_of(self.dtype)
 
 
 class Flow:
