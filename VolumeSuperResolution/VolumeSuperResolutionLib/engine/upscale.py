@@ -46,7 +46,8 @@ def upscale(
     work = _work(job, request, progress, cancel)
     values, deviation = _compute(job, request, work)
     grid = job.layout.grid
-    report = _report(job, work, values, volume.grid.spacing, time.monotonic() - started)
+    residual = quality.consistency_residual(values, job.array[_slices(job.layout.region)])
+    report = _report(job, work, values.dtype, residual, time.monotonic() - started)
     return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
 
 
@@ -158,9 +159,8 @@ def _slices(region: Region) -> tuple[slice, slice, slice]:
     return tuple(slice(start, stop) for start, stop in region[::-1])  # type: ignore[return-value]
 
 
-def _report(job: Job, work: plan.Run, values: np.ndarray, spacing: tuple, seconds: float) -> Report:
+def _report(job: Job, work: plan.Run, dtype: np.dtype, residual: float, seconds: float) -> Report:
     layout, accounts = job.layout, work.accounts
-    low = job.array[_slices(layout.region)]
     tiles = ""
     if accounts:
         last = accounts[-1]
@@ -172,16 +172,16 @@ def _report(job: Job, work: plan.Run, values: np.ndarray, spacing: tuple, second
         device=accounts[-1].device if accounts else "cpu",
         precision=accounts[-1].precision if accounts else "fp32",
         input_size=layout.source.size,
-        input_spacing=spacing,
+        input_spacing=layout.source.spacing,
         output_size=layout.grid.size,
         output_spacing=layout.grid.spacing,
         factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),
-        scalar_type=values.dtype.name,
+        scalar_type=dtype.name,
         tiles=tiles,
         seconds=seconds,
         peak_memory_mb=memory.peak_bytes() / MEGA,
         consistency_rounds=layout.rounds,
-        consistency_residual=quality.consistency_residual(values, low),
+        consistency_residual=residual,
         modality=job.modality,
         window=(job.window.low, job.window.high),
         warnings=tuple(dict.fromkeys(notes)),
