@@ -72,6 +72,14 @@ def test_upscale_of_an_roi_into_a_chosen_node(logic, scene, volume):
     np.testing.assert_allclose(scenes.bounds(result).reshape(3, 2).mean(1), center, atol=1e-4)
 
 
+@pytest.mark.parametrize(("spacing", "axis"), [((1, 1, 3), 2), ((4, 1, 1), 0), ((1, 1.2, 1), 1), ((1, 1, 1), 2)])
+def test_slices_are_across_the_coarsest_axis(logic, scene, spacing, axis):
+    node = scenes.addVolume(scene, axes=np.diag(spacing))
+    sizes = np.array(node.GetImageData().GetDimensions())
+    sizes[axis] *= 2
+    assert logic.estimate(node, "linear", slices=2).size == tuple(sizes)
+
+
 def test_progress_and_cancel(logic, scene, volume):
     told = []
     logic.upscale(volume, "backprojection", progress=lambda done, total: told.append((done, total)))

@@ -166,9 +166,12 @@ def _init(self: Any, parameterNode: Any, prefix: str | None = None) -> None:
 
 def _connectGui(self: Any, gui: Any) -> int:
     widgets = gui.findChildren(qt.QWidget) if hasattr(gui, "isWidgetType") else list(vars(gui).values())
-    named = {w.property(PROPERTY): w for w in widgets if w.property(PROPERTY)}
+    return _connectParametersToGui(self, {w.property(PROPERTY): w for w in widgets if w.property(PROPERTY)})
+
+
+def _connectParametersToGui(self: Any, mapping: dict) -> int:
     connectors = {}
-    for name, widget in named.items():
+    for name, widget in mapping.items():
         if name not in self.allParameters:
             raise ValueError(f"There is no parameter {name}")
         connectors[name] = _Connector(widget, self.allParameters[name])
@@ -223,6 +226,7 @@ def parameterNodeWrapper(classtype: Any = None) -> Any:
     classtype.allParameters = parameters
     classtype.__init__ = _init
     classtype.connectGui, classtype.disconnectGui = _connectGui, _disconnectGui
+    classtype.connectParametersToGui = _connectParametersToGui
     classtype.StartModify = lambda self: self.parameterNode.StartModify()
     classtype.EndModify = lambda self, was: self.parameterNode.EndModify(was)
     classtype.AddObserver = lambda self, event, callback, priority=0.0: self.parameterNode.AddObserver(event, callback)

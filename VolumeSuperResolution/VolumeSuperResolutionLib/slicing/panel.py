@@ -22,6 +22,7 @@ from .sidebyside import SideBySide, crosshair
 from .worker import Worker
 
 HEADING_ROLE = 255  # Qt.UserRole - 1: an item's flags; none of them makes it a heading
+PARAMETER = "SlicerParameterName"
 WARNING_STYLE = "color: #B36B00;"
 NOTICE_STYLE = "font-weight: bold; padding: 6px;"
 
@@ -57,7 +58,10 @@ class Panel:
             self._parameters.RemoveObserver(self._observerTag)
         self._parameters = parameters
         if parameters is not None:
-            self._guiTag = parameters.connectGui(self.ui)
+            # Not connectGui: in some versions of Slicer that keeps the tag to itself.
+            bound = {widget.property(PARAMETER): widget for widget in vars(self.ui).values()}
+            bound.pop(None, None)
+            self._guiTag = parameters.connectParametersToGui(bound)
             self._observerTag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._scheduleUpdate)
         self.update()
 

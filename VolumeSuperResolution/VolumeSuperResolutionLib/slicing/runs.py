@@ -51,9 +51,8 @@ def makeRequest(
     if spacing is not None or isotropic:
         scale = None
     elif slices is not None:
-        factors = [1.0, 1.0, 1.0]
-        factors[int(np.argmax(inputVolume.GetSpacing()))] = float(slices)
-        scale = tuple(factors)
+        scale = [1.0, 1.0, 1.0]
+        scale[throughPlane(inputVolume)] = float(slices)
     elif np.ndim(scale) == 0:
         scale = (2.0 if scale is None else float(scale),) * 3
     if region is not None and hasattr(region, "IsA"):
@@ -68,6 +67,12 @@ def makeRequest(
         memory_mb=None if memory is None else int(memory),
         **options,
     )
+
+
+def throughPlane(inputVolume: Any) -> int:
+    """The axis across the slices: the one with the largest spacing, the last where all are the same."""
+    spacing = np.round(inputVolume.GetSpacing(), 4)
+    return 2 - int(np.argmax(spacing[::-1]))
 
 
 def modalityOf(inputVolume: Any) -> str:
