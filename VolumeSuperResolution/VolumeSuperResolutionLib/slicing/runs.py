@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from ..engine import zoo
 from ..engine.errors import RefusalError
 from ..engine.request import Estimate, Request
-from ..engine.upscale import estimate, upscale
+from ..engine.upscale import REGION_MARGIN, estimate, upscale
 from . import dependencies, scene
 from .signals import Signal
 from .worker import Worker
@@ -144,10 +144,10 @@ class Upscaling:
 
 
 def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float]) -> Request:
-    """The same for a box around a point, as large as takes about a second."""
+    """The same for a box around a point, as large as takes about a second with the margin that is read around it."""
     card = zoo.card(request.model)
     voxels = PREVIEW_SECONDS * 1e6 / card.seconds_per_megavoxel if card.seconds_per_megavoxel else np.inf
-    side = int(np.clip(voxels ** (1 / 3), *PREVIEW_SIDES))
+    side = int(np.clip(voxels ** (1 / 3) - 2 * REGION_MARGIN, *PREVIEW_SIDES))
     values = request.to_dict()
     values.update(region=scene.regionAround(inputVolume, ras, side), uncertainty=False)
     return Request.from_dict(values)
