@@ -148,11 +148,10 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
     >>> logic = VolumeSuperResolutionLogic()
     """
 
-    def upscale(
-        self, inputVolume, model="edsr3d-x2", scale=2, outputVolume=None, progress=None, cancel=None, **options
-    ):
+    def upscale(self, inputVolume, model=None, scale=2, outputVolume=None, progress=None, cancel=None, **options):
         """Upscale a volume in this process and return the node of the result.
 
+        `model` is one of models(); by default edsr3d-x2, or what is installed instead of it (see defaultModel()).
         `scale` is one factor, or one for each axis (i, j, k). Instead of it: `spacing` (three numbers, mm),
         `isotropic=True`, or `slices`, a factor for the through-plane axis alone. Other options: `region` (an ROI node,
         or ((i0, i1), (j0, j1), (k0, k1)) in voxels), `device`, `precision`, `memory` (MB), `consistency` (rounds),
@@ -168,7 +167,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         request = runs.makeRequest(inputVolume, model, scale, **options)
         return runs.runHere(inputVolume, request, outputVolume, progress, cancel)
 
-    def startUpscale(self, inputVolume, model="edsr3d-x2", scale=2, outputVolume=None, **options):
+    def startUpscale(self, inputVolume, model=None, scale=2, outputVolume=None, **options):
         """Begin the same in a process of its own and return at once; the application goes on.
 
         The job has cancel(), `running`, and the signals progressed(done, total, secondsLeft), finished(node),
@@ -193,6 +192,15 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
 
         return tuple(zoo.cards())
 
+    def defaultModel(self):
+        """The model that is used if none is named: edsr3d-x2, or another network that doubles all axes, or Lanczos.
+
+        >>> print(logic.describe(logic.defaultModel()))
+        """
+        from VolumeSuperResolutionLib.slicing import runs
+
+        return runs.defaultModel()
+
     def describe(self, model):
         """What a model is, what it was trained on and how good it was measured to be, as text.
 
@@ -205,7 +213,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
 
         return wording.describeCard(zoo.card(model))
 
-    def estimate(self, inputVolume, model="edsr3d-x2", scale=2, **options):
+    def estimate(self, inputVolume, model=None, scale=2, **options):
         """Size, spacing, output_bytes, working_bytes and seconds (on the CPU; 0 if unknown) of a run, without running.
 
         >>> logic.estimate(getNode("MRBrain"), model="lanczos", scale=2).size

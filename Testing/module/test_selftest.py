@@ -128,6 +128,8 @@ def test_models_describe_and_estimate(logic, volume, tmp_path, monkeypatch):
     assert logic.models()[:5] == ("nearest", "linear", "bspline", "lanczos", "backprojection")
     assert "quick" in logic.models()
     assert "Factor: 2 x 2 x 2" in logic.describe("quick")
+    assert logic.defaultModel() in logic.models()
+    assert logic.estimate(volume) == logic.estimate(volume, logic.defaultModel(), 2)
     assert "Windowed sinc" in logic.describe("lanczos")
     forecast = logic.estimate(volume, "linear", isotropic=True)
     assert (forecast.size, forecast.spacing) == ((14, 12, 30), (1.0, 1.0, 1.0))

@@ -34,7 +34,7 @@ def defaultModel() -> str:
 
 def makeRequest(
     inputVolume: Any,
-    model: str = "",
+    model: str | None = None,
     scale: float | Sequence[float] | None = None,
     slices: float | None = None,
     spacing: Sequence[float] | None = None,
