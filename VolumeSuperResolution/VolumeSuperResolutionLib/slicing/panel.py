@@ -16,12 +16,12 @@ from ..engine.domain import warnings_for
 from ..engine.errors import RefusalError
 from ..engine.intensity import guess_modality
 from . import dependencies, runs, scene, wording
+from .choices import fillSelectors
 from .comparison import AXES
 from .parameters import TARGETS, optionsFrom
 from .sidebyside import SideBySide, crosshair
 from .worker import Worker
 
-HEADING_ROLE = 255  # Qt.UserRole - 1: an item's flags; none of them makes it a heading
 PARAMETER = "SlicerParameterName"
 WARNING_STYLE = "color: #B36B00;"
 NOTICE_STYLE = "font-weight: bold; padding: 6px;"
@@ -45,10 +45,14 @@ class Panel:
         self._updates.setSingleShot(True)
         self._updates.setInterval(0)
         self._updates.connect("timeout()", self.update)
-        self._fillSelectors()
+        fillSelectors(ui)
         self._connect()
         self.ui.noticeLabel.setStyleSheet(NOTICE_STYLE)
         self.ui.warningLabel.setStyleSheet(WARNING_STYLE)
+        for label in self._texts():
+            policy = label.sizePolicy
+            policy.setHeightForWidth(False)
+            label.setSizePolicy(policy)
         self.ui.progressBar.setVisible(False)
 
     def setParameters(self, parameters: Any) -> None:
@@ -62,6 +66,7 @@ class Panel:
             bound = {widget.property(PARAMETER): widget for widget in vars(self.ui).values()}
             bound.pop(None, None)
             self._guiTag = parameters.connectParametersToGui(bound)
+            self._scheduleUpdate()  # once more when the widgets have their sizes
             self._observerTag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._scheduleUpdate)
         self.update()
 
@@ -83,36 +88,7 @@ class Panel:
         self.sideBySide.leave()
         self._warnings.clear()
 
-    # Filling and connecting
-
-    def _fillSelectors(self) -> None:
-        ui = self.ui
-        group = None
-        for card in zoo.cards().values():
-            if card.group != group:
-                group = card.group
-                ui.modelSelector.addItem(group, "")
-                ui.modelSelector.setItemData(ui.modelSelector.count - 1, 0, HEADING_ROLE)
-            ui.modelSelector.addItem(card.title, card.id)
-        targets = (
-            _("2x finer along all axes"),
-            _("4x finer along all axes"),
-            _("Slices 2x thinner"),
-            _("Slices 4x thinner"),
-            _("Isotropic, at the finest spacing"),
-            _("Own voxel size"),
-        )
-        devices = (("auto", _("Automatic")), ("cuda", _("GPU (CUDA)")), ("mps", _("GPU (Apple)")), ("cpu", _("CPU")))
-        precisions = (("auto", _("Automatic")), ("fp32", _("Full (fp32)")), ("bf16", "bf16"), ("fp16", "fp16"))
-        self._fill(ui.targetSelector, zip(TARGETS, targets))
-        self._fill(ui.deviceSelector, devices)
-        self._fill(ui.precisionSelector, precisions)
-        self._fill(ui.axisSelector, zip(AXES, (_("Axial"), _("Coronal"), _("Sagittal"))))
-
-    @staticmethod
-    def _fill(selector: Any, items: Any) -> None:
-        for data, text in items:
-            selector.addItem(text, data)
+    # Choosing
 
     def _connect(self) -> None:
         ui = self.ui
@@ -191,6 +167,8 @@ class Panel:
             box.enabled = card is not None and card.learned
         self.ui.precisionSelector.enabled = card is not None and card.learned
         possible = self._showEstimate()
+        for label in self._texts():
+            self._fit(label)
         if possible and card.learned and dependencies.torchState()[0]:
             Worker.shared().prepare()  # so that the first run need not wait for torch
         running = self.job is not None
@@ -199,6 +177,17 @@ class Panel:
         self.ui.applyButton.enabled = running or possible
         self.ui.previewButton.enabled = possible and not running
         self._showCompareState()
+
+    def _texts(self) -> tuple:
+        ui = self.ui
+        return ui.cardLabel, ui.warningLabel, ui.estimateLabel, ui.resultLabel
+
+    @staticmethod
+    def _fit(label: Any) -> None:
+        """As high as its text, wrapped: a form layout gives such a label too little."""
+        if label.visible:
+            label.setMinimumHeight(0)
+            label.setFixedHeight(label.heightForWidth(label.width))
 
     def _card(self) -> Any:
         """The card of the chosen model; None if the scene names one that is not here."""

@@ -19,7 +19,7 @@ from .signals import Signal
 from .worker import Worker
 
 DEFAULT_MODEL = "edsr3d-x2"
-# The middle of a comparison: the sharpest plain interpolation, and what it is compared with itself.
+# The middle of a comparison: the sharpest interpolation; a result of that one is compared with the plainest.
 BEST_INTERPOLATION, PLAIN_INTERPOLATION = "lanczos", "linear"
 PREVIEW_SECONDS = 1.0
 PREVIEW_SIDES = (16, 64)
