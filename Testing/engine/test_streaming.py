@@ -217,6 +217,26 @@ OTHERS = {
         b=nn.Conv3d(4, 1, 1, bias=False),
     ),
     "the same twice": lambda: Parts(3, lambda net, x: (lambda y: y + y)(net.a(x)), a=nn.Conv3d(1, 1, 3, padding=1)),
+    "wide to narrow": lambda: Parts(
+        3,
+        lambda net, x: net.c(functional.relu(net.b(functional.relu(net.a(x))))),
+        a=nn.Conv3d(1, 16, 3, padding=1),
+        b=nn.Conv3d(16, 16, (1, 1, 3), padding=(0, 0, 1)),
+        c=nn.Conv3d(16, 1, 5, padding=4, dilation=2),
+    ),
+    "wide to narrow in a slice": lambda: Parts(
+        2,
+        lambda net, x: functional.leaky_relu(net.up(net.b(net.a(x))), 0.3),
+        a=nn.Conv2d(1, 16, 3, padding=1),
+        b=nn.Conv2d(16, 4, (3, 7), padding=(1, 3)),
+        up=nn.PixelShuffle(2),
+    ),
+    "wide to narrow transposed": lambda: Parts(
+        3,
+        lambda net, x: functional.relu(net.up(net.a(x))),
+        a=nn.Conv3d(1, 16, 1),
+        up=nn.ConvTranspose3d(16, 1, (6, 9, 2), stride=2, padding=(1, 3, 0), output_padding=(0, 1, 0)),
+    ),
     "identity": lambda: Parts(3, lambda net, x: x),
 }
 

@@ -31,7 +31,7 @@ Write = Callable[[tuple[slice, slice, slice], np.ndarray], None]
 Progress = Callable[[int, int], None]
 Cancel = Callable[[], bool]
 
-CHUNK_ON_CPU = 16 << 20  # bytes of one block: on the CPU it should stay in the cache and below malloc's own mapping
+CHUNK_ON_CPU = 8 << 20  # bytes of one block: on the CPU it should stay in the cache and below malloc's own mapping
 CHUNK_ON_GPU = 512 << 20
 THICKEST = 64
 SLACK = 1.15  # what oneDNN, cuDNN and the allocators need beside the blocks

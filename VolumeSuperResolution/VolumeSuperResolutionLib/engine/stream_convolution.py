@@ -8,7 +8,7 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
-from .stream_nodes import Activation, Input, Node, Ranges, Reach, Scratch, place, trimmed
+from .stream_nodes import Activation, Input, Node, Piece, Ranges, Reach, Scratch, place, trimmed
 
 FULL = 16  # channels that fill oneDNN's blocks
 
@@ -82,16 +82,15 @@ class Conv(Node):
         first = self._convolved(x, 0, padding)
         if self.phases == 1:
             return first
+        if len(self.parts) == 1:
+            return shuffled(first, self.factor, self.channels, inputs[0], self, wanted)
         z, y, w, _ = first.shape
         fz, fy, fw = self.factor
         out = first.new_empty((z, fz, y, fy, w, fw, self.channels))
-        if len(self.parts) == 1:
-            out.copy_(first.view(z, y, w, fz, fy, fw, self.channels).permute(0, 3, 1, 4, 2, 5, 6))
-        else:
-            out[:, 0, :, 0, :, 0] = first
-            del first
-            for p in range(1, self.phases):
-                out[:, p // (fy * fw), :, p // fw % fy, :, p % fw] = self._convolved(x, p, padding)
+        out[:, 0, :, 0, :, 0] = first
+        del first
+        for p in range(1, self.phases):
+            out[:, p // (fy * fw), :, p // fw % fy, :, p % fw] = self._convolved(x, p, padding)
         return trimmed(out.view(z * fz, y * fy, w * fw, self.channels), inputs[0], self, wanted)
 
     def _convolved(self, x: torch.Tensor, part: int, padding: tuple[int, int, int]) -> torch.Tensor:
@@ -128,6 +127,72 @@ class Conv(Node):
             place(each, middle[..., channel : channel + count])
             channel += count
         return x, padding
+
+
+class TapSum(Node):
+    """The second half of a convolution to few channels: adds what each tap along one axis contributes.
+
+    The input holds, for every tap, the outputs of the flat convolution with that tap: input channel tap * outputs + o.
+    """
+
+    pads = True
+
+    def __init__(self, inputs: Sequence[int], conv: Conv, axis: int):
+        super().__init__(inputs, conv.channels)
+        self.axis = axis
+        self.outputs = conv.weight.shape[0]
+        self.taps = conv.weight.shape[2 + axis]
+        self.bias, self.dilation, self.before = conv.bias, conv.dilation[axis], conv.before[axis]
+        self.growth, self.factor, self.post = conv.growth[axis], conv.factor, conv.post
+        self.reach = tuple(r if a == axis else Reach(r.factor) for a, r in enumerate(conv.reach))
+
+    def size(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        return tuple((n + self.growth * (a == self.axis)) * f for a, (n, f) in enumerate(zip(sizes[0], self.factor)))
+
+    def to(self, device: torch.device, dtype: torch.dtype, scratch: Scratch) -> None:
+        bias = torch.zeros(self.outputs) if self.bias is None else self.bias
+        self.offset = bias.to(device, dtype)
+
+    def parts_in(self, planes: int, area: int) -> int:
+        return planes * area * self.outputs if self.channels < self.outputs else 0
+
+    def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
+        given = inputs[0]
+        # the range of outputs, before the shuffle, that the inputs given and the zeros around them are for
+        starts = [low - before for (low, _), (before, _) in zip(given.inside, given.outside)]
+        lengths = [high + after - low for low, (_, high), (_, after) in zip(starts, given.inside, given.outside)]
+        starts[self.axis] += self.before
+        lengths[self.axis] -= self.dilation * (self.taps - 1)
+        out = self.offset.new_empty((*lengths, self.outputs)).copy_(self.offset)
+        for tap in range(self.taps):
+            shift = tap * self.dilation - self.before
+            for piece in given.pieces:
+                self._add(out, starts, piece, given, tap, shift)
+        return shuffled(out, self.factor, self.channels, given, self, wanted)
+
+    def _add(self, out: torch.Tensor, starts: Sequence[int], piece: Piece, given: Input, tap: int, shift: int) -> None:
+        """One tap's part of one piece: output o takes input o + shift."""
+        begin = piece.start if self.axis == 0 else given.inside[self.axis][0]
+        target = out if self.axis == 0 else out.narrow(0, piece.start - starts[0], piece.block.shape[0])
+        low = max(starts[self.axis], begin - shift)
+        high = min(starts[self.axis] + out.shape[self.axis], begin + piece.block.shape[self.axis] - shift)
+        if high > low:
+            part = piece.block.narrow(self.axis, low + shift - begin, high - low)
+            part = part[..., tap * self.outputs : (tap + 1) * self.outputs]
+            target.narrow(self.axis, low - starts[self.axis], high - low).add_(part)
+
+
+def shuffled(
+    block: torch.Tensor, factor: Sequence[int], channels: int, given: Input, node: Node, wanted: Ranges
+) -> torch.Tensor:
+    """The wanted part of a block whose phases stand one after the other."""
+    z, y, w, outputs = block.shape
+    if outputs > channels:
+        fz, fy, fw = factor
+        out = block.new_empty((z, fz, y, fy, w, fw, channels))
+        out.copy_(block.view(z, y, w, fz, fy, fw, channels).permute(0, 3, 1, 4, 2, 5, 6))
+        block = out.view(z * fz, y * fy, w * fw, channels)
+    return trimmed(block, given, node, wanted)
 
 
 def convolve(
