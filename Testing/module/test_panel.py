@@ -244,6 +244,19 @@ class TestSettings:
         for label in (opened.ui.cardLabel, opened.ui.warningLabel, opened.ui.estimateLabel, opened.ui.resultLabel):
             assert label.textFormat == qt.Qt.RichText
 
+    def test_long_texts_are_shown_whole_in_a_low_panel(self, module, models, opened, monkeypatch):
+        monkeypatch.setattr(dependencies, "torchState", lambda: (False, "A long sentence about what is wrong. " * 12))
+        frame = module.widgetRepresentation()
+        frame.resize(400, 300)
+        frame.show()
+        opened.panel._parameters.model = "quick"
+        for _ in range(20):
+            app.processEvents()
+        label, following = opened.ui.warningLabel, opened.ui.targetSelector
+        assert label.height > 60
+        assert label.height == label.heightForWidth(label.width)
+        assert label.geometry.bottom() < following.geometry.top()
+
     def test_a_model_that_is_gone_is_named_and_can_be_replaced(self, opened):
         opened.panel._parameters.model = "not-here"
         app.processEvents()
