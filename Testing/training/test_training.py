@@ -14,8 +14,9 @@ import pytest
 import SimpleITK as sitk
 import torch
 from safetensors.numpy import load as load_safetensors
-from VolumeSuperResolutionLib.engine import zoo
+from VolumeSuperResolutionLib.engine import interpolation, zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.training import configs, loop, losses
 from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
 from VolumeSuperResolutionLib.training.feed import Feed
@@ -302,3 +303,28 @@ def test_losses_are_relative_to_interpolation():
     assert losses.total({"mse": 2.0}, out, target, scale).item() == pytest.approx(2 * (1 + 4) / 2)
     both = losses.total({"l1": 1.0, "intermediate_l1": 1.0}, out, target, scale).item()
     assert both == pytest.approx(1.5 + (0.5 + 1 / 3) / 2)
+
+
+def test_consistency_in_training_is_that_of_the_engine():
+    random = np.random.default_rng(0)
+    low, high = random.random((6, 7, 8), np.float32), random.random((12, 7, 32), np.float32)
+    expected = high.copy()
+    interpolation.back_project(expected, low, 2)
+    out = torch.from_numpy(high)[None, None].requires_grad_()
+    result = losses.consistent(out, torch.from_numpy(low)[None, None], 2)
+    assert np.allclose(result.detach()[0, 0], expected, atol=1e-5)
+    result.sum().backward()
+    assert out.grad.abs().sum() > 0
+
+
+def test_a_network_trained_with_consistency_is_measured_with_it(tmp_path, volumes):
+    plans = [configs.read(config_file(tmp_path, FSRCNN, steps=30, consistency=rounds)) for rounds in (0, 2)]
+    scans, held_out = loop.read_volumes(volumes)
+    journals = []
+    for plan in plans:
+        work = loop.Workplace(tmp_path / str(plan.stages[0].consistency), torch.device("cpu"))
+        journals.append(loop.Trainer(plan.stages[0], 1, scans, held_out, work).run())
+    # hardly trained, the network owes nearly everything to the rounds
+    assert journals[1].rows[-1]["profile MR"] > journals[0].rows[-1]["profile MR"] + 1
+    with pytest.raises(RefusalError, match="3D network on the scan itself"):
+        losses.Trained(build("srcnn3d"), {"l1": 1.0}, 1)

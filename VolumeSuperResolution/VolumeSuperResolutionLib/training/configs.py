@@ -40,6 +40,8 @@ class StageConfig:
     ema: float = 0.999
     clip: float = 10.0
     minutes: float = 0.0
+    # Rounds of data consistency that the output goes through before it is judged, as many as the card applies.
+    consistency: int = 0
     # The part of the training done in bfloat16 where the device is faster at it; the rest settles in full precision.
     half_share: float = 0.85
 

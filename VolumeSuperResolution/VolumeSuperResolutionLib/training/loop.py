@@ -140,7 +140,7 @@ class Trainer:
             self.rate *= FINE_TUNING
         layout = torch.channels_last if network.dimensions == 2 else torch.channels_last_3d
         self.network = network.to(device=self.device, memory_format=layout)
-        trained = losses.Trained(self.network, config.losses)
+        trained = losses.Trained(self.network, config.losses, config.consistency)
         self.trained = DistributedDataParallel(trained) if self.world > 1 else trained
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.rate, weight_decay=config.weight_decay)
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
@@ -187,12 +187,14 @@ class Trainer:
         """Gains of the averaged weights, into the journal."""
         self.network.eval()
         with torch.inference_mode():
-            gains = self.validation.gains(
-                lambda x: torch.func.functional_call(self.network, self.ema, (x,)), self.device
-            )
+            gains = self.validation.gains(self._averaged, self.device)
         self.network.train()
         self.journal.measured(self.step, self.seconds, self._rate(), gains)
         self.journal.tell(self.step, self.seconds, self.done)
+
+    def _averaged(self, x: torch.Tensor) -> torch.Tensor:
+        out = torch.func.functional_call(self.network, self.ema, (x,))
+        return losses.consistent(out, x, self.config.consistency)
 
     def _measure_done(self) -> float:
         """The part of the training that is over; all processes get the same answer."""
