@@ -206,6 +206,7 @@ class Panel:
 
     def _showCard(self, card: Any) -> None:
         self.ui.cardLabel.text = wording.cardMarkup(card) if card is not None else ""
+        self.ui.cardLabel.toolTip = wording.describeCard(card) if card is not None else ""
         warnings = []
         if card is None:
             warnings.append(

@@ -48,7 +48,7 @@ def trainedOn(card: Any) -> str:
     if coarsest == ENDLESS:
         return _("Trained on {modalities}.").format(modalities=modalities)
     return _("Trained on {modalities}, voxels of {finest} to {coarsest} mm.").format(
-        modalities=modalities, finest=f"{finest:g}", coarsest=f"{coarsest:g}"
+        modalities=modalities, finest=f"{finest:.2g}", coarsest=f"{coarsest:.2g}"
     )
 
 
