@@ -47,7 +47,8 @@ class Volume:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_no_budget_however_small_changes_the_result(name):
+def test_no_budget_however_small_changes_the_result(name, monkeypatch):
+    monkeypatch.setattr(inference, "OVERHEAD", 0)
     network = small(name)
     shape = (6, 41, 70)
     truth = whole(network, noise(shape))
@@ -282,9 +283,9 @@ from VolumeSuperResolutionLib.engine.networks import build
 torch.set_num_threads(1)
 results = []
 for name, options, shape, budget in (
-    ("edsr3d", dict(features=16, blocks=3), (40, 96, 96), 60 << 20),
-    ("edsr3d", dict(features=16, blocks=3), (40, 96, 96), 20 << 20),
-    ("cnnil_inplane", dict(features=32), (24, 160, 160), 40 << 20),
+    ("edsr3d", dict(features=16, blocks=3), (24, 96, 96), 90 << 20),
+    ("edsr3d", dict(features=16, blocks=3), (24, 96, 96), 40 << 20),
+    ("cnnil_inplane", dict(features=32), (16, 160, 160), 60 << 20),
 ):
     network = enlivened(build(name, **options))
     factor = (1,) * (3 - len(network.factor)) + tuple(network.factor)

@@ -34,7 +34,7 @@ Cancel = Callable[[], bool]
 CHUNK_ON_CPU = 8 << 20  # bytes of one block: on the CPU it should stay in the cache and below malloc's own mapping
 CHUNK_ON_GPU = 512 << 20
 THICKEST = 64
-SLACK = 1.15  # what oneDNN, cuDNN and the allocators need beside the blocks
+SLACK, OVERHEAD = 1.15, 32 << 20  # what oneDNN, cuDNN and the allocators were seen to need beside the blocks
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class _Run:
 
         def cost(thickness: int, column: Column) -> int:
             box = ((0, self.size[0]), *column)
-            return int(SLACK * self.engine.bytes(self.shape, box, thickness, self.chunk))
+            return OVERHEAD + int(SLACK * self.engine.bytes(self.shape, box, thickness, self.chunk))
 
         plan = fit(budget, self.size[1:], self.factor[1:], min(THICKEST, self.shape[0]), cost)
         boxes = [((0, self.size[0]), *column) for column in plan.columns]
