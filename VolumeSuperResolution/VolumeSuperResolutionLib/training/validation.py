@@ -18,7 +18,7 @@ PROTOCOLS = ("profile", "scanner")
 ERROR_PATCHES = 16
 
 
-def fixed_patches(scan: Scan, cut: Cut, protocol: str, size: int = 2) -> Patch:
+def fixed_patch(scan: Scan, cut: Cut, protocol: str, size: int = 2) -> Patch:
     """One patch in the middle of the tissue, `size` times as long as those trained on where the scan allows it."""
     order = fitting_orders(scan, cut)[0]
     shape = [scan.array.shape[axis] for axis in order]
@@ -58,7 +58,7 @@ class Validation:
         self.items = []
         for scan in scans:
             for protocol in PROTOCOLS:
-                patch = fixed_patches(scan, cut, protocol)
+                patch = fixed_patch(scan, cut, protocol)
                 reference = _mean_square(lanczos(patch), patch.target, cut, dimensions)
                 self.items.append((f"{protocol} {scan.modality}", patch, reference))
 
