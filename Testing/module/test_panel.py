@@ -29,6 +29,14 @@ UI = ROOT / "VolumeSuperResolution" / "Resources" / "UI" / "VolumeSuperResolutio
 MOST_BLOCKED_MS = 100
 
 
+@pytest.fixture(autouse=True)
+def warmed(monkeypatch):
+    """How often the worker was warmed, which costs each test more than its run."""
+    calls = []
+    monkeypatch.setattr(Worker, "prepare", lambda self: calls.append(1))
+    return calls
+
+
 @pytest.fixture
 def models(tmp_path, monkeypatch):
     """Two models with random weights: a quick one, and one that takes long enough to be interrupted."""
@@ -231,6 +239,13 @@ class TestSettings:
         monkeypatch.setattr(dependencies, "torchState", lambda: (False, "PyTorch is missing."))
         opened.panel.update()
         assert "PyTorch is missing." in opened.ui.warningLabel.text
+
+    def test_the_worker_is_warmed_for_networks_only(self, models, opened, warmed):
+        warmed.clear()
+        choose(opened.ui.modelSelector, "bspline")
+        assert not warmed
+        choose(opened.ui.modelSelector, "quick")
+        assert warmed
 
     def test_modality_from_dicom(self, opened, scene, volume):
         assert runs.modalityOf(volume) == "auto"
