@@ -151,7 +151,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
     def upscale(self, inputVolume, model=None, scale=2, outputVolume=None, progress=None, cancel=None, **options):
         """Upscale a volume in this process and return the node of the result.
 
-        `model` is one of models(); by default edsr3d-x2, or what is installed instead of it (see defaultModel()).
+        `model` is one of models(); defaultModel() if none is named. A model that is named runs, or none does.
         `scale` is one factor, or one for each axis (i, j, k). Instead of it: `spacing` (three numbers, mm),
         `isotropic=True`, or `slices`, a factor for the through-plane axis alone. Other options: `region` (an ROI node,
         or ((i0, i1), (j0, j1), (k0, k1)) in voxels), `device`, `precision`, `memory` (MB), `consistency` (rounds),
@@ -193,7 +193,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         return tuple(zoo.cards())
 
     def defaultModel(self):
-        """The model that is used if none is named: edsr3d-x2, or another network that doubles all axes, or Lanczos.
+        """The model that is used if none is named: edsr3d-x2, else cnnil-x2, else backprojection, as installed.
 
         >>> print(logic.describe(logic.defaultModel()))
         """

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scenes
 import slicer
+from VolumeSuperResolutionLib.engine import zoo
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
 from VolumeSuperResolutionLib.engine.grid import Volume
 from VolumeSuperResolutionLib.engine.request import Request
@@ -134,6 +135,17 @@ def test_models_describe_and_estimate(logic, volume, tmp_path, monkeypatch):
     forecast = logic.estimate(volume, "linear", isotropic=True)
     assert (forecast.size, forecast.spacing) == ((14, 12, 30), (1.0, 1.0, 1.0))
     assert forecast.output_bytes == 14 * 12 * 30 * 2
+
+
+def test_the_default_model_is_installed_and_a_named_one_is_never_replaced(logic, volume, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "folders", lambda: [tmp_path])
+    assert logic.defaultModel() == "backprojection"
+    assert logic.upscale(volume).GetAttribute("VolumeSuperResolution.Model") == "backprojection"
+    with pytest.raises(RefusalError, match="edsr3d-x2"):
+        logic.upscale(volume, "edsr3d-x2")
+    for better in ("cnnil-x2", "edsr3d-x2"):
+        scenes.makeModel(tmp_path, better)
+        assert logic.defaultModel() == better
 
 
 def test_twenty_runs_leave_twenty_nodes_and_nothing_else(logic, scene, volume):

@@ -18,7 +18,8 @@ from . import dependencies, scene
 from .signals import Signal
 from .worker import Worker
 
-DEFAULT_MODEL = "edsr3d-x2"
+# What is begun with is the first of these that is installed; the last one always is.
+DEFAULT_MODELS = ("edsr3d-x2", "cnnil-x2", "backprojection")
 # The middle of a comparison: the sharpest interpolation; a result of that one is compared with the plainest.
 BEST_INTERPOLATION, PLAIN_INTERPOLATION = "lanczos", "linear"
 PREVIEW_SECONDS = 1.0
@@ -26,10 +27,9 @@ PREVIEW_SIDES = (16, 64)
 
 
 def defaultModel() -> str:
-    """The model to begin with: the 3D EDSR, or another that doubles all axes, or the best interpolation."""
-    cards = zoo.cards()
-    doubling = [card.id for card in cards.values() if card.learned and card.factor == (2, 2, 2)]
-    return DEFAULT_MODEL if DEFAULT_MODEL in cards else next(iter(doubling), BEST_INTERPOLATION)
+    """The model for a user who has named none."""
+    installed = zoo.cards()
+    return next(model for model in DEFAULT_MODELS if model in installed)
 
 
 def makeRequest(
@@ -99,6 +99,7 @@ def runHere(
     cancel: Callable[[], bool] | None = None,
 ) -> Any:
     """Upscale in this process and add the node."""
+    scene.checkTargets(slicer.mrmlScene, inputVolume, outputVolume)
     if zoo.card(request.model).learned:
         dependencies.requireTorch()
     result = upscale(scene.volumeFromNode(inputVolume), request, progress, cancel)
@@ -109,6 +110,7 @@ class Upscaling:
     """A run in the worker that ends with a node: exactly one of finished(node), failed(sentence), cancelled()."""
 
     def __init__(self, inputVolume: Any, request: Request, outputVolume: Any = None) -> None:
+        scene.checkTargets(slicer.mrmlScene, inputVolume, outputVolume)
         self.progressed = Signal()
         self.finished = Signal()
         self.failed = Signal()
