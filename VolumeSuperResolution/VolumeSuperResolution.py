@@ -45,7 +45,21 @@ class VolumeSuperResolution(ScriptedLoadableModule):
             "(Ledig et al.), DCSRN and mDCSRN (Chen et al.), RCAN (Zhang et al.) and 3D RRDB-GAN (Ha et al., after "
             "Wang et al.). Each model's card names its paper and the data it was trained on."
         )
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", onStartupCompleted)
+
+
+def onStartupCompleted():
+    """What can only be done when the main window and all modules are there."""
+    registerSampleData()
+    replaceOrphanedLayout()
+    slicer.mrmlScene.AddObserver(slicer.mrmlScene.EndImportEvent, replaceOrphanedLayout)
+
+
+def replaceOrphanedLayout(caller=None, event=None):
+    """Show views again where a restart or a loaded scene restored the layout of a comparison that is over."""
+    from VolumeSuperResolutionLib.slicing import comparison
+
+    comparison.replaceOrphanedLayout()
 
 
 def sampleFolder():

@@ -7,7 +7,7 @@ import pytest
 import scenes
 import slicer
 from conftest import app
-from VolumeSuperResolutionLib.slicing.comparison import LAYOUT, VIEW_GROUP, VIEWS, Comparison
+from VolumeSuperResolutionLib.slicing.comparison import DEFAULT_LAYOUT, LAYOUT, VIEW_GROUP, VIEWS, Comparison
 
 
 @pytest.fixture
@@ -180,6 +180,36 @@ def test_closing_the_scene_ends_it(shown, scene):
     scene.Clear(0)
     app.processEvents()
     assert not shown.active
+
+
+@pytest.mark.parametrize("how", ["restart", "scene"])
+def test_the_layout_of_an_earlier_session_leaves_no_empty_views(module, scene, how):
+    """The main window and saved scenes restore the layout that was open, which nothing has described yet."""
+    manager = slicer.app.layoutManager()
+    layoutNode = manager.layoutLogic().GetLayoutNode()
+    if layoutNode.IsLayoutDescription(LAYOUT):
+        layoutNode.SetLayoutDescription(LAYOUT, "")
+    assert not layoutNode.IsLayoutDescription(LAYOUT)
+    layoutNode.SetViewArrangement(LAYOUT)
+    slicer.app.startupCompleted.emit() if how == "restart" else scene.InvokeEvent(scene.EndImportEvent)
+    assert manager.layout == DEFAULT_LAYOUT
+    assert "Red" in manager.sliceViewNames()
+
+
+def test_leaving_never_leads_back_into_the_comparison(comparison, volumes):
+    comparison.show(*volumes)
+    comparison.leave()
+    slicer.app.layoutManager().setLayout(LAYOUT)
+    comparison.show(*volumes)
+    comparison.leave()
+    assert slicer.app.layoutManager().layout == DEFAULT_LAYOUT
+
+
+def test_a_volume_that_was_never_displayed(comparison, volumes, scene):
+    for volume in volumes:
+        scene.RemoveNode(volume.GetScalarVolumeDisplayNode())
+    assert comparison.show(*volumes)
+    assert [d.GetInterpolate() for d in shown_by(volumes)] == [0, 0, 0]
 
 
 def test_without_a_main_window(comparison, volumes, monkeypatch):

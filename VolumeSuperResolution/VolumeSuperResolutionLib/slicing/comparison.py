@@ -14,6 +14,8 @@ from .signals import Signal
 
 LAYOUT = 7726
 VIEW_GROUP = 7726
+# Where leaving leads to if nothing else was there before.
+DEFAULT_LAYOUT = slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
 VIEWS = ("SuperResolutionInput", "SuperResolutionInterpolation", "SuperResolutionResult")
 COLORS = ("#7A7A7A", "#B8860B", "#2E8B57")
 AXES = ("Axial", "Coronal", "Sagittal")
@@ -35,6 +37,15 @@ def layoutDescription() -> str:
         for name, label, color in zip(VIEWS, labels, COLORS)
     )
     return f'<layout type="horizontal">{items}</layout>'
+
+
+def replaceOrphanedLayout() -> None:
+    """Restarts and scenes restore our layout also where nothing has described it: there the views would stay empty."""
+    manager = slicer.app.layoutManager()
+    if manager is None or manager.layout != LAYOUT:
+        return
+    if not manager.layoutLogic().GetLayoutNode().IsLayoutDescription(LAYOUT):
+        manager.setLayout(DEFAULT_LAYOUT)
 
 
 class Comparison:
@@ -63,8 +74,11 @@ class Comparison:
         self._release()
         self._nodes = [inputNode, interpolationNode, resultNode]
         with slicer.util.RenderBlocker():
+            for node in self._nodes:
+                if node.GetScalarVolumeDisplayNode() is None:  # as of a volume made by a script
+                    node.CreateDefaultDisplayNodes()
             if not self.active:
-                self._previousLayout = manager.layout
+                self._previousLayout = manager.layout if manager.layout != LAYOUT else DEFAULT_LAYOUT
             self.active = True
             self._openLayout(manager)
             self._keepDisplay()
@@ -111,8 +125,9 @@ class Comparison:
     def align(self) -> None:
         """Fit the input, then give all views its center and field of view."""
         logic = self._widgets()[0].sliceLogic()
-        logic.FitSliceToBackground()
         first = logic.GetSliceNode()
+        columns, rows, _depth = first.GetDimensions()
+        logic.FitSliceToBackground(columns, rows)  # which older versions of Slicer do not find out by themselves
         self._place(first.GetSliceToRAS(), first.GetFieldOfView()[0])
 
     def zoomTo(self, ras: Sequence[float], width: float = ZOOMED_MM) -> None:
