@@ -355,6 +355,12 @@ class TestRuns:
         assert results() == [target]
         assert target.GetImageData().GetDimensions() == (28, 24, 20)
 
+    def test_an_output_that_cannot_be_is_refused_before_anything_is_computed(self, opened, volume, messages):
+        opened.panel._parameters.outputVolume = volume
+        opened.ui.applyButton.click()
+        assert opened.panel.job is None
+        assert messages == ["The output would replace its own input; choose another output volume."]
+
     def test_progress_and_cancel(self, models, opened, scene, messages, wait):
         grow(opened.panel._parameters.inputVolume, (40, 48, 48))
         opened.panel._parameters.model = "slow"

@@ -92,7 +92,7 @@ def emptyVoxels(shape: Sequence[int], dtype: Any) -> np.ndarray:
 
 def addResultNode(scene: Any, inputNode: Any, result: Result, request: Request, outputNode: Any | None = None) -> Any:
     """A node for the result beside its input (or in `outputNode`); on any error the scene is as it was."""
-    _checkTargets(scene, inputNode, outputNode)
+    checkTargets(scene, inputNode, outputNode)
     image = _imageFromArray(result.volume.array)
     undo: list[Any] = []
     try:
@@ -171,7 +171,8 @@ def _indices(volumeNode: Any, points: np.ndarray) -> np.ndarray:
     return local @ toIndex[:3, :3].T + toIndex[:3, 3] - volumeNode.GetImageData().GetExtent()[::2]
 
 
-def _checkTargets(scene: Any, inputNode: Any, outputNode: Any | None) -> None:
+def checkTargets(scene: Any, inputNode: Any, outputNode: Any | None) -> None:
+    """Raise RefusalError unless a result of the input can be added to the scene, in the output node if one is given."""
     if inputNode is None or not scene.IsNodePresent(inputNode):
         raise RefusalError(_("The input volume was removed from the scene, so its result was dropped; load it again."))
     if outputNode is None:
