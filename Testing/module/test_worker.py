@@ -403,6 +403,18 @@ def slowRun(worker, wait):
 
 
 @posix
+def test_on_windows_the_python_behind_the_launcher_is_started(launcher, wait):
+    """There the launcher may not hand on what is written to it: here it hears nothing at all."""
+    hearing = Path(sys.executable)
+    hearing.rename(hearing.with_name("python-real.exe"))
+    hearing.write_text("#!/bin/sh\nexec sleep 60\n")
+    hearing.chmod(0o755)
+    outcome = scenes.Outcome(launcher.start(volumeOf(5, 6, 7), LINEAR))
+    wait(lambda: outcome)
+    outcome.only("finished")
+
+
+@posix
 def test_behind_a_launcher_a_deaf_child_is_killed_too(launcher, wait):
     job, outcome, pids = slowRun(launcher, wait)
     os.kill(pids[1], signal.SIGSTOP)

@@ -49,7 +49,7 @@ class ChildProcess:
     def start(self) -> None:
         """Start it; where it cannot be started, `ended` may be emitted at once."""
         script = Path(__file__).with_name("engine_process.py")
-        self._process.start(sys.executable, [str(script), str(self._folder), str(os.getpid()), str(IDLE_SECONDS)])
+        self._process.start(interpreter(), [str(script), str(self._folder), str(os.getpid()), str(IDLE_SECONDS)])
 
     def send(self, **message: Any) -> None:
         """Hand the child one message."""
@@ -99,6 +99,16 @@ class ChildProcess:
         ChildProcess._dying.discard(self)
         self._process.deleteLater()
         self.ended.emit(sentence)
+
+
+def interpreter() -> str:
+    """The Python to run the child with: in Slicer, a launcher.
+
+    On Windows a launcher may not hand on its standard input, so there it is the Python behind it, which finds its
+    libraries by the environment of the application, as Slicer's own command-line modules do.
+    """
+    real = Path(sys.executable).with_name("python-real.exe")
+    return str(real) if real.is_file() else sys.executable
 
 
 def killTree(pid: int | None) -> None:
