@@ -13,6 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_networks import SMALL, difference, enlivened, noise, small, whole
+from torch import nn
 from VolumeSuperResolutionLib.engine import devices, inference, stream_convolution
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
 from VolumeSuperResolutionLib.engine.inference import Compute, apply
@@ -215,12 +216,21 @@ def pooling():
     return enlivened(build("rcan3d", features=8, groups=1, blocks=1, reduction=2, factor=2))
 
 
-def test_a_pooling_network_runs_whole_where_it_fits():
+def test_a_pooling_network_is_exact_where_it_fits():
     network = pooling()
     volume = Volume(network, (7, 40, 50))
     account = volume.apply(network)
     assert difference(volume.out, whole(network, volume.array)) <= CLOSE
     assert account.exact and account.columns == 1 and not account.warnings
+
+
+def test_a_pooling_network_starts_again_after_running_out_of_memory(monkeypatch):
+    network = pooling()
+    volume = Volume(network, (7, 20, 25))
+    failing(monkeypatch, lambda number, _: number == 15, MemoryError())
+    account = volume.apply(network)
+    assert difference(volume.out, whole(network, volume.array)) <= CLOSE
+    assert account.exact and account.columns == 1 and "smaller steps" in account.warnings[0]
 
 
 def test_a_pooling_network_in_tiles_says_that_the_result_depends_on_them():
@@ -231,6 +241,13 @@ def test_a_pooling_network_in_tiles_says_that_the_result_depends_on_them():
     assert 0 < difference(volume.out, whole(network, volume.array)) < 0.2
     assert not account.exact and account.columns > 1
     assert f"depends on the {account.columns} tiles" in account.warnings[-1]
+
+
+def test_a_network_that_cannot_be_streamed_is_refused():
+    network = nn.Sequential(nn.Conv3d(1, 1, 3, padding=1), nn.Softmax(1))
+    network.dimensions, network.factor = 3, (1, 1, 1)
+    with pytest.raises(RefusalError, match="Softmax"):
+        Volume(network, (4, 4, 4)).apply(network)
 
 
 def test_half_precision_is_used_where_allowed_and_refused_where_not():

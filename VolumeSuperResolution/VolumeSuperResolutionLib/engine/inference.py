@@ -20,11 +20,9 @@ from .devices import (
     peak_of,
 )
 from .errors import CancelledError, RefusalError
-from .stream_build import UnstreamableError
 from .stream_nodes import Ranges
 from .streaming import Stream
 from .tiles import Column, fit, halves
-from .whole import Whole
 
 Read = Callable[[tuple[slice, slice, slice]], np.ndarray]
 Write = Callable[[tuple[slice, slice, slice], np.ndarray], None]
@@ -120,10 +118,10 @@ class _Run:
                 self.finished += _voxels(box) - (_voxels(rest) if rest else 0)
                 if rest:
                     pending[:0] = self._back_off(rest)
-        exact = self.engine.exact or self.columns == 1
+        exact = self.engine.local or self.columns == 1
         if not exact:
             self.warnings.append(
-                "This network looks at the whole volume at once, which did not fit into memory: "
+                "This network weighs its features by their mean over the whole volume, which did not fit into memory: "
                 f"the result depends on the {self.columns} tiles it ran in."
             )
         seconds, peak = time.perf_counter() - start, peak_of(self.device)
@@ -134,10 +132,7 @@ class _Run:
     def _prepare(self) -> list[Ranges]:
         """Chooses the steps, and returns the boxes of the output to work off."""
         dtype = PRECISIONS[self.precision]
-        try:
-            self.engine = Stream(self.network, self.device, dtype)
-        except UnstreamableError:
-            self.engine = Whole(self.network, self.device, dtype)
+        self.engine = Stream(self.network, self.device, dtype)
         self.transfers = Transfers(self.device)
         self.chunk = CHUNK_ON_CPU if self.device.type == "cpu" else CHUNK_ON_GPU
         budget = budget_bytes(self.device) if self.compute.memory is None else self.compute.memory
@@ -153,7 +148,6 @@ class _Run:
 
     def _work(self, box: Ranges) -> Ranges | None:
         """Works off a box of the output; returns what is left of it if memory ran out."""
-        self.columns += box[0][0] == 0
         self.written = box[0][0]
         try:
             self._pass(box)
@@ -161,8 +155,10 @@ class _Run:
             if not is_out_of_memory(error):
                 raise
         else:
+            self.columns += 1
             return None
-        return ((self.written, box[0][1]), *box[1:])
+        # A mean over the volume is over all of its planes again.
+        return ((self.written, box[0][1]), *box[1:]) if self.engine.local else box
 
     def _pass(self, box: Ranges) -> None:
         flow = self.engine.run(self._load, self.shape, box, self.thickness, self.chunk)

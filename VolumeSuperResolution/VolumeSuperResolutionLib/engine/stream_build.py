@@ -10,7 +10,7 @@ from torch import nn
 
 from .errors import RefusalError
 from .stream_convolution import FULL, Conv, TapSum
-from .stream_nodes import Concat, Crop, Elementwise, Node, Pointwise, Scale, Shuffle, Source
+from .stream_nodes import Concat, Crop, Elementwise, Node, Pointwise, Pool, Scale, Shuffle, Source
 
 FEW = 8  # a convolution to so few channels may waste most of oneDNN's blocks of 16
 
@@ -32,6 +32,7 @@ class Builder:
         self.axes = network.dimensions
         self.nodes: list[Node] = []
         self.uses: dict[int, int] = {}
+        self.pooled: set[At] = set()  # one voxel each
 
     def refuse(self, why: str) -> UnstreamableError:
         return UnstreamableError(f"The network {self.name} cannot be streamed: {why}.")
@@ -55,8 +56,11 @@ class Builder:
 
     def add(self, node: Node) -> At:
         self.nodes.append(node)
-        self.uses[At(len(self.nodes) - 1)] = 1
-        return At(len(self.nodes) - 1)
+        at = At(len(self.nodes) - 1)
+        self.uses[at] = 1
+        if isinstance(node, Pool) or (node.inputs and self.pooled.issuperset(node.inputs)):
+            self.pooled.add(at)
+        return at
 
     def channels(self, at: At) -> int:
         return self.nodes[at].channels

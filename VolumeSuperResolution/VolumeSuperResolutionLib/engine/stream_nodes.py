@@ -15,6 +15,7 @@ import torch
 
 Range = tuple[int, int]
 Ranges = tuple[Range, Range, Range]
+ONE: Ranges = ((0, 1), (0, 1), (0, 1))
 Activation = tuple[str, tuple[float, ...]]  # oneDNN's name of it, and its numbers
 
 
@@ -84,6 +85,11 @@ class Node:
     def size(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """The output's size along the three axes."""
         return tuple(n * r.factor for n, r in zip(sizes[0], self.reach))
+
+    def needs(self, position: int, wanted: Ranges, size: Sequence[int]) -> Ranges:
+        """What a part of the output needs of the input at this position in `inputs`, which is of this size."""
+        needs = (reach.needs(*each) for reach, each in zip(self.reach, wanted))
+        return tuple((max(low, 0), min(high, n)) for (low, high), n in zip(needs, size))
 
     def block(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         """The planes, rows and columns `wanted` of the output."""
@@ -257,6 +263,33 @@ class Crop(Node):
 
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         return own(inputs[0])
+
+
+class Pool(Node):
+    """The mean over the whole volume, or over the column that is run: one voxel. It waits for all planes."""
+
+    def size(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        return (1, 1, 1)
+
+    def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
+        blocks = [piece.block for piece in inputs[0].pieces]
+        count = sum(block[..., 0].numel() for block in blocks)
+        means = [block.mean((0, 1, 2), dtype=torch.float32) * (block[..., 0].numel() / count) for block in blocks]
+        return torch.stack(means).sum(0).to(blocks[0].dtype).view(1, 1, 1, -1)
+
+
+class Gate(Node):
+    """Times one factor for each channel, computed from a pooled voxel: its second input."""
+
+    def size(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        return sizes[0]
+
+    def needs(self, position: int, wanted: Ranges, size: Sequence[int]) -> Ranges:
+        return super().needs(0, wanted, size) if position == 0 else ONE
+
+    def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
+        volume, factor = inputs
+        return own(volume).mul_(joined(factor))
 
 
 def joined(given: Input) -> torch.Tensor:

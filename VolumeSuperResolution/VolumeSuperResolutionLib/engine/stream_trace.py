@@ -13,7 +13,7 @@ from torch import fx, nn
 from .networks.fsrcnn import CroppedTransposedConv
 from .networks.shuffle import VoxelShuffle
 from .stream_build import At, Builder, UnstreamableError, pruned
-from .stream_nodes import Concat, Linear, Nearest, Node, Pointwise, Sum
+from .stream_nodes import Concat, Gate, Linear, Nearest, Node, Pointwise, Pool, Sum
 
 
 class _Tracer(fx.Tracer):
@@ -157,8 +157,18 @@ def _difference(builder: Builder, first: Any, second: Any) -> At:
 
 def _product(builder: Builder, first: Any, second: Any) -> At:
     if isinstance(first, At) and isinstance(second, At):
-        raise builder.refuse("it multiplies two volumes")
+        volume, factor = (second, first) if first in builder.pooled else (first, second)
+        if volume in builder.pooled or factor not in builder.pooled:
+            raise builder.refuse("it multiplies two volumes")
+        return builder.add(Gate([volume, factor], builder.channels(volume)))
     return builder.times(first, second) if isinstance(first, At) else builder.times(second, first)
+
+
+def _pool(builder: Builder, module: nn.Module, at: At) -> At:
+    size = module.output_size
+    if any(n != 1 for n in (size if isinstance(size, (tuple, list)) else (size,))):
+        raise builder.refuse("it pools to more than one voxel")
+    return builder.add(Pool([at], builder.channels(at)))
 
 
 def _quotient(builder: Builder, first: Any, second: Any) -> At:
@@ -199,6 +209,10 @@ def _elu(builder: Builder, at: At, alpha: float = 1.0, inplace: bool = False) ->
     return builder.pointwise(at, Pointwise(lambda y: F.elu_(y, alpha)))
 
 
+def _sigmoid(builder: Builder, at: At) -> At:
+    return builder.pointwise(at, Pointwise(torch.sigmoid_))
+
+
 def _same(builder: Builder, at: At, *_: Any, **__: Any) -> At:
     return at
 
@@ -211,11 +225,13 @@ MODULES: dict[type, Callable[..., At]] = {
     CroppedTransposedConv: _cropped,
     VoxelShuffle: lambda builder, module, at: builder.shuffle(at, module.factor),
     nn.PixelShuffle: lambda builder, module, at: builder.shuffle(at, (module.upscale_factor,) * 2),
+    nn.AdaptiveAvgPool3d: _pool,
     nn.BatchNorm2d: _batch_norm,
     nn.BatchNorm3d: _batch_norm,
     nn.ReLU: lambda builder, module, at: _relu(builder, at),
     nn.LeakyReLU: lambda builder, module, at: _leaky_relu(builder, at, module.negative_slope),
     nn.ELU: lambda builder, module, at: _elu(builder, at, module.alpha),
+    nn.Sigmoid: lambda builder, module, at: _sigmoid(builder, at),
     nn.Upsample: lambda builder, module, at: _upsample(
         builder, at, module.size, module.scale_factor, module.mode, module.align_corners
     ),
@@ -235,6 +251,7 @@ FUNCTIONS: dict[Any, Callable[..., At]] = {
     **dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_"), _relu),
     **dict.fromkeys((F.leaky_relu, F.leaky_relu_), _leaky_relu),
     **dict.fromkeys((F.elu, F.elu_), _elu),
+    **dict.fromkeys((torch.sigmoid, F.sigmoid, "sigmoid"), _sigmoid),
     F.interpolate: _upsample,
     **dict.fromkeys((F.dropout, F.dropout2d, F.dropout3d, "contiguous"), _same),
 }

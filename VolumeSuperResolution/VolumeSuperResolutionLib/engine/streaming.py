@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 import torch
 
 from .stream_build import UnstreamableError
-from .stream_nodes import Input, Node, Piece, Range, Ranges, Scratch, Source, bytes_of
+from .stream_nodes import Gate, Input, Node, Piece, Pool, Range, Ranges, Scratch, Source, bytes_of
 from .stream_trace import traced
 
 Read = Callable[[Ranges], torch.Tensor]
@@ -53,8 +53,6 @@ class Queue:
 class Stream:
     """A network made ready to be streamed on a device. Raises UnstreamableError if it cannot be."""
 
-    exact = True
-
     def __init__(self, network: torch.nn.Module, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
         self.nodes: list[Node] = traced(network)
         self.device = device
@@ -63,36 +61,47 @@ class Stream:
         for n, node in enumerate(self.nodes):
             # The last operation sets the precision of the result, and costs little.
             node.to(device, torch.float32 if n == last else dtype, scratch)
-        self.sizes((1 << 20,) * 3)  # whether all sizes agree
+        self.pooled = [size == (1, 1, 1) for size in self.sizes((1 << 20,) * 3)]
         self.readers: list[list[int]] = [[] for _ in self.nodes]
+        # What waits for a pool runs in a pass after it, for which the earlier passes' planes have been kept.
+        self.passes = [0]
         self.scale, self.lag = [(1, 1, 1)], [0]
         for n, node in enumerate(self.nodes[1:], 1):
             for i in set(node.inputs):
                 self.readers[i].append(n)
+            self.passes.append(max(self.passes[i] for i in node.inputs) + isinstance(node, Pool))
             factors = [r.factor for r in node.reach]
             self.scale.append(tuple(s * f for s, f in zip(self.scale[node.inputs[0]], factors)))
-            self.lag.append(max(self.lag[i] for i in node.inputs) * factors[0] + node.reach[0].after)
+            waits = [self.lag[i] for i in node.inputs if self.passes[i] == self.passes[n] and not self.pooled[i]]
+            self.lag.append(max(waits, default=0) * factors[0] + node.reach[0].after)
+
+    @property
+    def local(self) -> bool:
+        """Whether each output depends on a bounded neighborhood; else a column's result is not the whole volume's."""
+        return self.passes[-1] == 0
 
     def sizes(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Every node's size, for an input of this shape."""
         sizes = [tuple(shape)]
         for node in self.nodes[1:]:
             given = [sizes[i] for i in node.inputs]
-            if len(set(given)) > 1:
+            if len(set(given)) > 1 and not isinstance(node, Gate):
                 raise UnstreamableError("The network cannot be streamed: it puts volumes of different sizes together.")
             sizes.append(node.size(given))
         return sizes
 
     def needs(self, shape: Sequence[int], box: Ranges) -> list[Ranges]:
-        """What a box of the output needs of every node, the input first: the derived halo."""
+        """What a box of the output needs of every node, the input first: the derived halo, apart from pools."""
         sizes = self.sizes(shape)
         wanted: list[Ranges] = [()] * len(self.nodes)
         wanted[-1] = box
         for n in range(len(self.nodes) - 1, 0, -1):
-            for i in self.nodes[n].inputs:
-                inside = _inside(self.nodes[n], wanted[n], sizes[i])
-                old = wanted[i] or inside
-                wanted[i] = tuple((min(a, c), max(b, d)) for (a, b), (c, d) in zip(old, inside))
+            wanted[n] = wanted[n] or tuple((0, length) for length in sizes[n])
+            for position, i in enumerate(self.nodes[n].inputs):
+                if not isinstance(self.nodes[n], Pool):
+                    inside = self.nodes[n].needs(position, wanted[n], sizes[i])
+                    old = wanted[i] or inside
+                    wanted[i] = tuple((min(a, c), max(b, d)) for (a, b), (c, d) in zip(old, inside))
         return wanted
 
     def run(self, read: Read, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> Flow:
@@ -114,10 +123,11 @@ class Stream:
 
     def bytes(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> int:
         """The most memory that the blocks of a run hold at once, counted by running it without any data."""
-        # So many planes that all queues have filled; more change nothing.
-        planes = -(-self.lag[-1] // self.scale[-1][0]) * 2 + 4 * thickness
-        shape = (min(shape[0], planes), *shape[1:])
-        box = ((0, self.sizes(shape)[-1][0]), *box[1:])
+        if self.local:
+            # So many planes that all queues have filled; more change nothing.
+            planes = -(-self.lag[-1] // self.scale[-1][0]) * 2 + 4 * thickness
+            shape = (min(shape[0], planes), *shape[1:])
+            box = ((0, self.sizes(shape)[-1][0]), *box[1:])
         flow = self.run(lambda ranges: None, shape, box, thickness, chunk_bytes)
         flow.counting = True
         for _ in flow:
@@ -136,34 +146,33 @@ class Flow:
         self.queues = [Queue(readers) for readers in stream.readers]
         self.counting = False
         self.live = self.peak = self.gathered = 0  # elements
-        self.groups = self._grouped()
-        scale, lag = stream.scale[-1][0], stream.lag[-1]
-        first, last = self.wanted[0][0][0], -(-(box[0][1] + lag) // scale)
-        self.steps = range(first, last, grains[0])
+        self.steps = [step for number in range(stream.passes[-1] + 1) for step in self._steps(number)]
 
     def __iter__(self) -> Iterator[tuple[Range, torch.Tensor] | None]:
-        for start in self.steps:
-            yield from self._advance(0, start, start + self.grains[0])
+        for groups, start in self.steps:
+            yield from self._advance(groups, start, start + self.grains[groups[0][0]])
             yield None
 
-    def _grouped(self) -> list[list[int]]:
-        """Runs of nodes that take the same number of planes at once."""
+    def _steps(self, number: int) -> list[tuple[list[list[int]], int]]:
+        """For one pass: its nodes in runs that take the same number of planes at once, and each step's first plane."""
+        nodes = [n for n, each in enumerate(self.stream.passes) if each == number]
         groups: list[list[int]] = []
-        for n, grain in enumerate(self.grains):
-            if groups and self.grains[groups[-1][0]] == grain:
+        for n in nodes:
+            if groups and self.grains[groups[-1][0]] == self.grains[n]:
                 groups[-1].append(n)
             else:
                 groups.append([n])
-        return groups
+        ends = [-(-(self.wanted[n][0][1] + self.stream.lag[n]) // self.stream.scale[n][0]) for n in nodes]
+        return [(groups, start) for start in range(self.wanted[0][0][0], max(ends), self.grains[nodes[0]])]
 
-    def _advance(self, group: int, start: int, stop: int) -> Iterator[tuple[Range, torch.Tensor]]:
-        """Brings this group and those behind it from input plane `start` to `stop`, as far as the inputs allow."""
-        nodes = self.groups[group]
+    def _advance(self, groups: list[list[int]], start: int, stop: int) -> Iterator[tuple[Range, torch.Tensor]]:
+        """Brings these nodes, group by group, from input plane `start` to `stop`, as far as their inputs allow."""
+        nodes = groups[0]
         grain = self.grains[nodes[0]]
         for low in range(start, stop, grain):
             high = min(low + grain, stop)
             for n in nodes:
-                ready = high * self.stream.scale[n][0] - self.stream.lag[n]
+                ready = 1 if self.stream.pooled[n] else high * self.stream.scale[n][0] - self.stream.lag[n]
                 chunk = self._produce(n, min(ready, self.wanted[n][0][1]))
                 if chunk is None:
                     continue
@@ -172,8 +181,8 @@ class Flow:
                 else:
                     self.queues[n].chunks.append(chunk)
                     self.live += self._elements(n, chunk.stop - chunk.start)
-            if group + 1 < len(self.groups):
-                yield from self._advance(group + 1, low, high)
+            if len(groups) > 1:
+                yield from self._advance(groups[1:], low, high)
 
     def _area(self, n: int) -> int:
         _, (top, bottom), (left, right) = self.wanted[n]
@@ -192,10 +201,16 @@ class Flow:
         wanted = ((start, stop), *self.wanted[n][1:])
         if isinstance(node, Source):
             return Chunk(start, stop, self.read(wanted))
-        inside = [_inside(node, wanted, self.sizes[i]) for i in node.inputs]
-        chunks = [self.queues[i].covering(each[0]) for i, each in zip(node.inputs, inside)]
-        next_needed = node.reach[0].needs(stop, stop + 1)[0] if stop < self.wanted[n][0][1] else 1 << 62
-        freed = sum(self._elements(i, self.queues[i].release(n, next_needed)) for i in set(node.inputs))
+        inside, chunks = [], []
+        for position, i in enumerate(node.inputs):
+            inside.append(self._inside(node, position, wanted))
+            chunks.append(self.queues[i].covering(inside[-1][0]))
+        following = ((stop, stop + 1), *wanted[1:])
+        freed = 0
+        for position, i in enumerate(node.inputs):
+            rest = stop < self.wanted[n][0][1]
+            first = self._inside(node, position, following)[0][0] if rest else 1 << 62
+            freed += self._elements(i, self.queues[i].release(n, first))
         before = inside[0][0][1] - inside[0][0][0] + 2, self._area(node.inputs[0])
         self.gathered = max(self.gathered, node.gathers(*before))
         self.peak = max(self.peak, self.live + node.parts_in(*before) + self._elements(n, stop - start))
@@ -227,8 +242,7 @@ class Flow:
         outside = tuple((a - low, high - b) for (a, b), (low, high) in zip(inside, needs))
         return Input(pieces, inside, outside if node.pads else ((0, 0),) * 3, owned)
 
-
-def _inside(node: Node, wanted: Ranges, size: Sequence[int]) -> Ranges:
-    """What a node needs of an input of this size."""
-    needs = (reach.needs(*each) for reach, each in zip(node.reach, wanted))
-    return tuple((max(low, 0), min(high, n)) for (low, high), n in zip(needs, size))
+    def _inside(self, node: Node, position: int, wanted: Ranges) -> Ranges:
+        """What a node needs of an input; a pool takes all there is."""
+        i = node.inputs[position]
+        return self.wanted[i] if isinstance(node, Pool) else node.needs(position, wanted, self.sizes[i])
