@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import slicer
+import standins
 from sliceviews import Look, SliceViews, frame, picture
 from VolumeSuperResolutionLib.engine import degradation, files, quality, zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
@@ -17,7 +18,9 @@ from VolumeSuperResolutionLib.engine.grid import Volume
 from VolumeSuperResolutionLib.engine.request import Request, describe_grid
 from VolumeSuperResolutionLib.engine.upscale import Result, upscale
 from VolumeSuperResolutionLib.progress import Bar
-from VolumeSuperResolutionLib.slicing import scene as slicing
+
+standins.install()  # what Slicer adds to its own Python: the slicing modules translate their sentences
+from VolumeSuperResolutionLib.slicing import scene as slicing  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTOR = 2
