@@ -108,6 +108,7 @@ class TestForm:
         ]
         assert "" not in mnemonics
         assert len(set(mnemonics)) == len(mnemonics)
+        assert not set(mnemonics) & set("fevh"), "taken by the main window's menus File, Edit, View and Help"
 
     def test_notice_is_outside_of_what_can_be_collapsed(self, widget):
         label = widget.ui.noticeLabel
