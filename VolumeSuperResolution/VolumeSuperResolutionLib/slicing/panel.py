@@ -32,6 +32,9 @@ class Panel:
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
+        # Now, as of the widgets that other widgets have made for themselves, some may go away again.
+        self._bound = {widget.property(PARAMETER): widget for widget in vars(ui).values()}
+        self._bound.pop(None, None)
         self.sideBySide = SideBySide()
         self.sideBySide.changed.connect(self._scheduleUpdate)
         self.job = None
@@ -49,10 +52,6 @@ class Panel:
         self._connect()
         self.ui.noticeLabel.setStyleSheet(NOTICE_STYLE)
         self.ui.warningLabel.setStyleSheet(WARNING_STYLE)
-        for label in self._texts():
-            policy = label.sizePolicy
-            policy.setHeightForWidth(False)
-            label.setSizePolicy(policy)
         self.ui.progressBar.setVisible(False)
 
     def setParameters(self, parameters: Any) -> None:
@@ -63,9 +62,7 @@ class Panel:
         self._parameters = parameters
         if parameters is not None:
             # Not connectGui: in some versions of Slicer that keeps the tag to itself.
-            bound = {widget.property(PARAMETER): widget for widget in vars(self.ui).values()}
-            bound.pop(None, None)
-            self._guiTag = parameters.connectParametersToGui(bound)
+            self._guiTag = parameters.connectParametersToGui(self._bound)
             self._scheduleUpdate()  # once more when the widgets have their sizes
             self._observerTag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._scheduleUpdate)
         self.update()
@@ -184,10 +181,10 @@ class Panel:
 
     @staticmethod
     def _fit(label: Any) -> None:
-        """As high as its text, wrapped: a form layout gives such a label too little."""
+        """At least as high as its text, wrapped: where a panel is low, a form layout gives such a label too little."""
         if label.visible:
             label.setMinimumHeight(0)
-            label.setFixedHeight(label.heightForWidth(label.width))
+            label.setMinimumHeight(label.heightForWidth(label.width))
 
     def _card(self) -> Any:
         """The card of the chosen model; None if the scene names one that is not here."""
