@@ -264,6 +264,15 @@ def test_half_precision_is_used_where_allowed_and_refused_where_not():
     assert (full.out == truth.out).all()
 
 
+def test_half_precision_keeps_the_interpolation_under_a_residual_exact():
+    network = build("edsr3d", features=4, blocks=1, residual=True).eval()
+    torch.nn.init.zeros_(network.tail.weight)
+    torch.nn.init.zeros_(network.tail.bias)
+    volume = Volume(network, (6, 7, 8))
+    assert volume.apply(network, Compute("cpu", "bf16"), half_allowed=True).precision == "bf16"
+    assert difference(volume.out, whole(network, volume.array)) <= 1e-6
+
+
 def test_on_the_cpu_the_automatic_precision_is_full():
     assert Volume(small("srcnn3d"), (4, 4, 4)).apply(small("srcnn3d"), half_allowed=True).precision == "fp32"
 

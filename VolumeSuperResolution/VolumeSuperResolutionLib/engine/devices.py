@@ -80,18 +80,18 @@ class Transfers:
         self.device = device
         self.copying = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def send(self, array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    def send(self, array: np.ndarray) -> torch.Tensor:
         """The array on the device."""
         array = np.ascontiguousarray(array, dtype=np.float32)
         block = torch.from_numpy(array if array.flags.writeable else array.copy())
         if self.copying is None:
-            return block.to(self.device, dtype)
+            return block.to(self.device)
         computing = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self.copying):
             sent = block.pin_memory().to(self.device, non_blocking=True)
         computing.wait_stream(self.copying)
         sent.record_stream(computing)
-        return sent.to(dtype)
+        return sent
 
     def fetch(self, block: torch.Tensor) -> Callable[[], np.ndarray]:
         """Starts to bring the block; the answer waits for it."""

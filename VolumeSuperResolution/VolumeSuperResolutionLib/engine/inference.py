@@ -181,7 +181,7 @@ class _Run:
             self._store(*waiting)
 
     def _load(self, ranges: Ranges) -> torch.Tensor:
-        return self.transfers.send(self.read(_slices(ranges)), self.engine.dtype).unsqueeze(3)
+        return self.transfers.send(self.read(_slices(ranges))).unsqueeze(3)
 
     def _store(self, ranges: Ranges, arrived: Callable[[], np.ndarray]) -> None:
         self.write(_slices(ranges), arrived())

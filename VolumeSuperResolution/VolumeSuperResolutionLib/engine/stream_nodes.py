@@ -60,15 +60,16 @@ class Scratch:
     """Memory that one operation after the other gathers its input in: new memory costs time and leaves gaps."""
 
     def __init__(self, device: torch.device):
-        self.memory = torch.empty(0, dtype=torch.uint8, device=device)
+        self.device = device
+        self.memory: dict[torch.dtype, torch.Tensor] = {}
 
     def take(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         """A block of undefined content, until the next call."""
-        size = math.prod(shape) * bytes_of(dtype)
-        if self.memory.numel() < size:
-            self.memory = self.memory[:0].clone()  # the old goes before the new comes
-            self.memory = torch.empty(size, dtype=torch.uint8, device=self.memory.device)
-        return self.memory[:size].view(dtype).view(*shape)
+        size = math.prod(shape)
+        if dtype not in self.memory or self.memory[dtype].numel() < size:
+            self.memory.pop(dtype, None)  # the old goes before the new comes
+            self.memory[dtype] = torch.empty(size, dtype=dtype, device=self.device)
+        return self.memory[dtype][:size].view(*shape)
 
 
 class Node:
@@ -179,12 +180,11 @@ class Linear(Node):
         factor = self.reach[axis].factor
         if factor == 1:
             return x
-        place = (torch.arange(*wanted, device=x.device, dtype=torch.float64) + 0.5) / factor - 0.5
+        place = (torch.arange(*wanted, dtype=torch.float64) + 0.5) / factor - 0.5  # not every device has 64 bits
         low = place.floor()
-        weight = (place - low).to(x.dtype)
+        weight = (place - low).to(x.dtype).to(x.device)
         first, last = inside[0], inside[1] - 1
-        near = x.index_select(axis, low.clamp(first, last).long() - first)
-        far = x.index_select(axis, (low + 1).clamp(first, last).long() - first)
+        near, far = (x.index_select(axis, (n.clamp(first, last).long() - first).to(x.device)) for n in (low, low + 1))
         return near.lerp_(far, weight.view([-1 if a == axis else 1 for a in range(4)]))
 
 

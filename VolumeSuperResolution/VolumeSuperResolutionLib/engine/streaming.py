@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 import torch
 
 from .stream_build import UnstreamableError
+from .stream_convolution import Conv
 from .stream_nodes import Gate, Input, Node, Piece, Pool, Range, Ranges, Scratch, Source, bytes_of
 from .stream_trace import traced
 
@@ -55,12 +56,10 @@ class Stream:
 
     def __init__(self, network: torch.nn.Module, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
         self.nodes: list[Node] = traced(network)
-        self.device = device
-        self.dtype = dtype
-        last, scratch = len(self.nodes) - 1, Scratch(device)
+        scratch, precise = Scratch(device), self._precise()
+        self.widths = [bytes_of(torch.float32 if n in precise else dtype) for n in range(len(self.nodes))]
         for n, node in enumerate(self.nodes):
-            # The last operation sets the precision of the result, and costs little.
-            node.to(device, torch.float32 if n == last else dtype, scratch)
+            node.to(device, torch.float32 if n in precise else dtype, scratch)
         self.pooled = [size == (1, 1, 1) for size in self.sizes((1 << 20,) * 3)]
         self.readers: list[list[int]] = [[] for _ in self.nodes]
         # What waits for a pool runs in a pass after it, for which the earlier passes' planes have been kept.
@@ -74,6 +73,16 @@ class Stream:
             self.scale.append(tuple(s * f for s, f in zip(self.scale[node.inputs[0]], factors)))
             waits = [self.lag[i] for i in node.inputs if self.passes[i] == self.passes[n] and not self.pooled[i]]
             self.lag.append(max(waits, default=0) * factors[0] + node.reach[0].after)
+
+    def _precise(self) -> set[int]:
+        """The source and the last convolutions, with all that comes after them: they set the result's precision."""
+        precise, waiting = {0}, [len(self.nodes) - 1]
+        while waiting:
+            n = waiting.pop()
+            precise.add(n)
+            if not isinstance(self.nodes[n], Conv):
+                waiting += self.nodes[n].inputs
+        return precise
 
     @property
     def local(self) -> bool:
@@ -115,9 +124,11 @@ class Stream:
         """For each node how many input planes' worth it takes at once; never more than the node before it."""
         grains = []
         grain = thickness
-        for node, scale, (_, rows, columns) in zip(self.nodes[1:], self.scale[1:], self.needs(shape, box)[1:]):
-            area = (rows[1] - rows[0]) * (columns[1] - columns[0])
-            grain = max(1, min(grain, chunk_bytes // (scale[0] * area * node.channels * bytes_of(self.dtype))))
+        wanted = self.needs(shape, box)
+        for n, node in enumerate(self.nodes[1:], 1):
+            _, rows, columns = wanted[n]
+            plane = (rows[1] - rows[0]) * (columns[1] - columns[0]) * node.channels * self.widths[n]
+            grain = max(1, min(grain, chunk_bytes // (self.scale[n][0] * plane)))
             grains.append(grain)
         return [grains[0], *grains]
 
@@ -132,7 +143,7 @@ class Stream:
         flow.counting = True
         for _ in flow:
             pass
-        return (flow.peak + flow.gathered) * bytes_of(self.dtype)
+        return flow.peak + flow.gathered
 
 
 class Flow:
@@ -145,7 +156,7 @@ class Flow:
         self.done = [wanted[0][0] for wanted in self.wanted]
         self.queues = [Queue(readers) for readers in stream.readers]
         self.counting = False
-        self.live = self.peak = self.gathered = 0  # elements
+        self.live = self.peak = self.gathered = 0  # bytes
         self.steps = [step for number in range(stream.passes[-1] + 1) for step in self._steps(number)]
 
     def __iter__(self) -> Iterator[tuple[Range, torch.Tensor] | None]:
@@ -180,7 +191,7 @@ class Flow:
                     yield (chunk.start, chunk.stop), chunk.block
                 else:
                     self.queues[n].chunks.append(chunk)
-                    self.live += self._elements(n, chunk.stop - chunk.start)
+                    self.live += self._bytes(n, chunk.stop - chunk.start)
             if len(groups) > 1:
                 yield from self._advance(groups[1:], low, high)
 
@@ -188,8 +199,8 @@ class Flow:
         _, (top, bottom), (left, right) = self.wanted[n]
         return (bottom - top) * (right - left)
 
-    def _elements(self, n: int, planes: int) -> int:
-        return planes * self._area(n) * self.stream.nodes[n].channels
+    def _bytes(self, n: int, planes: int) -> int:
+        return planes * self._area(n) * self.stream.nodes[n].channels * self.stream.widths[n]
 
     def _produce(self, n: int, stop: int) -> Chunk:
         """The planes of node n from where it stood to `stop`."""
@@ -210,10 +221,11 @@ class Flow:
         for position, i in enumerate(node.inputs):
             rest = stop < self.wanted[n][0][1]
             first = self._inside(node, position, following)[0][0] if rest else 1 << 62
-            freed += self._elements(i, self.queues[i].release(n, first))
+            freed += self._bytes(i, self.queues[i].release(n, first))
         before = inside[0][0][1] - inside[0][0][0] + 2, self._area(node.inputs[0])
-        self.gathered = max(self.gathered, node.gathers(*before))
-        self.peak = max(self.peak, self.live + node.parts_in(*before) + self._elements(n, stop - start))
+        width = self.stream.widths[n]
+        self.gathered = max(self.gathered, node.gathers(*before) * width)
+        self.peak = max(self.peak, self.live + node.parts_in(*before) * width + self._bytes(n, stop - start))
         block = None
         if not self.counting:
             inputs = [self._input(node, i, *each, wanted) for i, *each in zip(node.inputs, chunks, inside)]
