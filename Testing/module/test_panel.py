@@ -15,6 +15,7 @@ import qt
 import scenes
 import slicer
 from conftest import ROOT, app
+from PySide6 import QtCore, QtTest, QtWidgets
 from standins import application
 from VolumeSuperResolutionLib.engine import zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
@@ -109,6 +110,16 @@ class TestForm:
         assert "" not in mnemonics
         assert len(set(mnemonics)) == len(mnemonics)
         assert not set(mnemonics) & set("fevh"), "taken by the main window's menus File, Edit, View and Help"
+
+    def test_node_selectors_take_keys(self, module, opened, scene):
+        other = scenes.addVolume(scene, name="other")
+        frame = module.widgetRepresentation()
+        frame.show()
+        frame.activateWindow()
+        opened.ui.inputSelector.setFocus()
+        app.processEvents()
+        QtTest.QTest.keyClick(QtWidgets.QApplication.focusWidget(), QtCore.Qt.Key_Down)
+        assert opened.ui.inputSelector.currentNode() is other
 
     def test_notice_is_outside_of_what_can_be_collapsed(self, widget):
         label = widget.ui.noticeLabel
@@ -527,6 +538,28 @@ class TestRuns:
         opened.ui.compareButton.click()
         wait(lambda: opened.panel.sideBySide.active)
         assert manager.layout == LAYOUT
+        assert messages == []
+
+    def test_a_comparison_that_is_being_prepared_says_so_and_can_be_cancelled(self, opened, volume, messages, wait):
+        grow(volume, (40, 48, 48))
+        opened.ui.applyButton.click()
+        wait(results)
+        wait(lambda: opened.ui.applyButton.enabled)
+        bar = opened.ui.progressBar
+        assert not bar.isVisibleTo(bar.parent())
+        opened.ui.compareButton.click()
+        app.processEvents()
+        assert opened.panel.sideBySide.preparing
+        assert opened.ui.compareButton.text == "Cancel comparison"
+        assert opened.ui.compareButton.enabled
+        assert not opened.ui.applyButton.enabled
+        assert bar.isVisibleTo(bar.parent())
+        opened.ui.compareButton.click()
+        wait(lambda: opened.ui.applyButton.enabled)
+        assert opened.ui.compareButton.text == "&Compare side by side"
+        assert not opened.ui.compareButton.checked
+        assert not bar.isVisibleTo(bar.parent())
+        assert not opened.panel.sideBySide.active
         assert messages == []
 
     def test_a_comparison_that_cannot_be_computed_is_told_and_keeps_the_result(

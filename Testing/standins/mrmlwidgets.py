@@ -64,7 +64,7 @@ class _qMRMLNodeComboBox(QtWidgets.QWidget):
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(box)
-        self.setFocusProxy(box)
+        box.setFocusProxy(self)  # so that the keyboard reaches neither
         self.setEnabled(False)
         box.activated.connect(lambda index: self._choose(box.itemData(index)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from ..engine import zoo
@@ -42,6 +43,15 @@ def fillModels(selector: Any) -> None:
         selector.addItem(group, "")
         selector.setItemData(selector.count - 1, 0, HEADING_ROLE)
         _fill(selector, ((card.id, card.title) for card in cards))
+
+
+def makeReachable(selector: Any) -> None:
+    """Give a node selector to the keyboard: its box hands the focus on to the selector, which takes no keys."""
+    for child in selector.children():
+        if child.inherits("QComboBox"):
+            child.setFocusProxy(None)
+            selector.setFocusProxy(child)
+            selector.setFocusPolicy(qt.Qt.StrongFocus)
 
 
 def _fill(selector: Any, items: Iterable) -> None:

@@ -16,7 +16,7 @@ from ..engine.domain import warnings_for
 from ..engine.errors import RefusalError
 from ..engine.intensity import guess_modality
 from . import dependencies, runs, scene, wording
-from .choices import fillSelectors
+from .choices import fillSelectors, makeReachable
 from .comparison import AXES
 from .parameters import TARGETS, optionsFrom
 from .sidebyside import SideBySide, crosshair
@@ -35,6 +35,8 @@ class Panel:
         # Now, as of the widgets that other widgets have made for themselves, some may go away again.
         self._bound = {widget.property(PARAMETER): widget for widget in vars(ui).values()}
         self._bound.pop(None, None)
+        for selector in (ui.inputSelector, ui.outputSelector, ui.regionSelector):
+            makeReachable(selector)
         self.sideBySide = SideBySide()
         self.sideBySide.changed.connect(self._scheduleUpdate)
         self.job = None
@@ -295,10 +297,13 @@ class Panel:
         for signal, slot in self._slots(self.job):
             signal.connect(slot)
         self.ui.resultLabel.setVisible(False)
+        self._showBusy(True)
+        self.update()
+
+    def _showBusy(self, busy: bool) -> None:
         self.ui.progressBar.setRange(0, 0)
         self.ui.progressBar.setFormat("")
-        self.ui.progressBar.setVisible(True)
-        self.update()
+        self.ui.progressBar.setVisible(busy)
 
     def _slots(self, job: Any) -> tuple:
         return (
@@ -354,15 +359,15 @@ class Panel:
     # Comparing
 
     def onCompare(self, *_arguments: Any) -> None:
-        """Open the three views on the newest result of the input, or close them."""
-        if self.sideBySide.active:
+        """Open the three views on the newest result of the input, or close them, also before they are there."""
+        if self.sideBySide.active or self.sideBySide.preparing:
             self.sideBySide.leave()
             return
         try:
             self.sideBySide.openNewest(self._parameters.inputVolume, self._parameters.outputVolume)
         except RefusalError as refusal:
             slicer.util.errorDisplay(str(refusal))
-        self._showCompareState()
+        self.update()
 
     def onZoom(self, *_arguments: Any) -> None:
         """Center the comparison on the crosshair."""
@@ -371,7 +376,11 @@ class Panel:
     def _showCompareState(self) -> None:
         active = self.sideBySide.active
         self.ui.compareButton.checked = active
-        self.ui.compareButton.enabled = active or not (self.job is not None or self.sideBySide.preparing)
+        preparing = self.sideBySide.preparing
+        self.ui.compareButton.text = _("Cancel comparison") if preparing else _("&Compare side by side")
+        self.ui.compareButton.enabled = active or preparing or self.job is None
+        if self.job is None:  # else the bar is the run's
+            self._showBusy(preparing)
         for widget in (self.ui.zoomButton, self.ui.flickerCheckBox, self.ui.axisSelector):
             widget.enabled = active
         if not active:
