@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .base import Factor, Network, Residual, conv, stages
-from .shuffle import VoxelShuffle, repeat_phases_
+from .base import Factor, Network, Residual, conv
+from .shuffle import upsampling
 
 
 class Edsr3d(Network):
@@ -24,12 +24,7 @@ class Edsr3d(Network):
             ),
             conv(3, features, features),
         )
-        self.upsampling = nn.Sequential()
-        for step in stages(self.factor):
-            shuffle = VoxelShuffle(step)
-            widen = conv(3, features, features * shuffle.phases)
-            repeat_phases_(widen, shuffle.phases)
-            self.upsampling.extend([widen, shuffle])
+        self.upsampling = upsampling(features, self.factor)
         self.tail = conv(3, features, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

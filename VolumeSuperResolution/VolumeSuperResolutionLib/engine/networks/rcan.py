@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .base import Factor, Network, Residual, conv, stages
-from .shuffle import VoxelShuffle, repeat_phases_
+from .base import Factor, Network, Residual, conv
+from .shuffle import upsampling
 
 
 class ChannelAttention(nn.Module):
@@ -53,12 +53,7 @@ class Rcan3d(Network):
 
         self.head = conv(3, 1, features)
         self.body = Residual(*(group() for _ in range(groups)), conv(3, features, features))
-        self.upsampling = nn.Sequential()
-        for step in stages(self.factor):
-            shuffle = VoxelShuffle(step)
-            widen = conv(3, features, features * shuffle.phases)
-            repeat_phases_(widen, shuffle.phases)
-            self.upsampling.extend([widen, shuffle])
+        self.upsampling = upsampling(features, self.factor)
         self.tail = conv(3, features, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

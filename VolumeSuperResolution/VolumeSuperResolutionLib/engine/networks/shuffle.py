@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+
+from .base import conv, stages
 
 
 class VoxelShuffle(nn.Module):
@@ -38,3 +40,16 @@ def repeat_phases_(layer: nn.Module, phases: int) -> None:
         weight = layer.weight[::phases].clone()
         layer.weight.copy_(weight.repeat_interleave(phases, dim=0))
         layer.bias.zero_()
+
+
+def upsampling(
+    features: int, factor: Sequence[int], activation: Callable[[], nn.Module] | None = None
+) -> nn.Sequential:
+    """Steps of a convolution to the phases and a shuffle, until the whole factor is reached."""
+    layers = nn.Sequential()
+    for step in stages(factor):
+        shuffle = VoxelShuffle(step)
+        widen = conv(3, features, features * shuffle.phases)
+        repeat_phases_(widen, shuffle.phases)
+        layers.extend([widen, shuffle] if activation is None else [widen, shuffle, activation()])
+    return layers

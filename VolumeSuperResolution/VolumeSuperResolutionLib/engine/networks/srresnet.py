@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Factor, Network, Residual, conv, stages
-from .shuffle import VoxelShuffle, repeat_phases_
+from .base import Factor, Network, Residual, conv
+from .shuffle import upsampling
 
 SLOPE = 0.1
 
@@ -25,12 +25,7 @@ class Srresnet3d(Network):
         for block in self.body:
             with torch.no_grad():
                 block.body[2].weight *= 0.1
-        self.upsampling = nn.Sequential()
-        for step in stages(self.factor):
-            shuffle = VoxelShuffle(step)
-            widen = conv(3, features, features * shuffle.phases)
-            repeat_phases_(widen, shuffle.phases)
-            self.upsampling.extend([widen, shuffle, nn.LeakyReLU(SLOPE)])
+        self.upsampling = upsampling(features, self.factor, lambda: nn.LeakyReLU(SLOPE))
         self.fine = conv(3, features, features)
         self.tail = conv(3, features, 1)
 
