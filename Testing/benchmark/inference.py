@@ -141,9 +141,9 @@ def models(size: int, repeats: int) -> None:
 
     rows = []
     for card in zoo.cards().values():
-        # A model without a factor of its own is asked for twice the matrix; one for thick slices works along k.
-        options = {} if any(card.factor) else {"scale": (2.0, 2.0, 2.0)}
-        found = run(kind="model", model=card.id, size=size, options=options, repeats=repeats)
+        # An interpolation, without a factor of its own, is asked for twice the matrix.
+        scale = card.factor if any(card.factor) else (2, 2, 2)
+        found = run(kind="model", model=card.id, size=size, options={"scale": scale}, repeats=repeats)
         if found is None:
             rows.append((float("inf"), [card.title, "", "does not fit", "", ""]))
             continue
