@@ -562,6 +562,18 @@ class TestRuns:
         assert not opened.panel.sideBySide.active
         assert messages == []
 
+    def test_a_result_deleted_while_its_comparison_is_prepared(self, opened, scene, messages, wait):
+        opened.panel._parameters.compareAfter = True
+        opened.ui.applyButton.click()
+        wait(lambda: opened.panel.sideBySide.preparing)
+        scene.RemoveNode(results()[0])
+        wait(lambda: not opened.panel.sideBySide.preparing)
+        app.processEvents()
+        assert not opened.panel.sideBySide.active
+        assert results() == []
+        assert opened.ui.applyButton.enabled
+        assert messages == []
+
     def test_a_comparison_that_cannot_be_computed_is_told_and_keeps_the_result(
         self, opened, messages, wait, monkeypatch
     ):

@@ -334,7 +334,8 @@ class Panel:
             self._whenFinished(job, node)
         except RefusalError as refusal:
             slicer.util.errorDisplay(str(refusal))
-        self.update()
+        finally:
+            self.update()
 
     def _onFailed(self, sentence: str) -> None:
         self._releaseJob()

@@ -108,9 +108,14 @@ class SideBySide:
         interpolationNode.SetHideFromEditors(True)
         interpolationNode.SetSaveWithScene(False)
         interpolationNode.GetDisplayNode().SetSaveWithScene(False)
-        self.comparison.show(inputNode, interpolationNode, resultNode)
-        self._showFocus()
-        self.changed.emit()
+        if not slicer.mrmlScene.IsNodePresent(resultNode):
+            self._onLeft()
+            return
+        try:
+            self.comparison.show(inputNode, interpolationNode, resultNode)
+            self._showFocus()
+        finally:
+            self.changed.emit()
 
     def _showFocus(self) -> None:
         if self._focus is None or not self.active:
