@@ -1,6 +1,7 @@
 """Super-resolution of volumes in 3D Slicer: the module's description, panel, logic and self-test."""
 
 import os
+import pathlib
 import sys
 
 import numpy as np
@@ -17,7 +18,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 HOMEPAGE = "https://github.com/VolumeSuperResolution/VolumeSuperResolution"
-PICTURE = "https://raw.githubusercontent.com/VolumeSuperResolution/VolumeSuperResolution/main/Resources/Screenshots"
+PICTURE = f"{HOMEPAGE}/blob/main/Resources/Screenshots/Comparison.png"
 SAMPLES = {"MRBrain": "VolumeSuperResolution MR brain", "CTChest": "VolumeSuperResolution CT chest"}
 
 
@@ -35,10 +36,12 @@ class VolumeSuperResolution(ScriptedLoadableModule):
             "scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side "
             "with the best interpolation. Research use only - not for diagnosis."
         )
-        self.parent.helpText += f'<p><a href="{HOMEPAGE}"><img src="{PICTURE}/Comparison.png" width="320"></a></p>'
-        self.parent.helpText += _('<p>See the <a href="{page}">documentation and tutorial</a>.</p>').format(
-            page=HOMEPAGE
-        )
+        # Slicer's help shows no pictures of the web, so the icon stands for the one that it leads to.
+        icon = pathlib.Path(__file__).resolve().parent / "Resources" / "Icons" / "VolumeSuperResolution.png"
+        self.parent.helpText += f'<p><a href="{PICTURE}"><img src="{icon.as_uri()}"></a></p>'
+        self.parent.helpText += _(
+            '<p>See <a href="{picture}">a comparison</a> and the <a href="{page}">documentation and tutorial</a>.</p>'
+        ).format(picture=PICTURE, page=HOMEPAGE)
         self.parent.acknowledgementText = _(
             "The models follow published work on super-resolution: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; "
             "Pham et al.), 3D FSRCNN (Mane et al., after Dong et al.), 3D EDSR (Golden, after Lim et al.), SRResNet "
@@ -71,8 +74,6 @@ def sampleFolder():
 
 def registerSampleData():
     """Add the sample volumes to the module Sample Data; they come with the extension, nothing is downloaded."""
-    import pathlib
-
     import SampleData
 
     folder = sampleFolder()

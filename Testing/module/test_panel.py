@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -163,7 +165,11 @@ class TestModuleFile:
     def test_description(self, module):
         assert module.categories == ["Filtering"]
         assert "not for diagnosis" in module.helpText
-        assert "<img" in module.helpText
+        # The help is shown by a QTextBrowser, which loads no pictures from the web.
+        picture = re.search('<img src="([^"]+)">', module.helpText).group(1)
+        assert picture.startswith("file:///")
+        assert Path(QtCore.QUrl(picture).toLocalFile()).is_file()
+        assert (ROOT / re.search('main/(Resources/[^"]+)', module.helpText).group(1)).is_file()
         assert module.icon is not None
 
     def test_samples_are_registered(self, module):
