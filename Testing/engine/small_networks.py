@@ -17,9 +17,9 @@ SMALL = {
     "fsrcnn3d through plane": ("fsrcnn3d", {"features": 4, "shrunk": 2, "mapping": 1, "factor": (4, 1, 1)}),
     "edsr3d": ("edsr3d", {"features": 16, "blocks": 1}),
     "edsr3d through plane": ("edsr3d", {"features": 3, "blocks": 1, "factor": (3, 1, 1), "residual": True}),
-    "srresnet3d": ("srresnet3d", {"features": 3, "blocks": 2}),
+    "srresnet3d": ("srresnet3d", {"features": 3, "blocks": 1}),
     "dcsrn3d": ("dcsrn3d", {"growth": 2, "residual": True}),
-    "mdcsrn3d": ("mdcsrn3d", {"growth": 2}),
+    "mdcsrn3d": ("mdcsrn3d", {"growth": 2, "units": 2, "blocks": 2}),
     "rrdb3d": ("rrdb3d", {"features": 3, "blocks": 1, "growth": 2, "factor": 2}),
 }
 

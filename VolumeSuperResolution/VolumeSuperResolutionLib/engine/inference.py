@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 Cancel = Callable[[], bool]
 
 CHUNK_ON_CPU = 8 << 20  # bytes of one block: on the CPU it should stay in the cache and below malloc's own mapping
-CHUNK_ON_GPU = 512 << 20
+CHUNK_ON_GPU = 128 << 20
 THICKEST = 64
 SLACK, OVERHEAD = 1.15, 32 << 20  # what oneDNN, cuDNN and the allocators were seen to need beside the blocks
 
