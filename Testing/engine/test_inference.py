@@ -142,9 +142,10 @@ def test_another_error_is_not_taken_for_missing_memory(monkeypatch):
         Volume(network, (5, 8, 8)).apply(network)
 
 
-def test_a_device_without_memory_hands_over_to_the_cpu(monkeypatch):
+@pytest.mark.parametrize("memory", [None, 0])
+def test_a_device_without_memory_hands_over_to_the_cpu(memory, monkeypatch):
     network = small("edsr3d")
-    volume = Volume(network, (7, 20, 21))
+    volume = Volume(network, (5, 40, 50))
     # torch's device without data stands in for a device on which nothing fits
     monkeypatch.setattr(inference, "choose_device", lambda name: torch.device("meta"))
     plain = stream_convolution.convolve
@@ -155,8 +156,9 @@ def test_a_device_without_memory_hands_over_to_the_cpu(monkeypatch):
         return plain(x, *args)
 
     monkeypatch.setattr(stream_convolution, "convolve", convolve)
-    account = volume.apply(network, Compute("auto", "bf16"), half_allowed=True)
+    account = volume.apply(network, Compute("auto", "bf16", memory), half_allowed=True)
     assert difference(volume.out, whole(network, volume.array)) <= CLOSE
+    assert (volume.times == 1).all()
     assert (account.device, account.precision) == ("cpu", "fp32")
     assert "CPU" in account.warnings[-1]
 
@@ -293,9 +295,10 @@ def test_an_unknown_precision_and_an_empty_volume_are_refused():
 
 def test_the_network_is_left_as_it_was():
     network = small("dcsrn3d").train()
+    network.units[0].eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     Volume(network, (5, 6, 7)).apply(network)
-    assert network.training
+    assert network.training and network.units[1].training and not network.units[0].training
     assert all((value == before[name]).all() for name, value in network.state_dict().items())
 
 

@@ -117,7 +117,7 @@ class _Run:
                 rest = self._work(box)
                 self.finished += _voxels(box) - (_voxels(rest) if rest else 0)
                 if rest:
-                    pending[:0] = self._back_off(rest)
+                    pending = self._back_off(rest, pending)
         exact = self.engine.local or self.columns == 1
         if not exact:
             self.warnings.append(
@@ -187,8 +187,8 @@ class _Run:
         self.write(_slices(ranges), arrived())
         self.written = ranges[0][1]
 
-    def _back_off(self, rest: Ranges) -> list[Ranges]:
-        """Smaller steps for what is left after memory ran out."""
+    def _back_off(self, rest: Ranges, pending: list[Ranges]) -> list[Ranges]:
+        """Smaller steps for what is left of a box after memory ran out, and for those behind it."""
         give_back(self.device)
         column = tuple(rest[1:])
         if self.thickness > 1:
@@ -198,7 +198,7 @@ class _Run:
             boxes = [(rest[0], *half) for half in halves(column, self.factor[1:])]
         if boxes:
             self._warn("Memory ran out on the way, so the work went on in smaller steps.")
-            return boxes
+            return boxes + pending
         if self.device.type == "cpu":
             raise RefusalError(
                 "There is not enough memory even for the smallest step: "
@@ -206,8 +206,8 @@ class _Run:
             )
         self._warn(f"The memory of the device {self.device} was not enough, so the rest ran on the CPU.")
         self.device, self.precision = torch.device("cpu"), "fp32"
-        self._prepare()
-        return [rest]
+        planned = self._prepare()
+        return [part for box in (rest, *pending) for part in _common(box, planned)]
 
     def _warn(self, sentence: str) -> None:
         if sentence not in self.warnings:
@@ -226,6 +226,12 @@ class _Run:
 def _voxels(box: Ranges) -> int:
     depth, height, width = (high - low for low, high in box)
     return depth * height * width
+
+
+def _common(box: Ranges, others: Sequence[Ranges]) -> list[Ranges]:
+    """What a box has in common with each of the others."""
+    parts = [tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, other)) for other in others]
+    return [part for part in parts if all(low < high for low, high in part)]
 
 
 def _slices(ranges: Ranges) -> tuple[slice, slice, slice]:

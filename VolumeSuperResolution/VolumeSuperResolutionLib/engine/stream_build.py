@@ -85,7 +85,7 @@ class Builder:
         bias = None if bias is None else bias.detach()
         before, growth, dilation = self.per_axis(before, 0), self.per_axis(growth, 0), self.per_axis(dilation, 1)
         spans = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:])]
-        if any(not 0 <= b <= span or g > span - 0 or span + g - b > span for b, g, span in zip(before, growth, spans)):
+        if any(not 0 <= b <= span or g > b for b, g, span in zip(before, growth, spans)):
             raise self.refuse("it pads by more than a kernel reaches")
         node = self.alone(at)
         joined = isinstance(node, Concat) and not node.post  # put together as it is gathered, not before

@@ -23,14 +23,15 @@ class _Tracer(fx.Tracer):
 
 def traced(network: nn.Module) -> list[Node]:
     """The operations in the order they run; the first is the source, the last is the output."""
-    was_training = network.training
+    training = {module: module.training for module in network.modules()}
     network.eval()
     try:
         graph = _Tracer().trace(network)
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise UnstreamableError(f"The network {type(network).__name__} cannot be traced: {error}") from error
     finally:
-        network.train(was_training)
+        for module, mode in training.items():
+            module.training = mode
     graph = fx.GraphModule(network, graph).graph
     graph.eliminate_dead_code()
     with torch.no_grad():
