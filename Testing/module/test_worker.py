@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qt
 import scenes
+import slicer
 from standins import pythonqt
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
@@ -380,6 +382,19 @@ def test_what_libraries_print_does_not_disturb_the_answers(fresh, wait, monkeypa
     wait(lambda: outcome)
     outcome.only("finished")
     wait(lambda: b"{}\n" in fresh._child._tail and b"{\n" in fresh._child._tail)
+
+
+def test_the_end_of_the_application_is_the_childs(wait, monkeypatch):
+    """Also where no panel was ever opened, as in a script: a QProcess that outlives Qt brings Slicer down."""
+    monkeypatch.setattr(subject.Worker, "_shared", None)
+    worker = subject.Worker.shared()
+    outcome = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    wait(lambda: outcome)
+    process, pid, folder = worker._child._process, worker._child.pid, worker._folder
+    slicer.app.aboutToQuit.emit()
+    assert process.state() == qt.QProcess.NotRunning
+    assert not alive(pid)
+    assert not folder.exists()
 
 
 @pytest.fixture

@@ -60,9 +60,10 @@ class Worker:
 
     @classmethod
     def shared(cls) -> Worker:
-        """The one worker of the application."""
+        """The one worker of the application, which it stops at its end: after that no QProcess may be left."""
         if Worker._shared is None:
             Worker._shared = cls()
+            slicer.app.connect("aboutToQuit()", Worker._shared.stop)
         return Worker._shared
 
     def __init__(self) -> None:
