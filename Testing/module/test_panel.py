@@ -242,7 +242,10 @@ class TestSettings:
         assert opened.ui.applyButton.enabled
 
     def test_a_learned_model_is_described_and_warns(self, models, opened, monkeypatch):
-        gains = {"profile": {"MR": {"over_best_classical": [1.234, 0.5]}}}
+        gains = {
+            "profile": {"MR": {"over_best_classical": [1.234, 0.5]}, "CT": {"over_best_classical": [-0.3, 0.0]}},
+            "scanner": {"CT": {"over_best_classical": [2.4, 0.0]}, "US": {"over_best_classical": [0.5, 0.25]}},
+        }
         scenes.makeModel(models, "gan")
         card = replace(zoo.card("gan"), modalities=("CT",), spacing_mm=(0.5, 1.0), gains=gains, caution="It invents.")
         zoo.write_card(card)
@@ -251,6 +254,8 @@ class TestSettings:
         card, warning = opened.ui.cardLabel.text, opened.ui.warningLabel.text
         assert "Trained on CT, voxels of 0.5 to 1 mm." in card
         assert "MR: +1.23 ± 0.50 dB over the best interpolation." in card
+        assert "CT: -0.30 dB over the best interpolation; +2.40 dB on noisy scans." in card
+        assert "US: +0.50 ± 0.25 dB over the best interpolation on noisy scans." in card
         assert "It invents." in warning
         assert "was trained on CT; this volume looks like MR" in warning
         assert "was trained for voxels of 0.5 to 1 mm" in warning

@@ -11,8 +11,8 @@ from slicer.i18n import tr as _
 from ..engine.request import MEGA, Estimate, Report, describe_grid
 from .scene import PREFIX
 
-# How a scan is thought to be degraded, in the order in which a gain is looked for.
-PROTOCOLS = ("profile", "scanner")
+# How scans were degraded to measure a gain: by the slice profile alone, or also by noise as of a scanner.
+CLEAN, NOISY = "profile", "scanner"
 ENDLESS = float("inf")
 
 
@@ -53,15 +53,30 @@ def trainedOn(card: Any) -> str:
 
 
 def gains(card: Any) -> list[str]:
-    """The measured gain over the best interpolation for each modality, from the first protocol measured."""
-    measured = next((card.gains[name] for name in PROTOCOLS if card.gains.get(name)), {})
+    """The measured gain over the best interpolation for each modality, on clean scans and on noisy ones."""
     sentences = []
-    for modality, values in measured.items():
-        if "over_best_classical" in values:
-            mean, deviation = values["over_best_classical"][:2]
-            text = _("{modality}: {mean} ± {deviation} dB over the best interpolation.")
-            sentences.append(text.format(modality=modality, mean=f"{mean:+.2f}", deviation=f"{deviation:.2f}"))
+    for modality in dict.fromkeys(name for measured in card.gains.values() for name in measured):
+        clean, noisy = (
+            decibels(*card.gains.get(protocol, {}).get(modality, {}).get("over_best_classical", ()))
+            for protocol in (CLEAN, NOISY)
+        )
+        if clean and noisy:
+            text = _("{modality}: {clean} over the best interpolation; {noisy} on noisy scans.")
+        elif clean:
+            text = _("{modality}: {clean} over the best interpolation.")
+        elif noisy:
+            text = _("{modality}: {noisy} over the best interpolation on noisy scans.")
+        else:
+            continue
+        sentences.append(text.format(modality=modality, clean=clean, noisy=noisy))
     return sentences
+
+
+def decibels(mean: float | None = None, deviation: float = 0.0) -> str:
+    """A mean gain, with its deviation where more than one volume was measured; nothing for none."""
+    if mean is None:
+        return ""
+    return f"{mean:+.2f} ± {deviation:.2f} dB" if deviation else f"{mean:+.2f} dB"
 
 
 def estimateLine(grid: Any, forecast: Estimate) -> str:
