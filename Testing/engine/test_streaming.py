@@ -287,6 +287,29 @@ OTHERS = {
         a=nn.Conv3d(1, 16, 1),
         up=nn.ConvTranspose3d(16, 1, (6, 9, 2), stride=2, padding=(1, 3, 0), output_padding=(0, 1, 0)),
     ),
+    "convolution behind nearest": lambda: Parts(
+        3,
+        lambda net, x: net.c(functional.leaky_relu(net.b(net.near(net.a(x))), 0.2)),
+        a=nn.Conv3d(1, 2, 1),
+        near=nn.Upsample(scale_factor=(2, 3, 1)),
+        b=nn.Conv3d(2, 16, (3, 5, 3), padding="same"),
+        c=nn.Conv3d(16, 1, 1),
+    ),
+    "convolution behind nearest in a slice": lambda: Parts(
+        2,
+        lambda net, x: net.c(net.b(net.near(x)) - functional.interpolate(x, scale_factor=4.0, mode="nearest")),
+        near=nn.Upsample(scale_factor=4),
+        b=nn.Conv2d(1, 16, (7, 3), padding=(3, 1), bias=False),
+        c=nn.Conv2d(16, 1, 3, padding=1),
+    ),
+    "shuffle to wide": lambda: Parts(
+        3,
+        lambda net, x: net.c(net.up(net.b(net.a(x)))),
+        a=nn.Conv3d(1, 3, 1),
+        b=nn.Conv3d(3, 64, (3, 2, 5), padding=(2, 1, 4), dilation=(2, 1, 2)),
+        up=VoxelShuffle((2, 1, 2)),
+        c=nn.Conv3d(16, 1, 1),
+    ),
     "identity": lambda: Parts(3, lambda net, x: x),
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 
 from .errors import RefusalError
 from .stream_convolution import FULL, Conv, TapSum
-from .stream_nodes import Concat, Crop, Elementwise, Node, Pointwise, Pool, Scale, Shuffle, Source
+from .stream_nodes import Concat, Crop, Elementwise, Nearest, Node, Pointwise, Pool, Scale, Shuffle, Source
 
 FEW = 8  # a convolution to so few channels may waste most of oneDNN's blocks of 16
 
@@ -88,6 +90,12 @@ class Builder:
         if any(not 0 <= b <= span or g > b for b, g, span in zip(before, growth, spans)):
             raise self.refuse("it pads by more than a kernel reaches")
         node = self.alone(at)
+        repeated = isinstance(node, Nearest) and not node.post and dilation == (1, 1, 1) and not any(growth)
+        if repeated and weight.shape[0] >= FULL:
+            factor = [r.factor for r in node.reach]
+            weight, before = _behind_nearest(weight, before, factor)
+            bias = None if bias is None else bias.repeat(math.prod(factor))
+            return self.add(Conv(node.inputs, weight, bias, before, growth, dilation, factor))
         joined = isinstance(node, Concat) and not node.post  # put together as it is gathered, not before
         return self.add(Conv(node.inputs if joined else [at], weight, bias, before, growth, dilation))
 
@@ -151,6 +159,27 @@ def pruned(nodes: list[Node]) -> list[Node]:
             kept.append(part)
         place[n] = len(kept) - 1
     return kept
+
+
+def _behind_nearest(
+    weight: torch.Tensor, before: Sequence[int], factor: Sequence[int]
+) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """A convolution behind a nearest-neighbor upsampling as one before it, to all phases: its weight and its padding.
+
+    The taps that meet the same voxel are added, so that most of the phases' taps are zero.
+    """
+    reaches = []
+    for axis, (k, b, f) in enumerate(zip(weight.shape[2:], before, factor)):
+        # phase r meets with tap j the voxel (r + j - b) // f from its own
+        low, high = -b // f, (f - 1 + k - 1 - b) // f
+        met = torch.zeros(f, high - low + 1, k, dtype=weight.dtype, device=weight.device)
+        for r in range(f):
+            for j in range(k):
+                met[r, (r + j - b) // f - low, j] = 1
+        # the phases of this axis go behind those of the axes before it, in front of the outputs
+        weight = torch.tensordot(weight, met, ([axis - 3], [2])).movedim(-2, axis).movedim(-1, axis - 3)
+        reaches.append(-low)
+    return weight.flatten(0, 3), tuple(reaches)
 
 
 def _narrow_parts(node: Node, place: int) -> list[Node]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,14 @@ import torch.nn.functional as F
 from .stream_nodes import Activation, Input, Node, Piece, Ranges, Reach, Scratch, place, trimmed
 
 FULL = 16  # channels that fill oneDNN's blocks
+
+
+class Part(NamedTuple):
+    """The kernel of one phase, or of all; `first` says how many taps were left out in front of it along each axis."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    first: tuple[int, int, int]
 
 
 class Conv(Node):
@@ -56,16 +65,11 @@ class Conv(Node):
         self.scratch = scratch
         self.parts = []
         parts = self._split()
-        flat = self.weight.shape[2] == 1
-        for p in range(parts):
-            rows = slice(p * self.weight.shape[0] // parts, (p + 1) * self.weight.shape[0] // parts)
-            weight = self.weight[rows].to(device, dtype)
-            weight = weight.squeeze(2) if flat else weight
-            format = torch.channels_last if flat else torch.channels_last_3d
-            if weight.shape[1] > 1:  # oneDNN reads a single channel in the ordinary order
-                weight = weight.contiguous(memory_format=format)
-            bias = None if self.bias is None else self.bias[rows].to(device, dtype)
-            self.parts.append((weight, bias))
+        for rows in torch.arange(self.weight.shape[0]).chunk(parts):
+            weight = self.weight[rows[0] : rows[-1] + 1]
+            weight, first = trimmed_kernel(weight) if parts > 1 else (weight, (0, 0, 0))
+            bias = None if self.bias is None else self.bias[rows[0] : rows[-1] + 1].to(device, dtype)
+            self.parts.append(Part(prepared(weight.to(device, dtype), flat=self.weight.shape[2] == 1), bias, first))
 
     def _split(self) -> int:
         """In how many parts: a phase with channels enough is computed by itself, straight into its voxels."""
@@ -79,24 +83,26 @@ class Conv(Node):
 
     def block(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         x, padding = self._gathered(inputs)
-        first = self._convolved(x, 0, padding)
-        if self.phases == 1:
-            return first
         if len(self.parts) == 1:
-            return shuffled(first, self.factor, self.channels, inputs[0], self, wanted)
-        z, y, w, _ = first.shape
+            return shuffled(self._convolved(x, 0, padding), self.factor, self.channels, inputs[0], self, wanted)
+        spans = [d * (k - 1) for d, k in zip(self.dilation, self.weight.shape[2:])]
+        z, y, w = (n + 2 * p - span for n, p, span in zip(x.shape, padding, spans))
         fz, fy, fw = self.factor
-        out = first.new_empty((z, fz, y, fy, w, fw, self.channels))
-        out[:, 0, :, 0, :, 0] = first
-        del first
-        for p in range(1, self.phases):
-            out[:, p // (fy * fw), :, p // fw % fy, :, p % fw] = self._convolved(x, p, padding)
+        out = x.new_empty((z, fz, y, fy, w, fw, self.channels))
+        for p in range(self.phases):
+            _, top, left = (n * d for n, d in zip(self.parts[p].first, self.dilation))
+            block = self._convolved(x, p, padding)[:, top : top + y, left : left + w]
+            out[:, p // (fy * fw), :, p // fw % fy, :, p % fw] = block
         return trimmed(out.view(z * fz, y * fy, w * fw, self.channels), inputs[0], self, wanted)
 
-    def _convolved(self, x: torch.Tensor, part: int, padding: tuple[int, int, int]) -> torch.Tensor:
-        weight, bias = self.parts[part]
+    def _convolved(self, x: torch.Tensor, number: int, padding: tuple[int, int, int]) -> torch.Tensor:
+        """What one part makes of it; over the cross-section as much as its own kernel gives."""
+        part = self.parts[number]
+        if len(self.parts) > 1 and self.weight.shape[2] > 1:
+            beyond = self.dilation[0] * (self.weight.shape[2] - part.weight.shape[2])
+            x = x.narrow(0, part.first[0] * self.dilation[0], x.shape[0] - beyond)
         fused = self.post[0].fused if self.post else None
-        out, done = convolve(x, weight, bias, padding, self.dilation, fused)
+        out, done = convolve(x, part.weight, part.bias, padding, self.dilation, fused)
         for function in self.post[1 if done else 0 :]:
             out = function.apply(out)
         return out
@@ -108,11 +114,11 @@ class Conv(Node):
         symmetric = all(low == high for low, high in sides)
         padding = (0, *((low for low, _ in sides) if symmetric else (0, 0)))
         if len(inputs) == 1 and len(first.pieces) == 1 and symmetric and z0 == z1 == 0:
-            return first.pieces[0].block.to(self.parts[0][0].dtype), padding
+            return first.pieces[0].block.to(self.parts[0].weight.dtype), padding
         margins = ((0, 0), (0, 0)) if symmetric else tuple(sides)
         lengths = [stop - start for start, stop in first.inside]
         shape = [lengths[0] + z0 + z1, *(n + low + high for n, (low, high) in zip(lengths[1:], margins))]
-        x = self.scratch.take((*shape, self.weight.shape[1]), self.parts[0][0].dtype)
+        x = self.scratch.take((*shape, self.weight.shape[1]), self.parts[0].weight.dtype)
         for axis, (low, high) in enumerate(((z0, z1), *margins)):
             if low:
                 x.narrow(axis, 0, low).zero_()
@@ -127,6 +133,24 @@ class Conv(Node):
             place(each, middle[..., channel : channel + count])
             channel += count
         return x, padding
+
+
+def trimmed_kernel(weight: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """A kernel without the outer taps that are all zero, and how many went in front along each axis."""
+    first = []
+    for axis in range(2, 5):
+        used = weight.movedim(axis, 0).flatten(1).ne(0).any(1).nonzero().flatten().tolist() or [0]
+        weight = weight.narrow(axis, used[0], used[-1] - used[0] + 1)
+        first.append(used[0])
+    return weight, tuple(first)
+
+
+def prepared(weight: torch.Tensor, flat: bool) -> torch.Tensor:
+    """The weight in the order of its elements in which it is read fastest; without the depth if flat."""
+    weight = weight.squeeze(2) if flat else weight
+    if weight.shape[1] == 1:  # oneDNN reads a single channel in the ordinary order
+        return weight.contiguous()
+    return weight.contiguous(memory_format=torch.channels_last if flat else torch.channels_last_3d)
 
 
 class TapSum(Node):
