@@ -66,6 +66,16 @@ def test_gains_are_saved_in_the_card_and_shown(folder, card, tmp_path, capsys):
     assert page == listing.markdown(zoo.cards().values())
 
 
+def test_a_card_admits_where_something_classical_was_better(folder, card):
+    # Random weights are worse than everything, everywhere.
+    assert main(["evaluate", "--model", "mine", "--volumes", str(folder), "--scale", "2", "--save", "--quiet"]) == 0
+    limits = zoo.card("mine").limits
+    assert limits[0] == "Noise."
+    gains = zoo.card("mine").gains["profile"]["CT"]
+    assert f'Worse than Lanczos under "profile", CT: {-gains["over_lanczos"][0]:.2f} dB.' in limits
+    assert len(limits) == 5
+
+
 def test_the_gallery_draws_every_model(folder, card, tmp_path):
     gallery.draw([card], [folder / "mr.nrrd"], tmp_path / "gallery.png")
     assert (tmp_path / "gallery.png").read_bytes().startswith(b"\x89PNG")

@@ -141,7 +141,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         for model in models:
             card = zoo.card(model)
             measured = {**card.gains, options.protocol: evaluation.gains(scores, model)}
-            zoo.write_card(replace(card, gains=measured))
+            known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
+            zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ BASELINES = ("linear", "bspline", "lanczos", "backprojection")
 # What an upscaler has to beat where the blur is unknown: the better of these two, volume by volume.
 BEST_CLASSICAL = ("lanczos", "backprojection")
 PROTOCOLS = ("profile", "box", "scanner")
+# How a card begins to say that something classical was better.
+SHORTFALLS = {"over_lanczos": "Worse than Lanczos under", "over_backprojection": "Worse than back-projection under"}
 # Where Lanczos is within this part of the range of the truth, there is nothing to invent.
 ALREADY_RIGHT = 0.01
 VOLUME_PATTERNS = ("*.nii", "*.nii.gz", "*.nrrd", "*.mha", "*.mhd")
@@ -143,6 +145,17 @@ def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, list[float
             "volumes": [float(len(own))],
         }
     return result
+
+
+def shortfalls(measured: Mapping[str, Mapping]) -> tuple[str, ...]:
+    """Where a model stayed below a classical method, from its gains under each protocol: what its card has to admit."""
+    return tuple(
+        f'{words} "{protocol}", {modality}: {-values[column][0]:.2f} dB.'
+        for protocol, modalities in measured.items()
+        for modality, values in modalities.items()
+        for column, words in SHORTFALLS.items()
+        if values[column][0] < 0
+    )
 
 
 def table(scores: Sequence[Score]) -> str:
