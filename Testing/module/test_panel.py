@@ -228,6 +228,23 @@ class TestSettings:
         choose(opened.ui.targetSelector, target)
         assert f"{'x'.join(map(str, size))} at" in opened.ui.estimateLabel.text
 
+    def test_the_estimate_follows_the_region_and_the_volume(self, opened, scene, volume):
+        roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+        roi.SetSize(4, 4, 6)
+        roi.SetCenter(np.asarray(scenes.bounds(volume)).reshape(3, 2).mean(1))
+        opened.panel._parameters.region = roi
+        app.processEvents()
+        before = opened.ui.estimateLabel.text
+        assert before.startswith("<b>4x4x2 at")
+        roi.SetSize(8, 4, 6)
+        app.processEvents()
+        assert opened.ui.estimateLabel.text.startswith("<b>8x4x2 at")
+        volume.SetSpacing(2.0, 1.0, 3.0)
+        app.processEvents()
+        assert "at 2 x 1 x 3 mm" in opened.ui.estimateLabel.text
+        opened.panel.setParameters(None)
+        assert opened.panel._observed == []
+
     def test_a_refusal_is_shown_and_nothing_can_be_started(self, models, opened):
         opened.panel._parameters.model = "quick"
         opened.panel._parameters.target = "slices4"

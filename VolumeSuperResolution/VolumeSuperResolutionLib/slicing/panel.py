@@ -44,6 +44,7 @@ class Panel:
         self._parameters = None
         self._guiTag = None
         self._observerTag = None
+        self._observed: list = []
         self._filling = False
         self._warnings: dict = {}
         self._updates = qt.QTimer()
@@ -155,6 +156,7 @@ class Panel:
 
     def update(self) -> None:
         """Show what the parameters say, and what they lead to."""
+        self._observe()
         if self._parameters is None:
             return
         self._showChoices()
@@ -162,9 +164,9 @@ class Panel:
         self._showCard(card)
         self.ui.spacingLabel.setVisible(self._parameters.target == "spacing")
         self.ui.spacingRow.setVisible(self._parameters.target == "spacing")
-        for box in (self.ui.uncertaintyCheckBox, self.ui.ensembleCheckBox, self.ui.deviceSelector):
-            box.enabled = card is not None and card.learned
-        self.ui.precisionSelector.enabled = card is not None and card.learned
+        ui = self.ui
+        for widget in (ui.uncertaintyCheckBox, ui.ensembleCheckBox, ui.deviceSelector, ui.precisionSelector):
+            widget.enabled = card is not None and card.learned
         possible = self._showEstimate()
         for label in self._texts():
             self._fit(label)
@@ -176,6 +178,14 @@ class Panel:
         self.ui.applyButton.enabled = running or possible
         self.ui.previewButton.enabled = possible and not running
         self._showCompareState()
+
+    def _observe(self) -> None:
+        """Follow the chosen nodes themselves: their voxels and geometry, and the region while it is dragged."""
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        chosen = (self._parameters.inputVolume, self._parameters.region) if self._parameters is not None else ()
+        event = vtk.vtkCommand.ModifiedEvent
+        self._observed = [(n, n.AddObserver(event, self._scheduleUpdate)) for n in chosen if n is not None]
 
     def _texts(self) -> tuple:
         ui = self.ui
