@@ -109,6 +109,7 @@ def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequ
         "minutes": [round(state["seconds"] / 60, 1) for state in states],
         "hardware": [state["hardware"] for state in states],
         "losses": [dict(stage.losses) for stage in config.stages],
+        "consistency_in_training": [stage.consistency for stage in config.stages],
         "patches": [f"{stage.batch} of {' x '.join(map(str, stage.patch))} voxels a step" for stage in config.stages],
     }
 
