@@ -97,6 +97,18 @@ def test_missing_weights_and_broken_cards_are_refused(tmp_path, monkeypatch):
         zoo.card(str(tmp_path / "mine"))
 
 
+def test_a_broken_card_keeps_no_other_model_and_says_what_is_wrong(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv(zoo.FOLDERS_VARIABLE, str(tmp_path))
+    model(tmp_path / "mine")
+    model(tmp_path / "other")
+    (tmp_path / "mine" / zoo.CARD_FILE).write_text("{")
+    assert {"lanczos", "other"} <= set(zoo.cards())
+    assert "mine" not in zoo.cards()
+    assert len([r for r in caplog.records if "cannot be read" in r.message]) == 1
+    with pytest.raises(RefusalError, match="cannot be read"):
+        zoo.card("mine")
+
+
 def test_every_installed_model_loads_and_says_what_it_is():
     for card in zoo.cards().values():
         assert card.title and card.summary and card.id

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,13 +115,25 @@ def folders() -> list[Path]:
 
 
 def cards() -> dict[str, Card]:
-    """Every model at hand by its id, the interpolations first."""
+    """Every model at hand by its id, the interpolations first. One whose card is broken is logged, and keeps no other.
+
+    To ask for that one raises what is wrong with it.
+    """
     found = {card.id: card for card in CLASSICAL}
     for folder in folders():
         for path in sorted(folder.glob(f"*/{CARD_FILE}")):
-            card = read_card(path)
-            found.setdefault(card.id, card)
+            try:
+                card = read_card(path)
+            except RefusalError as refusal:
+                _log_once(str(refusal))
+            else:
+                found.setdefault(card.id, card)
     return found
+
+
+@cache
+def _log_once(sentence: str) -> None:
+    logging.warning(sentence)
 
 
 def card(model_id: str) -> Card:
@@ -127,9 +141,10 @@ def card(model_id: str) -> Card:
     known = cards()
     if model_id in known:
         return known[model_id]
-    path = Path(model_id) / CARD_FILE
-    if path.is_file():
-        return read_card(path)
+    for folder in (Path(), *folders()):
+        path = folder / model_id / CARD_FILE
+        if path.is_file():
+            return read_card(path)
     close = difflib.get_close_matches(model_id, known, n=1, cutoff=0.0)
     raise RefusalError(f"There is no model called {model_id}; did you mean {close[0]}?")
 
