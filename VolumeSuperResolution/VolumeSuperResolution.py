@@ -53,9 +53,9 @@ class VolumeSuperResolution(ScriptedLoadableModule):
 
 def onStartupCompleted():
     """What can only be done when the main window and all modules are there."""
-    registerSampleData()
     replaceOrphanedLayout()
     slicer.mrmlScene.AddObserver(slicer.mrmlScene.EndImportEvent, replaceOrphanedLayout)
+    registerSampleData()
 
 
 def replaceOrphanedLayout(caller=None, event=None):
