@@ -211,6 +211,10 @@ def test_fine_tuning_starts_from_a_models_weights(tmp_path, volumes):
     card = zoo.card(str(tmp_path / "tuned"))
     assert card.id == "tuned"
     assert card.training["fine_tuned_from"] == str(tmp_path / "base")
+    with open(tmp_path / "tuned" / "stage0" / "training.csv", newline="") as file:
+        before, after = csv.DictReader(file)
+    # a run that changes nothing is measured as such
+    assert before["profile MR"] == after["profile MR"]
     other = config_file(tmp_path, DEPTH, factor=(1, 1, 2))
     with pytest.raises(RefusalError, match="other networks"):
         train(other, volumes, tmp_path / "other", start_from=str(tmp_path / "base"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Journal:
 
     def measured(self, step: int, seconds: float, rate: float, gains: Mapping[str, float]) -> None:
         """One measurement; the losses since the one before are averaged into it."""
-        loss = sum(self.recent) / len(self.recent) if self.recent else float("nan")
+        loss = sum(self.recent) / len(self.recent) if self.recent else math.nan
         self.rows.append({"step": step, "seconds": seconds, "rate": rate, "loss": loss, **gains})
         self.recent = []
 
@@ -34,8 +35,9 @@ class Journal:
         parts = [f"step {step}", f"{step / max(seconds, 1e-9):.2f} steps/s"]
         last = self.rows[-1] if self.rows else {}
         recent = self.recent[-100:]
-        if recent or last:
-            parts.append(f"loss {sum(recent) / len(recent) if recent else last['loss']:.4f}")
+        loss = sum(recent) / len(recent) if recent else last.get("loss", math.nan)
+        if not math.isnan(loss):
+            parts.append(f"loss {loss:.4f}")
         parts += [f"{key} {value:+.2f} dB" for key, value in last.items() if " " in key]
         if done > 0:
             parts.append(f"{seconds * max(0.0, 1 / done - 1) / 60:.1f} min left")

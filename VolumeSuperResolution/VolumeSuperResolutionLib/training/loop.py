@@ -134,7 +134,7 @@ class Trainer:
             )
         torch.manual_seed(seed)
         network = config.build()
-        self.rate = config.learning_rate
+        self.rate, self.fine_tuning = config.learning_rate, start is not None
         if start is not None:
             network.load_state_dict(start.state_dict())
             self.rate *= FINE_TUNING
@@ -160,6 +160,8 @@ class Trainer:
         started = time.monotonic() - self.seconds
         saved = told = measured = time.monotonic()
         self.network.train()
+        if self.fine_tuning and self.step == 0 and self.rank == 0:
+            self.measure()
         self.done = self._measure_done()
         while self.done < 1.0:
             loss = self.train_step()
