@@ -91,6 +91,14 @@ def test_consistency_brings_the_result_closer_to_the_scan(card):
     assert consistent.consistency_residual < 0.5 * plain.consistency_residual
 
 
+def test_fewer_rounds_than_a_network_was_trained_through_are_refused(tmp_path):
+    card = model(tmp_path / "mine", consistency=2, least_consistency=1)
+    assert run(card).report.consistency_rounds == 2
+    assert run(card, consistency=1).report.consistency_rounds == 1
+    with pytest.raises(RefusalError, match="choose 1 to 10"):
+        run(card, consistency=0)
+
+
 def test_uncertainty_is_the_deviation_over_flips(card):
     result = run(card, uncertainty=True)
     assert np.allclose(result.volume.array, run(card).volume.array, atol=1e-3)

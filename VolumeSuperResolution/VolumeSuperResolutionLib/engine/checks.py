@@ -60,8 +60,11 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     elif request.uncertainty or request.ensemble:
         raise RefusalError("Interpolations have no uncertainty map and no self-ensemble; choose a learned model.")
     rounds = card.consistency if request.consistency is None else request.consistency
-    if not 0 <= rounds <= MOST_CONSISTENCY_ROUNDS:
-        raise RefusalError(f"{rounds} consistency rounds are not possible; choose 0 to {MOST_CONSISTENCY_ROUNDS}.")
+    if not card.least_consistency <= rounds <= MOST_CONSISTENCY_ROUNDS:
+        raise RefusalError(
+            f"{rounds} consistency rounds are not possible with {card.title}; choose {card.least_consistency} to "
+            f"{MOST_CONSISTENCY_ROUNDS}."
+        )
     if request.memory_mb is not None and request.memory_mb <= 0:
         raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
     return Layout(card, region, source, source.refined(size), rounds)

@@ -54,6 +54,8 @@ class Card:
     stages: tuple[Stage, ...] = ()
     kernel: str = "lanczos"
     consistency: int = 0
+    # The rounds it was trained through: with fewer, what the network gives is not an image yet.
+    least_consistency: int = 0
     group: str = "Classical"
     paper: str = ""
     convention: str = "field of view"

@@ -56,6 +56,7 @@ def export(
         modalities=tuple(sorted({scan.modality for scan in scans}, reverse=True)),
         training={**({"fine_tuned_from": start_from} if start_from else {}), **_provenance(config, states, scans)},
         degradation=_degradation(),
+        least_consistency=max(stage.consistency for stage in config.stages),
         weights={"bytes": len(data), "sha256": weights.sha256(data)},
         folder=output,
         **{name: tuple(value) if isinstance(value, list) else value for name, value in config.card.items()},
