@@ -54,7 +54,9 @@ def _table(cards: Sequence[Card]) -> list[str]:
 
 def _gain(gains: Mapping, protocol: str, modality: str, column: str) -> str:
     value = gains.get(protocol, {}).get(modality, {}).get(column)
-    return "" if value is None else f"{value[0]:+.2f} ± {value[1]:.2f}"
+    if value is None:
+        return ""
+    return f"{value[0]:+.2f} ± {value[1]:.2f}" if value[1] else f"{value[0]:+.2f}"
 
 
 def _details(card: Card) -> list[str]:
