@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import time
@@ -74,6 +75,11 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
         dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield place, rank, world
+        if world > 1:
+            # Whatever still holds the group would outlive it, and nobody leaves before all are done: a process that
+            # ends with the group's threads running is aborted.
+            gc.collect()
+            dist.barrier()
     finally:
         if world > 1:
             dist.destroy_process_group()
