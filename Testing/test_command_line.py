@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from sample_models import model
 from VolumeSuperResolutionLib.__main__ import main
 from VolumeSuperResolutionLib.engine import files
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
@@ -157,6 +158,15 @@ def test_batch_goes_on_after_a_refusal(scan, tmp_path, capsys):
     assert main(["batch", str(tmp_path), str(out), "--model", "linear", "--scale", "2"]) == 2
     assert [p.name for p in out.iterdir()] == ["scan.nii.gz"]
     assert "broken.nrrd" in capsys.readouterr().err
+
+
+def test_uncertainty_is_written_beside_the_result(scan, tmp_path):
+    card = model(tmp_path / "mine")
+    for command, source, target in (("upscale", scan, tmp_path / "o.nrrd"), ("batch", scan.parent, tmp_path / "out")):
+        arguments = [command, str(source), str(target), "--model", str(card.folder), "--scale", "2", "--uncertainty"]
+        assert main([*arguments, "--quiet"]) == 0
+    for name in ("o-uncertainty.nrrd", "out/scan-uncertainty.nii.gz"):
+        assert sitk.ReadImage(str(tmp_path / name)).GetSize() == (16, 14, 12)
 
 
 def test_models_are_listed(capsys):

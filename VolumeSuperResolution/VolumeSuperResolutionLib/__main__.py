@@ -40,9 +40,7 @@ def _upscale(options: argparse.Namespace) -> None:
         raise RefusalError("The output would overwrite the input; give another name.")
     files.check_writable(options.output)
     result = _run(options.input, options)
-    files.write(result.volume, options.output)
-    if result.uncertainty is not None:
-        files.write(result.uncertainty, _beside(options.output, "uncertainty"))
+    _save(result, options.output)
     if options.json:
         print(json.dumps(result.report.to_dict()))
     elif not options.quiet:
@@ -60,7 +58,7 @@ def _batch(options: argparse.Namespace) -> int:
     for path in volumes_in(options.input):
         try:
             result = _run(path, options)
-            files.write(result.volume, options.output / path.name)
+            _save(result, options.output / path.name)
         except RefusalError as refusal:
             refused += 1
             print(f"{path.name}: {refusal}", file=sys.stderr)
@@ -92,6 +90,12 @@ def _run(path: Path, options: argparse.Namespace) -> Result:
     )
     with Bar(path.name, hidden=options.quiet or options.json) as bar:
         return upscale(volume, request, progress=bar)
+
+
+def _save(result: Result, path: Path) -> None:
+    files.write(result.volume, path)
+    if result.uncertainty is not None:
+        files.write(result.uncertainty, _beside(path, "uncertainty"))
 
 
 def _models(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import separable
+from .intensity import PERCENTILES
 
 # A Gaussian's full width at half maximum in units of its sigma: one coarse voxel wide in the "profile" model.
 FWHM = 2.355
@@ -64,5 +65,5 @@ def scanner(array: np.ndarray, factors: Sequence[float], name: str) -> np.ndarra
     """Degraded with a blur and a noise that the method is not told; both follow from the file's name."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     low = degrade(array, factors, "profile", random.uniform(*SCANNER_SIGMA_SCALES))
-    bottom, top = np.percentile(array, (0.1, 99.9))
+    bottom, top = np.percentile(array, PERCENTILES)
     return low + random.normal(0.0, SCANNER_NOISE * (top - bottom), low.shape).astype(np.float32)

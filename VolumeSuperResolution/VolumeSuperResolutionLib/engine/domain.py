@@ -6,6 +6,7 @@ import numpy as np
 
 from .grid import Volume
 from .intensity import percentiles
+from .quality import MR_FOREGROUND
 from .zoo import Card
 
 MOST_ANISOTROPY = 2.5
@@ -22,7 +23,7 @@ def noise_level(array: np.ndarray) -> float:
     if high <= low or slices.shape[2] < 3:
         return 0.0
     differences = slices[:, :, 2:] - 2 * slices[:, :, 1:-1] + slices[:, :, :-2]
-    tissue = slices[:, :, 1:-1] > low + 0.08 * (high - low)
+    tissue = slices[:, :, 1:-1] > low + MR_FOREGROUND * (high - low)
     if not tissue.any():
         return 0.0
     return float(np.median(np.abs(differences[tissue]))) / NOISE_OF_DIFFERENCES / (high - low)
