@@ -11,9 +11,9 @@ from VolumeSuperResolutionLib.engine.networks import build
 STAGES = (zoo.Stage("cnnil_inplane", {"factor": 2}, ("k",)), zoo.Stage("cnnil_depth", {"factor": 2}, ("j", "i")))
 
 
-def tensors_of(stages=STAGES, dtype=np.float32):
+def tensors_of(stages=STAGES, dtype=np.float32, seed=3):
     """The weights of all stages by the names they have in the file."""
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     return {
         f"{n}.{name}": tensor.numpy().astype(dtype)
         for n, stage in enumerate(stages)
@@ -38,3 +38,9 @@ def model(folder, data=None, stages=STAGES, **values):
     card = replace(card, **values)
     zoo.write_card(card)
     return card
+
+
+def pair(folder, **values):
+    """A model for looks, and the faithful one of other weights that it names as its partner."""
+    faithful = model(folder / "faithful")
+    return model(folder / "looks", save(tensors_of(seed=4)), partner="faithful", **values), faithful

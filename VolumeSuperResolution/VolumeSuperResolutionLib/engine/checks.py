@@ -65,6 +65,8 @@ def lay_out(grid: Grid, request: Request) -> Layout:
             f"{rounds} consistency rounds are not possible with {card.title}; choose {card.least_consistency} to "
             f"{MOST_CONSISTENCY_ROUNDS}."
         )
+    if request.realism is not None:
+        _check_realism(card, request.realism)
     if request.memory_mb is not None and request.memory_mb <= 0:
         raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
     return Layout(card, region, source, source.refined(size), rounds)
@@ -149,6 +151,17 @@ def _out_of_reach(card: Card) -> str:
         f"{card.title} scales by {words}, which can be stretched to {FURTHEST_STRETCH:g} times that; choose a target "
         "near it, a through-plane model for thick slices, or an interpolation."
     )
+
+
+def _check_realism(card: Card, realism: float) -> None:
+    if not card.partner:
+        raise RefusalError(
+            f"The realism of {card.title} cannot be chosen, as it has no faithful counterpart; leave the realism out."
+        )
+    if not 0 <= realism <= 1:  # which a NaN is not, either
+        raise RefusalError(f"A realism of {realism:g} is not possible; choose 0 (faithful) to 1 (realistic).")
+    if realism < 1:
+        zoo.partner(card)
 
 
 def _check_memory(grid: Grid, dtype: np.dtype, request: Request) -> None:

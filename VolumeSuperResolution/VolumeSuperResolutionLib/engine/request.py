@@ -33,7 +33,8 @@ class Request(_Json):
     """A model, one target (scale per axis, spacing in mm, or isotropic), and how to compute.
 
     All triples are in (i, j, k) order. A region is in voxels of the input, ends excluded. `consistency` None means the
-    rounds that the model's card names.
+    rounds that the model's card names. `realism` leads from the faithful partner of a model (0) to the model as it is
+    (1, or None).
     """
 
     model: str = "lanczos"
@@ -44,6 +45,7 @@ class Request(_Json):
     precision: str = "auto"
     memory_mb: int | None = None
     consistency: int | None = None
+    realism: float | None = None
     ensemble: bool = False
     uncertainty: bool = False
     region: Region | None = None
@@ -75,10 +77,12 @@ class Report(_Json):
     modality: str
     window: tuple[float, float]
     warnings: tuple[str, ...] = ()
+    # Where one was asked for.
+    realism: float | None = None
 
     def __str__(self) -> str:
         lines = [
-            f"{self.title} ({self.model}) on {self.device}, {self.precision}",
+            f"{self.title} ({self.model}{describe_realism(self.realism)}) on {self.device}, {self.precision}",
             f"{describe_grid(self.input_size, self.input_spacing)} -> "
             f"{describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
             f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{', ' if self.tiles else ''}{self.tiles}",
@@ -104,3 +108,8 @@ def describe_grid(size: Size, spacing: Triple) -> str:
     same = max(spacing) - min(spacing) < 5e-4 * max(spacing)
     words = f"{spacing[0]:.4g}" if same else " x ".join(f"{s:.4g}" for s in spacing)
     return f"{'x'.join(str(n) for n in size)} at {words} mm"
+
+
+def describe_realism(realism: float | None) -> str:
+    """ ", realism 0.3" to be added to a model's name; nothing where none was asked for."""
+    return "" if realism is None else f", realism {realism:.4g}"

@@ -47,7 +47,7 @@ def upscale(
     values, deviation = _compute(job, request, work)
     grid = job.layout.grid
     residual = quality.consistency_residual(values, job.array[_slices(job.layout.region)])
-    report = _report(job, work, values.dtype, residual, time.monotonic() - started)
+    report = _report(job, request, work, values.dtype, residual, time.monotonic() - started)
     return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
 
 
@@ -75,7 +75,7 @@ def _compute(job: Job, request: Request, work: plan.Run) -> tuple[np.ndarray, np
     if low.min() == low.max():
         constant = np.full(job.layout.grid.size[::-1], low.flat[0], job.dtype)
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
-    networks = zoo.load(job.layout.card) if job.layout.card.learned else []
+    networks = zoo.load(job.layout.card, request.realism) if job.layout.card.learned else []
     values = np.empty(size, np.float32 if job.layout.rounds or len(flips) > 1 else job.dtype)
     if len(flips) == 1:
         _once(job, request, networks, low, values, work)
@@ -159,7 +159,7 @@ def _slices(region: Region) -> tuple[slice, slice, slice]:
     return tuple(slice(start, stop) for start, stop in region[::-1])  # type: ignore[return-value]
 
 
-def _report(job: Job, work: plan.Run, dtype: np.dtype, residual: float, seconds: float) -> Report:
+def _report(job: Job, request: Request, work: plan.Run, dtype: np.dtype, residual: float, seconds: float) -> Report:
     layout, accounts = job.layout, work.accounts
     tiles = ""
     if accounts:
@@ -185,4 +185,5 @@ def _report(job: Job, work: plan.Run, dtype: np.dtype, residual: float, seconds:
         modality=job.modality,
         window=(job.window.low, job.window.high),
         warnings=tuple(dict.fromkeys(notes)),
+        realism=request.realism,
     )

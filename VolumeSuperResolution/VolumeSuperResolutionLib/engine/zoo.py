@@ -69,6 +69,7 @@ class Card:
     parameters: int = 0
     license: str = "Apache-2.0"
     caution: str = ""
+    # The id of a faithful model of the same networks, whose weights this one's can be mixed with.
     partner: str = ""
     limits: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -168,25 +169,53 @@ def write_card(card: Card) -> None:
     (card.folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def load(card: Card) -> list[nn.Module]:
-    """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer."""
+def partner(model: Card) -> Card:
+    """The faithful model that another can be mixed with; refused unless it is installed and has the same networks."""
+    other = cards().get(model.partner)
+    if other is None:
+        raise RefusalError(
+            f"{model.title} is mixed with the model {model.partner}, which is not installed; install that, or choose "
+            "a realism of 1."
+        )
+    if other.stages != model.stages:
+        raise RefusalError(
+            f"{model.title} cannot be mixed with {other.title}, which has other networks; install both models again, "
+            "or choose a realism of 1."
+        )
+    return other
+
+
+def load(card: Card, realism: float | None = None) -> list[nn.Module]:
+    """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer.
+
+    Below 1, realism is the share of the card's own weights; the rest are those of its partner.
+    """
     import torch
 
     from .networks import build
 
-    path = card.folder / WEIGHTS_FILE
-    tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])
     with torch.device("meta"):
         networks = [build(stage.network, **stage.arguments) for stage in card.stages]
     shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
-    weights.check(tensors, shapes, path)
+    tensors = _tensors(card, shapes)
+    if realism is not None and realism < 1:
+        faithful, share, rest = _tensors(partner(card), shapes), np.float32(realism), np.float32(1 - realism)
+        tensors = {name: rest * faithful[name] + share * own for name, own in tensors.items()}
     for n, network in enumerate(networks):
         network.to_empty(device="cpu")
         state = network.state_dict()
         for name in _floats(network):
-            state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"].astype(np.float32)))
+            state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"]))
         network.eval().requires_grad_(False)
     return networks
+
+
+def _tensors(card: Card, shapes: Mapping[str, tuple]) -> dict[str, np.ndarray]:
+    """A card's verified weights, in float32."""
+    path = card.folder / WEIGHTS_FILE
+    tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])
+    weights.check(tensors, shapes, path)
+    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 
 def _floats(network: nn.Module) -> dict[str, Any]:
