@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from sample_models import model
+from sample_models import model, pair
 from VolumeSuperResolutionLib.__main__ import main
-from VolumeSuperResolutionLib.engine import files
+from VolumeSuperResolutionLib.engine import files, zoo
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 
 
@@ -128,6 +128,7 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(tmp_path, capsys, wh
         (["--model", "linear", "--scale", "2", "--region", "0:99,0:2,0:2"], "region"),
         (["--model", "linear", "--scale", "2", "--consistency", "-1"], "rounds"),
         (["--model", "linear", "--scale", "2", "--memory-mb", "-5"], "memory"),
+        (["--model", "linear", "--scale", "2", "--realism", "0.5"], "realism of Linear cannot be chosen"),
     ],
 )
 def test_bad_requests_get_one_sentence(scan, tmp_path, capsys, arguments, words):
@@ -167,6 +168,32 @@ def test_uncertainty_is_written_beside_the_result(scan, tmp_path):
         assert main([*arguments, "--quiet"]) == 0
     for name in ("o-uncertainty.nrrd", "out/scan-uncertainty.nii.gz"):
         assert sitk.ReadImage(str(tmp_path / name)).GetSize() == (16, 14, 12)
+
+
+def test_realism_leads_from_the_partner_to_the_model(scan, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(zoo.FOLDERS_VARIABLE, str(tmp_path / "models"))
+    pair(tmp_path / "models")
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def voxels(command, *options):
+        places = (scan, out / scan.name) if command == "upscale" else (scan.parent, out)
+        assert main([command, *map(str, places), "--scale", "2", "--json", "--model", *options]) == 0
+        image = sitk.ReadImage(str(out / scan.name))
+        return sitk.GetArrayFromImage(image), json.loads(capsys.readouterr().out)["realism"]
+
+    own, asked = voxels("upscale", "looks")
+    assert asked is None
+    faithful = voxels("upscale", "faithful")[0]
+    half, asked = voxels("upscale", "looks", "--realism", "0.5")
+    assert asked == 0.5
+    assert not np.array_equal(half, own) and not np.array_equal(half, faithful)
+    assert np.array_equal(voxels("upscale", "looks", "--realism", "0")[0], faithful)
+    assert np.array_equal(voxels("batch", "looks", "--realism", "0.5")[0], half)
+    arguments = ["upscale", str(scan), str(tmp_path / "bad.nrrd"), "--model", "looks", "--scale", "2"]
+    assert main([*arguments, "--realism", "1.5"]) == 2
+    assert "choose 0 (faithful) to 1 (realistic)" in capsys.readouterr().err
+    assert not (tmp_path / "bad.nrrd").exists()
 
 
 def test_models_are_listed(capsys):

@@ -81,6 +81,7 @@ def _run(path: Path, options: argparse.Namespace) -> Result:
         precision=options.precision,
         memory_mb=options.memory_mb,
         consistency=options.consistency,
+        realism=options.realism,
         ensemble=options.ensemble,
         uncertainty=options.uncertainty,
         region=options.region,
@@ -221,6 +222,7 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("auto", "fp32", "fp16", "bf16"), default="auto")
     parser.add_argument("--memory-mb", type=int, metavar="N", help="working memory; never changes the result")
     parser.add_argument("--consistency", type=int, metavar="N", help="rounds that make the result agree with the scan")
+    parser.add_argument("--realism", type=float, metavar="0..1", help="from a model's faithful partner to itself")
     parser.add_argument("--ensemble", action="store_true", help="average over flips: slower, a little better")
     parser.add_argument("--uncertainty", action="store_true", help="also write the standard deviation over flips")
     parser.add_argument("--modality", choices=("auto", "MR", "CT"), default="auto")
