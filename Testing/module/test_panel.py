@@ -92,7 +92,15 @@ class TestForm:
             w.get("name"): w
             for w in self.widgets
             if w.get("class")
-            in ("QComboBox", "QPushButton", "QCheckBox", "QSpinBox", "QDoubleSpinBox", "qMRMLNodeComboBox")
+            in (
+                "QComboBox",
+                "QPushButton",
+                "QCheckBox",
+                "QSpinBox",
+                "QDoubleSpinBox",
+                "ctkSliderWidget",
+                "qMRMLNodeComboBox",
+            )
         }
         missing = [name for name, w in controls.items() if not self.value(w, "toolTip")]
         assert not missing

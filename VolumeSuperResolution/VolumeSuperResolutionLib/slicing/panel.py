@@ -144,9 +144,8 @@ class Panel:
         return None
 
     def _request(self, target: str = "") -> Any:
-        options = optionsFrom(self._parameters, target)
-        if not zoo.card(options["model"] or runs.defaultModel()).learned:
-            options.update(uncertainty=False, ensemble=False)
+        card = zoo.card(self._parameters.model or runs.defaultModel())
+        options = optionsFrom(self._parameters, card, target)
         return runs.makeRequest(self._parameters.inputVolume, **options)
 
     # Showing
@@ -162,9 +161,11 @@ class Panel:
         self._showChoices()
         card = self._card()
         self._showCard(card)
-        self.ui.spacingLabel.setVisible(self._parameters.target == "spacing")
-        self.ui.spacingRow.setVisible(self._parameters.target == "spacing")
-        ui = self.ui
+        ui, mixed = self.ui, card is not None and bool(card.partner)
+        for widget in (ui.realismLabel, ui.realismRow):
+            widget.setVisible(mixed)
+        for widget in (ui.spacingLabel, ui.spacingRow):
+            widget.setVisible(self._parameters.target == "spacing")
         for widget in (ui.uncertaintyCheckBox, ui.ensembleCheckBox, ui.deviceSelector, ui.precisionSelector):
             widget.enabled = card is not None and card.learned
         possible = self._showEstimate()
@@ -232,18 +233,18 @@ class Panel:
 
     def _domainWarnings(self, card: Any) -> tuple:
         """What about this volume is unlike those the model was trained on; looked at once for each volume."""
-        node = self._parameters.inputVolume
+        node, caution = self._parameters.inputVolume, (card.caution,) if card.caution else ()
         if node is None or not card.learned:
-            return (card.caution,) if card.caution else ()
+            return caution
         image = node.GetImageData()
         key = (node.GetID(), image.GetMTime() if image is not None else 0, node.GetSpacing(), card.id)
         if key not in self._warnings:
             if Worker.shared().running:
-                return ()  # to look at a large volume takes a moment; after the run
+                return caution  # to look at a large volume takes a moment; after the run
             try:
                 volume = scene.volumeFromNode(node)
             except RefusalError:
-                return ()
+                return caution
             modality = runs.modalityOf(node)
             modality = guess_modality(volume.array) if modality == "auto" else modality
             self._warnings[key] = warnings_for(card, volume, modality)

@@ -1,6 +1,6 @@
 """What the panel is set to, kept in the scene and saved with it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
@@ -8,6 +8,7 @@ from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapp
 Millimeters = Annotated[float, WithinRange(0.01, 100.0), Default(1.0)]
 AUTOMATIC_MEMORY = 0
 CARDS_CONSISTENCY = -1
+AS_IT_IS = 1.0
 
 
 @parameterNodeWrapper
@@ -26,6 +27,7 @@ class Parameters:
     precision: Annotated[str, Default("auto")]
     memory: Annotated[int, WithinRange(0, 1000000), Default(AUTOMATIC_MEMORY)]
     consistency: Annotated[int, WithinRange(-1, 10), Default(CARDS_CONSISTENCY)]
+    realism: Annotated[float, WithinRange(0.0, 1.0), Default(AS_IT_IS)]
     uncertainty: Annotated[bool, Default(False)]
     ensemble: Annotated[bool, Default(False)]
     compareAfter: Annotated[bool, Default(True)]
@@ -42,8 +44,11 @@ TARGETS = {
 }
 
 
-def optionsFrom(parameters: Parameters, target: str = "") -> dict:
-    """The keyword arguments that VolumeSuperResolutionLogic.upscale takes for these settings, or for another target."""
+def optionsFrom(parameters: Parameters, card: Any, target: str = "") -> dict:
+    """The keyword arguments that VolumeSuperResolutionLogic.upscale takes for these settings, or for another target.
+
+    What the model of this card does not take is left out, and kept for one that does.
+    """
     target = target or parameters.target
     options = {
         "model": parameters.model,
@@ -51,8 +56,9 @@ def optionsFrom(parameters: Parameters, target: str = "") -> dict:
         "precision": parameters.precision,
         "memory": parameters.memory if parameters.memory != AUTOMATIC_MEMORY else None,
         "consistency": parameters.consistency if parameters.consistency != CARDS_CONSISTENCY else None,
-        "uncertainty": parameters.uncertainty,
-        "ensemble": parameters.ensemble,
+        "realism": parameters.realism if card.partner and parameters.realism != AS_IT_IS else None,
+        "uncertainty": parameters.uncertainty and card.learned,
+        "ensemble": parameters.ensemble and card.learned,
         "region": parameters.region,
     }
     if target == "spacing":

@@ -41,6 +41,7 @@ def makeRequest(
     isotropic: bool = False,
     region: Any = None,
     memory: int | None = None,
+    realism: float | None = None,
     **options: Any,
 ) -> Request:
     """The engine's request for what the module's user asks for. `slices` scales the through-plane axis alone.
@@ -65,6 +66,7 @@ def makeRequest(
         isotropic=bool(isotropic),
         region=None if region is None else tuple((int(a), int(b)) for a, b in region),
         memory_mb=None if memory is None else int(memory),
+        realism=None if realism is None else float(realism),
         **options,
     )
 

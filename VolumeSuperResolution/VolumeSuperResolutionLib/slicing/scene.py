@@ -16,6 +16,7 @@ from vtk.util import numpy_support
 from .. import __version__
 from ..engine.errors import RefusalError
 from ..engine.grid import Grid, Region, Volume
+from ..engine.request import describe_realism
 
 if TYPE_CHECKING:
     from ..engine.upscale import Request, Result
@@ -337,7 +338,8 @@ def _record(node: Any, inputNode: Any, report: Any, request: Any) -> None:
         node.SetAttribute(PREFIX + name, value)
     node.RemoveAttribute("DICOM.instanceUIDs")
     node.SetNodeReferenceID(INPUT_ROLE, inputNode.GetID())
-    node.SetDescription(f"{inputNode.GetName()} upscaled with {report.model}. {NOTICE}")
+    model = report.model + describe_realism(report.realism)
+    node.SetDescription(f"{inputNode.GetName()} upscaled with {model}. {NOTICE}")
 
 
 def _addUncertainty(scene: Any, node: Any, inputNode: Any, result: Any, request: Any, undo: list[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..engine.request import MEGA, Estimate, Report, describe_grid
+from ..engine.request import MEGA, Estimate, Report, describe_grid, describe_realism
 from .scene import PREFIX
 
 # How scans were degraded to measure a gain: by the slice profile alone, or also by noise as of a scanner.
@@ -26,6 +26,8 @@ def describeCard(card: Any) -> str:
             trainedOn(card),
         ]
         lines += gains(card)
+        if card.partner:
+            lines.append(_("Realism: 0 (the faithful model {partner}) to 1 (as it is)").format(partner=card.partner))
         if card.paper:
             lines.append(_("Paper: {paper}").format(paper=card.paper))
     lines += [card.caution] if card.caution else []
@@ -93,8 +95,9 @@ def estimateLine(grid: Any, forecast: Estimate) -> str:
 def resultLine(node: Any) -> str:
     """What a finished run says of itself, with its notes on lines of their own."""
     report = Report.from_dict(json.loads(node.GetAttribute(PREFIX + "Report")))
-    done = _("{name}: {time} on {device}; agrees with the scan within {residual} on average.").format(
+    done = _("{name}{realism}: {time} on {device}; agrees with the scan within {residual} on average.").format(
         name=node.GetName(),
+        realism=describe_realism(report.realism),
         time=duration(report.seconds),
         device=report.device.upper(),
         residual=f"{report.consistency_residual:.2g}",
