@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -14,12 +13,13 @@ import pytest
 import SimpleITK as sitk
 import torch
 from safetensors.numpy import load as load_safetensors
+from small_runs import config_file, equal, weights
 from VolumeSuperResolutionLib.engine import interpolation, zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.training import configs, loop, losses
 from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
-from VolumeSuperResolutionLib.training.feed import Feed
+from VolumeSuperResolutionLib.training.feed import Batch, Feed
 from VolumeSuperResolutionLib.training.loop import train
 from VolumeSuperResolutionLib.training.patches import Cut
 
@@ -45,49 +45,6 @@ DEPTH = {
     "losses": {"l1": 1.0, "intermediate_l1": 1.0},
     "steps": 4,
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory):
-    """Two MR and one CT volume of blobs; the last by name, an MR, is held out."""
-    folder = tmp_path_factory.mktemp("volumes")
-    for n, name in enumerate(["a_ct", "b_mr", "c_mr"]):
-        random = np.random.default_rng(n)
-        image = sitk.GetImageFromArray(random.normal(size=(34, 36, 40)).astype(np.float32))
-        array = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, 1.5))
-        array = (array - array.min()) / np.ptp(array)
-        array = array * 2000 - 1000 if "ct" in name else array * 4000
-        image = sitk.GetImageFromArray(array.astype(np.int16))
-        image.SetSpacing((0.5, 0.5, 1.5))
-        sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
-    return folder
-
-
-def config_file(folder, *stages, factor=(2, 2, 2), **changes):
-    values = {
-        "id": "small",
-        "card": {"title": "Small", "summary": "For a test.", "factor": list(factor)},
-        "stages": [{**stage, **changes} for stage in stages],
-    }
-    path = folder / "small.json"
-    path.write_text(json.dumps(values))
-    return path
-
-
-def weights(folder, stage=0, kind="network"):
-    return read_checkpoint(folder / f"stage{stage}")[kind]
-
-
-def equal(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_twenty_and_twenty_steps_are_forty(tmp_path, volumes):
@@ -142,28 +99,49 @@ def test_training_gets_ahead_of_where_it_started(tmp_path, volumes):
     assert after["rate"] < before["rate"] * 1.01 + 1e-4
 
 
+def test_a_residual_network_starts_at_the_interpolation(tmp_path, volumes):
+    stage = {
+        **FSRCNN,
+        "network": "edsr3d",
+        "arguments": {"factor": 2, "features": 4, "blocks": 1, "residual": True},
+        "losses": {"l1": 1.0},
+    }
+    plan = configs.read(config_file(tmp_path, stage, steps=30))
+    scans, held_out = loop.read_volumes(volumes)
+    trainer = loop.Trainer(plan.stages[0], plan.seed, scans, held_out, loop.Workplace(tmp_path, torch.device("cpu")))
+    x = torch.rand(1, 1, 6, 6, 6)
+    with torch.no_grad():
+        linear = torch.nn.functional.interpolate(x, scale_factor=2.0, mode="trilinear")
+        assert torch.equal(trainer.network(x), linear)
+    trainer.measure()
+    trainer.run()
+    before, after = trainer.journal.rows[0], trainer.journal.rows[-1]
+    assert after["profile MR"] > before["profile MR"] + 0.1
+
+
 def test_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, volumes, monkeypatch):
     config = config_file(tmp_path, FSRCNN, steps=10)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    real, calls = losses.total, []
+    real, calls = losses.Objective.__call__, []
 
     def poisoned(*arguments):
         calls.append(1)
-        return real(*arguments) * (float("nan") if len(calls) > 6 else 1.0)
+        parts = real(*arguments)
+        return {name: part * float("nan") for name, part in parts.items()} if len(calls) > 6 else parts
 
-    monkeypatch.setattr(losses, "total", poisoned)
+    monkeypatch.setattr(losses.Objective, "__call__", poisoned)
     with pytest.raises(RefusalError, match="no number any more at step 6"):
         train(config, volumes, tmp_path / "run")
     state = read_checkpoint(tmp_path / "run" / "stage0")
     assert state["step"] == 6
     assert all(torch.isfinite(t).all() for t in state["network"].values())
     assert not (tmp_path / "run" / "card.json").exists()
-    monkeypatch.setattr(losses, "total", real)
+    monkeypatch.setattr(losses.Objective, "__call__", real)
     train(config, volumes, tmp_path / "run", resume=True)
     assert read_checkpoint(tmp_path / "run" / "stage0")["step"] == 10
 
 
-def test_the_end_is_a_model_with_a_full_card(tmp_path, volumes, capsys):
+def test_the_end_is_a_model_with_a_full_card(tmp_path, volumes, capsys, unrounded):
     inplane = {**DEPTH, "network": "cnnil_inplane", "views": ["k"], "patch": [2, 8, 8], "degraded": [2, 2, 2]}
     train(
         config_file(tmp_path, {**inplane, "target": [2, 1, 1], "flat_share": 0.5}, DEPTH), volumes, tmp_path / "model"
@@ -202,7 +180,7 @@ def test_the_index_beside_the_volumes_is_cited(tmp_path, volumes):
     assert training["sources"] == ["Open brains"]
 
 
-def test_fine_tuning_starts_from_a_models_weights(tmp_path, volumes):
+def test_fine_tuning_starts_from_a_models_weights(tmp_path, volumes, unrounded):
     config = config_file(tmp_path, FSRCNN, steps=3)
     train(config, volumes, tmp_path / "base")
     still = config_file(tmp_path, FSRCNN, steps=1, learning_rate=0.0)
@@ -302,11 +280,16 @@ def test_volumes_that_cannot_be_trained_on_are_refused(tmp_path, volumes):
 def test_losses_are_relative_to_interpolation():
     target = torch.zeros(2, 1, 4, 4)
     out = (torch.stack([torch.full((1, 4, 4), 0.2), torch.full((1, 4, 4), -0.6)]), target + 0.1)
-    scale = torch.tensor([0.2, 0.3])
-    assert losses.total({"l1": 1.0}, out, target, scale).item() == pytest.approx((1 + 2) / 2)
-    assert losses.total({"mse": 2.0}, out, target, scale).item() == pytest.approx(2 * (1 + 4) / 2)
-    both = losses.total({"l1": 1.0, "intermediate_l1": 1.0}, out, target, scale).item()
-    assert both == pytest.approx(1.5 + (0.5 + 1 / 3) / 2)
+    batch = Batch(target, target, scale=torch.tensor([0.2, 0.3]), spread=torch.ones(2))
+
+    def total(**parts):
+        found = losses.Objective(parts, 1, torch.device("cpu"))(out, batch, np.random.default_rng(0))
+        assert list(found) == list(parts)
+        return sum(found.values()).item()
+
+    assert total(l1=1.0) == pytest.approx((1 + 2) / 2)
+    assert total(mse=2.0) == pytest.approx(2 * (1 + 4) / 2)
+    assert total(l1=1.0, intermediate_l1=1.0) == pytest.approx(1.5 + (0.5 + 1 / 3) / 2)
 
 
 def test_consistency_in_training_is_that_of_the_engine():

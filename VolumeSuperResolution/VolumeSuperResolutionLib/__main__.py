@@ -1,4 +1,4 @@
-"""The command line: `vsr upscale`, `batch`, `models`, `evaluate` and `train`."""
+"""The command line: `vsr upscale`, `batch`, `models`, `evaluate`, `pretrained` and `train`."""
 
 from __future__ import annotations
 
@@ -125,6 +125,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     for model in models:
         zoo.card(model)
 
+    perception = None
+    if options.perceptual:
+        from .training.perception import Perception
+
+        perception = Perception()
+
     def tell(line: str) -> None:
         if not options.quiet:
             print(line, file=sys.stderr, flush=True)
@@ -137,9 +143,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         options.aside,
         device=options.device,
         consistency=options.consistency,
+        perception=perception,
         tell=tell,
     )
     print(evaluation.table(scores))
+    if perception is not None:
+        print(f"\nLPIPS and FID: {perception.words()}.")
     if options.json_file is not None:
         options.json_file.write_text(json.dumps(evaluation.to_json(scores), indent=1))
     if options.save:
@@ -148,6 +157,13 @@ def _evaluate(options: argparse.Namespace) -> None:
             measured = {**card.gains, options.protocol: evaluation.gains(scores, model)}
             known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
+
+
+def _pretrained(options: argparse.Namespace) -> None:
+    from .training import pretrained
+
+    for path in pretrained.fetch():
+        print(path)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -193,11 +209,15 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--protocol", choices=("profile", "box", "scanner"), default="profile")
     test.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
     test.add_argument("--consistency", type=int, metavar="N", help="rounds for the models, instead of the card's")
+    test.add_argument("--perceptual", action="store_true", help="LPIPS and FID too (see `vsr pretrained`)")
     test.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     test.add_argument("--json", type=Path, dest="json_file", metavar="FILE")
     test.add_argument("--save", action="store_true", help="write the gains into the models' cards")
     test.add_argument("--quiet", action="store_true")
     test.set_defaults(command=_evaluate)
+
+    fetch = commands.add_parser("pretrained", help="fetch the networks behind perceptual losses and metrics (150 MB)")
+    fetch.set_defaults(command=_pretrained)
 
     train = commands.add_parser("train", help="fit weights")
     train.add_argument("config", metavar="CONFIG", help="a shipped model's id, or a file")

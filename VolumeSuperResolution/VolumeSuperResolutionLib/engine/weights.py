@@ -17,7 +17,9 @@ import numpy as np
 
 from .errors import RefusalError
 
-DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("<i1")}
+# A tensor of whole numbers is to be multiplied by the tensor of its name and this, one value for each first index.
+SCALE = ".scale"
 
 
 def sha256(data: bytes) -> str:
@@ -35,7 +37,21 @@ def read_tensors(path: Path, size: int, checksum: str) -> dict[str, np.ndarray]:
         raise _refused(path, "is missing or cannot be read") from error
     if sha256(data) != checksum:
         raise _refused(path, "is not the one that its card describes (checksum)")
-    return parse(data, path)
+    try:
+        return restored(parse(data, path))
+    except (KeyError, ValueError) as error:
+        raise _refused(path, "has whole numbers without a fitting scale") from error
+
+
+def restored(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Floats again where whole numbers and their scales were stored; the others as they are."""
+    whole = {name for name, tensor in tensors.items() if tensor.dtype == DTYPES["I8"]}
+    scales = {name + SCALE for name in whole}
+    result = {name: tensor for name, tensor in tensors.items() if name not in whole | scales}
+    for name in whole:
+        scale = tensors[name + SCALE].reshape(len(tensors[name]), *(1,) * (tensors[name].ndim - 1))
+        result[name] = tensors[name] * scale.astype(np.float32)
+    return result
 
 
 def parse(data: bytes, path: Path) -> dict[str, np.ndarray]:
@@ -58,7 +74,7 @@ def parse(data: bytes, path: Path) -> dict[str, np.ndarray]:
         if position != len(body):
             raise ValueError("bytes left over")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _refused(path, "is not a sound safetensors file of 16 or 32-bit floats") from error
+        raise _refused(path, "is not a sound safetensors file of floats or 8-bit numbers") from error
     return tensors
 
 

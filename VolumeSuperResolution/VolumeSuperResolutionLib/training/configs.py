@@ -42,6 +42,10 @@ class StageConfig:
     minutes: float = 0.0
     # Rounds of data consistency that the output goes through before it is judged, as many as the card applies.
     consistency: int = 0
+    # How many slices of each view of a patch the perceptual losses look at in one step.
+    slices: int = 4
+    # Features of the discriminator that an adversarial loss needs.
+    discriminator: int = 64
     # The part of the training done in bfloat16 where the device is faster at it; the rest settles in full precision.
     half_share: float = 0.85
 

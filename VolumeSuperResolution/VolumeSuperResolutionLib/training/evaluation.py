@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +16,28 @@ from ..engine.errors import RefusalError
 from ..engine.grid import Volume
 from ..engine.upscale import Request, upscale
 
+if TYPE_CHECKING:
+    from .perception import Perception
+
 BASELINES = ("linear", "bspline", "lanczos", "backprojection")
 # What an upscaler has to beat where the blur is unknown: the better of these two, volume by volume.
 BEST_CLASSICAL = ("lanczos", "backprojection")
 PROTOCOLS = ("profile", "box", "scanner")
+COLUMNS = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "over_lanczos": "over Lanczos",
+    "over_backprojection": "over back-projection",
+    "over_best_classical": "over best classical",
+    "residual": "residual %",
+    "harm": "harm %",
+    "lpips": "LPIPS",
+    "fid": "FID",
+}
 # How a card begins to say that something classical was better.
 SHORTFALLS = {"over_lanczos": "Worse than Lanczos under", "over_backprojection": "Worse than back-projection under"}
+# What is not relative to another method.
+QUALITIES = ("psnr", "ssim", "lpips", "fid")
 # Where Lanczos is within this part of the range of the truth, there is nothing to invent.
 ALREADY_RIGHT = 0.01
 VOLUME_PATTERNS = ("*.nii", "*.nii.gz", "*.nrrd", "*.mha", "*.mhd")
@@ -40,6 +57,9 @@ class Score:
     # Mean error where Lanczos was already within 1% of the truth: what a model spoils or invents there.
     harm: float
     seconds: float
+    # How its slices look beside the truth's, and how all counted ones of the modality do; where that was asked for.
+    lpips: float | None = None
+    fid: float | None = None
     # Listed, but not part of the means (a volume of a subject that training saw).
     aside: bool = False
 
@@ -85,6 +105,7 @@ def evaluate(
     aside: Sequence[str] = (),
     device: str = "auto",
     consistency: int | None = None,
+    perception: Perception | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[Score]:
     """Scores of the baselines and the models on every volume of a folder."""
@@ -96,6 +117,9 @@ def evaluate(
         case = make_case(path, [int(f) for f in factor], protocol)
         mask = quality.foreground(case.truth, case.modality)
         peak = quality.data_range(case.truth)
+        set_aside = any(fnmatch.fnmatch(case.name, pattern) for pattern in aside)
+        if perception is not None:
+            perception.meet(case.truth, case.modality, counted=not set_aside)
         right = None
         for model in sorted(methods, key=lambda m: m != "lanczos"):
             rounds = None if model in BASELINES else consistency
@@ -117,26 +141,32 @@ def evaluate(
                     residual=100 * result.report.consistency_residual / peak,
                     harm=100 * float(error[right].mean()) / peak if right.any() else 0.0,
                     seconds=result.report.seconds,
-                    aside=any(fnmatch.fnmatch(case.name, pattern) for pattern in aside),
+                    lpips=None if perception is None else perception.judge(array, model),
+                    aside=set_aside,
                 )
             )
             tell(f"{case.name}  {model}  {scores[-1].psnr:.2f} dB")
+    if perception is not None:
+        fids = {pair: perception.fid(*pair) for pair in {(s.modality, s.model) for s in scores}}
+        scores = [replace(s, fid=None if s.aside else fids[s.modality, s.model]) for s in scores]
     return sorted(scores, key=lambda s: (s.volume, methods.index(s.model)))
 
 
-def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, list[float]]]:
-    """Per modality: mean and standard deviation over volumes of PSNR, SSIM, and the gains in dB."""
+def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, Any]]:
+    """Per modality: mean and standard deviation over volumes of PSNR, SSIM, and the gains in dB.
+
+    Where looks were scored too, theirs, and under "classical" what the baselines have, which stand in no card.
+    """
     counted = [s for s in scores if not s.aside]
     psnr = {(s.volume, s.model): s.psnr for s in counted}
-    result: dict[str, dict[str, list[float]]] = {}
+    result: dict[str, dict[str, Any]] = {}
     for modality in sorted({s.modality for s in counted}, reverse=True):
         own = [s for s in counted if s.model == model and s.modality == modality]
         if not own:
             continue
         best = {s.volume: max(psnr[s.volume, method] for method in BEST_CLASSICAL) for s in own}
         result[modality] = {
-            "psnr": _spread([s.psnr for s in own]),
-            "ssim": _spread([s.ssim for s in own]),
+            **_qualities(own),
             "over_lanczos": _spread([s.psnr - psnr[s.volume, "lanczos"] for s in own]),
             "over_backprojection": _spread([s.psnr - psnr[s.volume, "backprojection"] for s in own]),
             "over_best_classical": _spread([s.psnr - best[s.volume] for s in own]),
@@ -144,6 +174,11 @@ def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, list[float
             "harm": _spread([s.harm for s in own]),
             "volumes": [float(len(own))],
         }
+        if own[0].lpips is not None:
+            result[modality]["classical"] = {
+                method: _qualities([s for s in counted if (s.model, s.modality) == (method, modality)])
+                for method in BASELINES
+            }
     return result
 
 
@@ -167,12 +202,9 @@ def table(scores: Sequence[Score]) -> str:
         mark = " (aside)" if next(iter(row.values())).aside else ""
         cells = [f"{row[m].psnr:.2f} / {row[m].ssim:.4f}" for m in models]
         lines.append(f"| {volume}{mark} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "| | model | PSNR | SSIM | over Lanczos | over back-projection | over best classical | residual % | harm % |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    columns = ("psnr", "ssim", "over_lanczos", "over_backprojection", "over_best_classical", "residual", "harm")
+    looks = scores[0].lpips is not None
+    columns = {name: words for name, words in COLUMNS.items() if looks or name not in ("lpips", "fid")}
+    lines += ["", f"| | model | {' | '.join(columns.values())} |", f"|---|---|{'---:|' * len(columns)}"]
     for modality in ("MR", "CT"):
         for model in models:
             values = gains(scores, model).get(modality)
@@ -187,11 +219,19 @@ def to_json(scores: Sequence[Score]) -> list[dict]:
     return [asdict(score) for score in scores]
 
 
+def _qualities(scores: Sequence[Score]) -> dict[str, list[float]]:
+    return {
+        quality: _spread([getattr(s, quality) for s in scores])
+        for quality in QUALITIES
+        if getattr(scores[0], quality) is not None
+    }
+
+
 def _spread(values: Sequence[float]) -> list[float]:
     return [round(statistics.fmean(values), 4), round(statistics.stdev(values), 4) if len(values) > 1 else 0.0]
 
 
 def _cell(column: str, value: Sequence[float]) -> str:
-    digits = 4 if column == "ssim" else 2
+    digits = 4 if column in ("ssim", "lpips") else 2
     sign = "+" if column.startswith("over") else ""
     return f"{value[0]:{sign}.{digits}f} ± {value[1]:.{digits}f}"

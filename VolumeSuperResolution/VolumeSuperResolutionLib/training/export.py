@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from ..engine.grid import Grid, Volume
 from ..engine.networks import Network
 from ..engine.upscale import Request, upscale
 from .checkpoints import read_checkpoint
-from .configs import Config, StageConfig
+from .configs import Config
+from .journal import CURVE_FILE
 from .patches import BOX_SHARE, JITTER, Scan
 
 INDEX_FILE = "INDEX.tsv"
@@ -28,23 +30,25 @@ SPEED_SIZE = 64
 
 
 def export(
-    config: Config, folders: Sequence[Path], output: Path, scans: Sequence[Scan], start_from: str | None = None
+    config: Config,
+    folders: Sequence[Path],
+    tensors: Sequence[Mapping[str, np.ndarray]],
+    output: Path,
+    scans: Sequence[Scan],
+    start_from: str | None = None,
 ) -> zoo.Card:
-    """Weights and card in `output`, from the checkpoints in `folders`, one a stage; read back and tried before use.
+    """Weights and card in `output`; the model is read back and tried.
 
-    A model that was fine-tuned is called like its folder.
+    Of each stage, `folders` holds the checkpoint and `tensors` what is to be stored. A model that was fine-tuned is
+    called like its folder.
     """
     states = [read_checkpoint(folder) for folder in folders]
-    networks = [_trained(stage, state) for stage, state in zip(config.stages, states)]
-    tensors = {
-        f"{n}.{name}": tensor.numpy()
-        for n, network in enumerate(networks)
-        for name, tensor in network.state_dict().items()
-        if tensor.is_floating_point()
-    }
-    data = safetensors(tensors)
+    networks = [stage.build() for stage in config.stages]
+    data = safetensors({f"{n}.{name}": array for n, stage in enumerate(tensors) for name, array in stage.items()})
     output.mkdir(parents=True, exist_ok=True)
     (output / zoo.WEIGHTS_FILE).write_bytes(data)
+    if (folders[-1] / CURVE_FILE).is_file():
+        shutil.copyfile(folders[-1] / CURVE_FILE, output / CURVE_FILE)
     factor = np.array(config.card["factor"])
     spacings = np.array([scan.spacing for scan in scans])
     card = zoo.Card(
@@ -90,12 +94,6 @@ def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + body
-
-
-def _trained(stage: StageConfig, state: Mapping[str, Any]) -> Network:
-    network = stage.build()
-    network.load_state_dict(state["ema"])
-    return network.eval()
 
 
 def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequence[Scan]) -> dict[str, Any]:

@@ -18,11 +18,12 @@ AHEAD = 4
 
 
 class Batch(NamedTuple):
-    """`scale` is the error of interpolation on the volume that each sample is from."""
+    """Of the volume that each sample is from, `scale` is the error of interpolation, `spread` the range of values."""
 
     input: torch.Tensor
     target: torch.Tensor
     scale: torch.Tensor
+    spread: torch.Tensor
 
 
 class Feed:
@@ -53,13 +54,16 @@ class Feed:
                     self.drawn[ahead] = [self.pool.submit(self._draw, ahead, index) for index in self.indices]
             drawn = [future.result() for future in self.drawn.pop(step)]
         patches = [patch for patch, _ in drawn]
+        scans = [scan for _, scan in drawn]
         x = tensors([patch.input for patch in patches], self.dimensions)
         y = tensors([patch.target for patch in patches], self.dimensions)
-        scales = torch.tensor([self.errors[name] for _, name in drawn])
-        return Batch(x, y, scales.repeat_interleave(len(x) // len(patches)))
+        samples = len(x) // len(patches)
+        scale = torch.tensor([self.errors[scan.name] for scan in scans]).repeat_interleave(samples)
+        spread = torch.tensor([scan.spread for scan in scans], dtype=torch.float32).repeat_interleave(samples)
+        return Batch(x, y, scale, spread)
 
-    def _draw(self, step: int, index: int) -> tuple[Patch, str]:
+    def _draw(self, step: int, index: int) -> tuple[Patch, Scan]:
         random = np.random.default_rng([self.seed, step, index])
         group = self.groups[(step * self.batch + index) % len(self.groups)]
         scan = group[random.integers(len(group))]
-        return random_patch(scan, self.cut, random), scan.name
+        return random_patch(scan, self.cut, random), scan

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 CSV_FILE = "training.csv"
 CURVE_FILE = "training.png"
+# Not a part of the loss: how many voxels the discriminator told rightly.
+ACCURACY = "accuracy"
+LOOKS = "LPIPS"
 
 
 class Journal:
@@ -18,30 +21,29 @@ class Journal:
     def __init__(self, folder: Path):
         self.folder = folder
         self.rows: list[dict[str, float]] = []
-        self.recent: list[float] = []
+        self.recent: list[dict[str, float]] = []
 
-    def add(self, loss: float) -> None:
-        """One step's loss."""
-        self.recent.append(loss)
+    def add(self, parts: Mapping[str, float]) -> None:
+        """One step's parts of the loss."""
+        self.recent.append({**parts, "loss": sum(value for name, value in parts.items() if name != ACCURACY)})
 
     def measured(self, step: int, seconds: float, rate: float, gains: Mapping[str, float]) -> None:
         """One measurement; the losses since the one before are averaged into it."""
-        loss = sum(self.recent) / len(self.recent) if self.recent else math.nan
-        self.rows.append({"step": step, "seconds": seconds, "rate": rate, "loss": loss, **gains})
+        losses = {"loss": math.nan, **_means(self.recent)}
+        self.rows.append({"step": step, "seconds": seconds, "rate": rate, **losses, **gains})
         self.recent = []
 
     def tell(self, step: int, seconds: float, done: float) -> None:
         """Prints where the run is."""
-        parts = [f"step {step}", f"{step / max(seconds, 1e-9):.2f} steps/s"]
+        told = [f"step {step}", f"{step / max(seconds, 1e-9):.2f} steps/s"]
         last = self.rows[-1] if self.rows else {}
-        recent = self.recent[-100:]
-        loss = sum(recent) / len(recent) if recent else last.get("loss", math.nan)
-        if not math.isnan(loss):
-            parts.append(f"loss {loss:.4f}")
-        parts += [f"{key} {value:+.2f} dB" for key, value in last.items() if " " in key]
+        losses = _means(self.recent[-100:]) or last
+        told += [f"{name} {losses[name]:.4f}" for name in _losses(losses) if not math.isnan(losses[name])]
+        told += [f"{name} {value:+.2f} dB" for name, value in last.items() if _is_gain(name)]
+        told += [f"{name} {value:.4f}" for name, value in last.items() if name.startswith(LOOKS)]
         if done > 0:
-            parts.append(f"{seconds * max(0.0, 1 / done - 1) / 60:.1f} min left")
-        print(", ".join(parts), flush=True)
+            told.append(f"{seconds * max(0.0, 1 / done - 1) / 60:.1f} min left")
+        print(", ".join(told), flush=True)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -52,11 +54,12 @@ class Journal:
         self.rows, self.recent = state["rows"], state["recent"]
 
     def write(self) -> None:
-        """The CSV file and the curve."""
+        """The CSV file and the curves."""
         if not self.rows:
             return
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
         with open(self.folder / CSV_FILE, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.rows[-1])
+            writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(self.rows)
         try:
@@ -64,14 +67,33 @@ class Journal:
         except ImportError:
             print("No curve was drawn: matplotlib is not installed.", flush=True)
             return
-        figure = Figure(figsize=(8, 4))
+        panels = [
+            ("loss", list(_losses(names))),
+            ("gain over Lanczos (dB)", [name for name in names if _is_gain(name)]),
+            ("LPIPS, accuracy of the discriminator", [n for n in names if n == ACCURACY or n.startswith(LOOKS)]),
+        ]
+        panels = [(label, lines) for label, lines in panels if lines]
+        figure = Figure(figsize=(4 * len(panels), 4))
         minutes = [row["seconds"] / 60 for row in self.rows]
-        left, right = figure.subplots(1, 2)
-        left.plot(minutes, [row["loss"] for row in self.rows])
-        left.set(xlabel="minutes", ylabel="loss", yscale="log")
-        for key in (key for key in self.rows[-1] if " " in key):
-            right.plot(minutes, [row.get(key) for row in self.rows], label=key)
-        right.set(xlabel="minutes", ylabel="gain over Lanczos (dB)")
-        right.legend()
+        for axes, (label, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+            for name in lines:
+                axes.plot(minutes, [row.get(name, math.nan) for row in self.rows], label=name)
+            axes.set(xlabel="minutes", ylabel=label, yscale="log" if label == "loss" else "linear")
+            axes.legend()
         figure.tight_layout()
         figure.savefig(self.folder / CURVE_FILE, dpi=100)
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
+
+
+def _is_gain(name: str) -> bool:
+    return " " in name and not name.startswith(LOOKS)
+
+
+def _losses(names: Iterable[str]) -> list[str]:
+    """The loss and its parts, the discriminator's accuracy left out; a sole part is the loss itself."""
+    others = ("step", "seconds", "rate", ACCURACY)
+    found = [name for name in names if name not in others and " " not in name]
+    return ["loss"] if len(found) <= 2 else found

@@ -21,12 +21,37 @@ COLUMNS = (
     ("profile", "over_backprojection", "over back-projection"),
     ("scanner", "over_best_classical", "scanner: over best classical"),
 )
+LOOKS_HEAD = """
+## Four times the matrix, beside the published figures
+
+PSNR, SSIM, LPIPS (VGG) and FID under "profile", the last two over slices of the three views
+(`vsr evaluate --perceptual`). "Theirs" is quoted from Ha et al. 2024, measured by them on other scans (OASIS T1 and MSD
+6) and in another way: to compare the order of the methods, not the numbers.
+"""
+QUALITIES = {"psnr": 2, "ssim": 3, "lpips": 3, "fid": 2}
+# By modality and model: PSNR, SSIM, LPIPS, FID.
+PUBLISHED = {
+    "MR": {
+        "linear": (26.55, 0.79, 0.25, 6.89),
+        "srresnet3d-x4": (31.95, 0.88, 0.12, 4.17),
+        "dcsrn3d-x4": (29.96, 0.82, 0.17, 5.41),
+        "rcan3d-x4": (32.27, 0.89, 0.11, 3.69),
+        "rrdbgan3d-x4": (29.50, 0.82, 0.04, 0.18),
+    },
+    "CT": {
+        "linear": (28.82, 0.80, 0.27, 3.94),
+        "srresnet3d-x4": (37.89, 0.93, 0.08, 1.70),
+        "dcsrn3d-x4": (33.88, 0.88, 0.14, 2.72),
+        "rcan3d-x4": (37.79, 0.92, 0.07, 1.38),
+        "rrdbgan3d-x4": (36.01, 0.89, 0.03, 0.18),
+    },
+}
 
 
 def markdown(cards: Iterable[Card]) -> str:
     """The whole page."""
     learned = [card for card in cards if card.learned]
-    lines = [HEAD, *_table(learned), PICTURE]
+    lines = [HEAD, *_table(learned), PICTURE, *_looks(learned)]
     for card in learned:
         lines += _details(card)
     return "\n".join(lines).rstrip() + "\n"
@@ -50,6 +75,26 @@ def _table(cards: Sequence[Card]) -> list[str]:
             f"| [{card.id}](#{card.id}) | {factor} | {card.parameters:,} | {' | '.join(cells)} | {seconds:.1f} |"
         )
     return lines
+
+
+def _looks(cards: Sequence[Card]) -> list[str]:
+    """The 4x models whose looks were measured, and the classical methods measured beside them."""
+    lines: list[str] = []
+    for modality, published in PUBLISHED.items():
+        rows: dict[str, Mapping] = {}
+        for card in cards:
+            found = card.gains.get("profile", {}).get(modality, {})
+            if card.factor == (4, 4, 4) and "lpips" in found:
+                rows = {**found["classical"], **rows, card.id: found}
+        if rows:
+            heads = [name.upper() for name in QUALITIES]
+            lines += [f"| {modality} | {' | '.join(heads)} | theirs: {' | '.join(heads)} |", f"|---|{'---:|' * 8}"]
+            for model, found in rows.items():
+                ours = [f"{found[name][0]:.{digits}f}" for name, digits in QUALITIES.items()]
+                theirs = [f"{value:.2f}" for value in published[model]] if model in published else [""] * 4
+                lines.append(f"| {model} | {' | '.join([*ours, *theirs])} |")
+            lines.append("")
+    return [LOOKS_HEAD, *lines] if lines else []
 
 
 def _gain(gains: Mapping, protocol: str, modality: str, column: str) -> str:

@@ -6,11 +6,12 @@ import gc
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -18,10 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
-from . import checkpoints, export, losses
+from . import checkpoints, export, features, losses, rounding
+from .adversary import Adversary
 from .configs import StageConfig, read
 from .evaluation import volumes_in
-from .feed import Feed
+from .feed import Batch, Feed
 from .journal import Journal
 from .patches import Scan, read_scan
 from .validation import Validation
@@ -53,12 +55,16 @@ def train(
         shares = [stage.minutes or 1.0 for stage in plan.stages]
         starts = export.start_networks(start_from, plan) if start_from else [None] * len(plan.stages)
         folders = [output / f"stage{n}" for n in range(len(plan.stages))]
+        stored = []
         for n, stage in enumerate(plan.stages):
             limit = stage.minutes if minutes is None else minutes * shares[n] / sum(shares)
             work = Workplace(folders[n], place, rank, world)
-            Trainer(stage, plan.seed + n, scans, held_out, work, 60 * limit, starts[n]).run(resume)
+            trainer = Trainer(stage, plan.seed + n, scans, held_out, work, 60 * limit, starts[n])
+            trainer.run(resume)
+            if rank == 0:
+                stored.append(rounding.fewest_bits(trainer.ema, trainer.gains))
         if rank == 0:
-            export.export(plan, folders, output, scans, start_from)
+            export.export(plan, folders, stored, output, scans, start_from)
     return output
 
 
@@ -144,8 +150,18 @@ class Trainer:
         if start is not None:
             network.load_state_dict(start.state_dict())
             self.rate *= FINE_TUNING
+        elif network.residual and network.ends_plainly:
+            # Training starts at the interpolation and not below it.
+            for parameter in network.tail.parameters():
+                nn.init.zeros_(parameter)
         layout = torch.channels_last if network.dimensions == 2 else torch.channels_last_3d
         self.network = network.to(device=self.device, memory_format=layout)
+        self.adversary = None
+        if losses.ADVERSARIAL in config.losses:
+            if self.world > 1:
+                raise RefusalError("Adversarial training runs in one process; start it without torchrun.")
+            self.adversary = Adversary(config.discriminator, self.rate, self.device)
+        self.objective = losses.Objective(config.losses, config.slices, self.device, self.adversary)
         trained = losses.Trained(self.network, config.losses, config.consistency)
         self.trained = DistributedDataParallel(trained) if self.world > 1 else trained
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.rate, weight_decay=config.weight_decay)
@@ -154,7 +170,8 @@ class Trainer:
         self.feed = Feed(scans, cut, network.dimensions, seed, config.batch, self.rank, self.world)
         if self.device.type != "cpu":
             self.feed.draw_ahead()
-        self.validation = Validation(held_out, cut, network.dimensions) if self.rank == 0 else None
+        lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
+        self.validation = Validation(held_out, cut, network.dimensions, lpips) if self.rank == 0 else None
         self.half = has_fast_half(self.device)
         self.step, self.seconds, self.done = 0, 0.0, 0.0
         self.journal = Journal(self.folder)
@@ -170,13 +187,13 @@ class Trainer:
             self.measure()
         self.done = self._measure_done()
         while self.done < 1.0:
-            loss = self.train_step()
+            parts = self.train_step()
             now = time.monotonic()
             self.seconds = now - started
             self.done = self._measure_done()
             if self.rank:
                 continue
-            self.journal.add(loss)
+            self.journal.add(parts)
             if now - told > PROGRESS_SECONDS:
                 self.journal.tell(self.step, self.seconds, self.done)
                 told = now
@@ -193,16 +210,21 @@ class Trainer:
 
     def measure(self) -> None:
         """Gains of the averaged weights, into the journal."""
-        self.network.eval()
-        with torch.inference_mode():
-            gains = self.validation.gains(self._averaged, self.device)
-        self.network.train()
-        self.journal.measured(self.step, self.seconds, self._rate(), gains)
+        self.journal.measured(self.step, self.seconds, self._rate(), self.gains(self.ema))
         self.journal.tell(self.step, self.seconds, self.done)
 
-    def _averaged(self, x: torch.Tensor) -> torch.Tensor:
-        out = torch.func.functional_call(self.network, self.ema, (x,))
-        return losses.consistent(out, x, self.config.consistency)
+    def gains(self, state: Mapping[str, torch.Tensor]) -> dict[str, float]:
+        """What the network is ahead of interpolation with other weights than it learns with."""
+
+        def upscale(x: torch.Tensor) -> torch.Tensor:
+            out = torch.func.functional_call(self.network, dict(state), (x,))
+            return losses.consistent(out, x, self.config.consistency)
+
+        self.network.eval()
+        with torch.inference_mode():
+            found = self.validation.gains(upscale, self.device)
+        self.network.train()
+        return found
 
     def _measure_done(self) -> float:
         """The part of the training that is over; all processes get the same answer."""
@@ -219,15 +241,18 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup))
         return self.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.done, 1.0))))
 
-    def train_step(self) -> float:
-        """One step of the optimizer; returns the loss."""
-        x, y, scale = (part.to(self.device) for part in self.feed(self.step))
+    def train_step(self) -> dict[str, float]:
+        """One step of the optimizer; returns the parts of the loss."""
+        batch = Batch(*(part.to(self.device) for part in self.feed(self.step)))
+        rate = self._rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
+            group["lr"] = rate
         half = self.half and self.done < self.config.half_share
         with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
-            out = self.trained(x)
-            loss = losses.total(self.config.losses, out, y, scale)
+            random = np.random.default_rng([self.seed, self.step, self.rank, 1])
+            out = self.trained(batch.input)
+            parts = self.objective(out, batch, random)
+            loss = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
@@ -245,7 +270,11 @@ class Trainer:
                 else:
                     self.ema[name].copy_(value)
         self.step += 1
-        return float(loss.detach())
+        told = {name: float(part.detach()) for name, part in parts.items()}
+        if self.adversary is not None:
+            with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
+                told["accuracy"] = self.adversary.learn(out[0], batch, rate)
+        return told
 
     def save(self) -> None:
         """Checkpoint, CSV file and curve of this moment."""
@@ -255,6 +284,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "ema": self.ema,
             "optimizer": self.optimizer.state_dict(),
+            "adversary": self.adversary.state() if self.adversary else {},
             "journal": self.journal.state(),
             "hardware": export.hardware(self.device) + (f", {self.world} processes" if self.world > 1 else ""),
         }
@@ -267,6 +297,8 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema = state["ema"]
+        if self.adversary is not None:
+            self.adversary.restore(state["adversary"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.journal.restore(state["journal"])
 

@@ -13,6 +13,9 @@ from torch import nn
 from ..engine import interpolation
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from . import features
+from .adversary import Adversary
+from .feed import Batch
 
 Out = tuple[torch.Tensor, Optional[torch.Tensor]]
 
@@ -39,6 +42,9 @@ PARTS: dict[str, Callable[[Out, torch.Tensor], torch.Tensor]] = {
 }
 # The power of an error that each part grows with: what a patch's weight is raised to.
 POWERS = {"l1": 1, "mse": 2, "intermediate_l1": 1}
+# Losses on slices of the three views: the weights of the differences behind VGG16's blocks.
+BLOCK_WEIGHTS = {"vgg16": (0.2, 0.7, 0.1), "vgg16_deep": (0.0, 0.0, 0.0, 0.0, 1.0)}
+ADVERSARIAL = "adversarial"
 
 
 class Trained(nn.Module):
@@ -49,9 +55,12 @@ class Trained(nn.Module):
 
     def __init__(self, network: Network, parts: Mapping[str, float], consistency: int = 0):
         super().__init__()
-        unknown = sorted(set(parts) - set(PARTS))
+        known = (*PARTS, *BLOCK_WEIGHTS, ADVERSARIAL)
+        unknown = sorted(set(parts) - set(known))
         if unknown:
-            raise RefusalError(f"No loss is called {unknown[0]}; known are {', '.join(PARTS)}.")
+            raise RefusalError(f"No loss is called {unknown[0]}; known are {', '.join(known)}.")
+        if network.dimensions != 3 and set(parts) & {*BLOCK_WEIGHTS, ADVERSARIAL}:
+            raise RefusalError("Only a 3D network can be trained by how its result looks.")
         if "intermediate_l1" in parts and not hasattr(network, "forward_with_intermediate"):
             raise RefusalError("This network has no intermediate output; take intermediate_l1 out of its losses.")
         if consistency and (network.on_interpolated or network.dimensions != 3):
@@ -94,10 +103,52 @@ def _resampled(x: torch.Tensor, operator: Callable, shape: tuple, size: tuple) -
     return x
 
 
-def total(parts: Mapping[str, float], out: Out, target: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """The weighted sum, every patch relative to `scale`, the error that interpolation makes on its volume.
+class Perceptual(nn.Module):
+    """How differently VGG16 sees random slices of the three views: the mean difference of its features."""
+
+    def __init__(self, weights: Sequence[float], slices: int):
+        super().__init__()
+        self.weights, self.slices = tuple(weights), slices
+        self.vgg = features.vgg16(len(self.weights))
+
+    def forward(self, out: torch.Tensor, batch: Batch, random: np.random.Generator) -> torch.Tensor:
+        """One value a patch; what is bright in the whole volume is white."""
+        spread = batch.spread.view(-1, 1, 1, 1, 1)
+        sides = [(side / spread).clamp(0, 1) for side in (out, batch.target)]
+        views = []
+        for axis, size in enumerate(out.shape[2:]):
+            chosen = np.sort(random.choice(size, min(self.slices, size), replace=False))
+            seen, true = (self.vgg(features.slices(side, axis, chosen)) for side in sides)
+            parts = [
+                weight * (a - b).abs().flatten(1).mean(1) for weight, a, b in zip(self.weights, seen, true) if weight
+            ]
+            views.append(torch.stack(parts).sum(0).view(len(out), -1).mean(1))
+        return torch.stack(views).mean(0)
+
+
+class Objective:
+    """The weighted parts of a stage's loss, every patch relative to the error that interpolation makes on its volume.
 
     So a decibel counts the same on every volume, however strong its contrast.
     """
-    sums = [weight * (PARTS[name](out, target) / scale ** POWERS[name]).mean() for name, weight in parts.items()]
-    return torch.stack(sums).sum()
+
+    def __init__(
+        self, parts: Mapping[str, float], slices: int, device: torch.device, adversary: Adversary | None = None
+    ):
+        self.parts, self.adversary = parts, adversary
+        self.perceptual = {
+            name: Perceptual(weights, slices).to(device) for name, weights in BLOCK_WEIGHTS.items() if name in parts
+        }
+
+    def __call__(self, out: Out, batch: Batch, random: np.random.Generator) -> dict[str, torch.Tensor]:
+        """`random` chooses the slices that are looked at."""
+        found = {}
+        for name, weight in self.parts.items():
+            if name in self.perceptual:
+                relative = self.perceptual[name](out[0], batch, random) / batch.scale
+            elif name == ADVERSARIAL:
+                relative = self.adversary.judge(out[0], batch) / batch.scale
+            else:
+                relative = PARTS[name](out, batch.target) / batch.scale ** POWERS[name]
+            found[name] = weight * relative.mean()
+        return found

@@ -10,6 +10,9 @@ import numpy as np
 import torch
 
 from ..engine import degradation
+from . import features
+from .features import Lpips
+from .journal import LOOKS
 from .patches import Blur, Cut, Patch, Scan, cut_patch, fitting_orders, lanczos, random_patch
 
 # Coarse voxels left out at each side of a patch, where the network's zero padding shows.
@@ -51,26 +54,39 @@ def interpolation_error(scan: Scan, cut: Cut, dimensions: int) -> float:
 
 
 class Validation:
-    """Mean gains in dB over Lanczos, per protocol and modality."""
+    """Mean gains in dB over Lanczos, per protocol and modality; and LPIPS under "profile", where it is given."""
 
-    def __init__(self, scans: Sequence[Scan], cut: Cut, dimensions: int):
-        self.cut, self.dimensions = cut, dimensions
+    def __init__(self, scans: Sequence[Scan], cut: Cut, dimensions: int, lpips: Lpips | None = None):
+        self.cut, self.dimensions, self.lpips = cut, dimensions, lpips
         self.items = []
         for scan in scans:
             for protocol in PROTOCOLS:
                 patch = fixed_patch(scan, cut, protocol)
                 reference = _mean_square(lanczos(patch), patch.target, cut, dimensions)
-                self.items.append((f"{protocol} {scan.modality}", patch, reference))
+                self.items.append((protocol, scan, patch, reference))
 
     def gains(self, network: Callable[[torch.Tensor], torch.Tensor], device: torch.device) -> dict[str, float]:
         """By "profile MR" and so on."""
         found: dict[str, list[float]] = {}
-        for key, patch, reference in self.items:
-            out = network(tensors([patch.input], self.dimensions).to(device)).float().cpu().numpy()
-            out = out[:, 0] if self.dimensions == 2 else out[0, 0]
-            error = _mean_square(out, patch.target, self.cut, self.dimensions)
-            found.setdefault(key, []).append(10 * np.log10(max(reference, 1e-12) / max(error, 1e-12)))
+        for protocol, scan, patch, reference in self.items:
+            out = network(tensors([patch.input], self.dimensions).to(device)).float().cpu()
+            result = (out[:, 0] if self.dimensions == 2 else out[0, 0]).numpy()
+            error = _mean_square(result, patch.target, self.cut, self.dimensions)
+            gain = 10 * np.log10(max(reference, 1e-12) / max(error, 1e-12))
+            found.setdefault(f"{protocol} {scan.modality}", []).append(gain)
+            if self.lpips is not None and protocol == PROTOCOLS[0]:
+                distance = self._looks(out, tensors([patch.target], self.dimensions), scan.spread)
+                found.setdefault(f"{LOOKS} {scan.modality}", []).append(distance)
         return {key: float(np.mean(values)) for key, values in sorted(found.items())}
+
+    def _looks(self, out: torch.Tensor, target: torch.Tensor, spread: float) -> float:
+        """LPIPS over two slices of each view."""
+        sides = [(side / spread).clamp(0, 1) for side in (out, target)]
+        distances = []
+        for axis, size in enumerate(out.shape[2:]):
+            shown = [features.slices(side, axis, (size // 3, 2 * size // 3)) for side in sides]
+            distances.append(float(self.lpips(*shown).mean()))
+        return float(np.mean(distances))
 
 
 def _mean_square(result: np.ndarray, truth: np.ndarray, cut: Cut, dimensions: int) -> float:

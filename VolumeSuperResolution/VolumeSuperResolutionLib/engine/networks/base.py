@@ -20,6 +20,9 @@ class Network(nn.Module):
     of the input, which the published network may not have.
     """
 
+    # Whether its last layer is the convolution `tail`, with nothing behind it that would cut off negative values.
+    ends_plainly = False
+
     def __init__(self, dimensions: int, factor: Factor = 1, on_interpolated: bool = False, residual: bool = False):
         super().__init__()
         self.dimensions = dimensions

@@ -22,6 +22,8 @@ class Unit(nn.Module):
 class Dcsrn3d(Network):
     """No convolution has a bias."""
 
+    ends_plainly = True
+
     def __init__(self, growth: int = 24, units: int = 3, residual: bool = False):
         super().__init__(3, on_interpolated=True, residual=residual)
         self.head = conv(3, 1, 2 * growth, bias=False)
@@ -46,6 +48,8 @@ class CompressedBlock(nn.Module):
 
 class Mdcsrn3d(Network):
     """Blocks densely connected like the units inside them."""
+
+    ends_plainly = True
 
     def __init__(self, growth: int = 16, units: int = 4, blocks: int = 4, residual: bool = False):
         super().__init__(3, on_interpolated=True, residual=residual)

@@ -12,6 +12,8 @@ from .shuffle import upsampling
 class Edsr3d(Network):
     """9 blocks of 64 as published; the upsampler is ours, the original only sharpens at the same matrix size."""
 
+    ends_plainly = True
+
     def __init__(
         self, factor: Factor = 2, features: int = 64, blocks: int = 9, scale: float = 0.1, residual: bool = False
     ):

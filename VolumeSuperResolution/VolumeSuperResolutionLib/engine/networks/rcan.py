@@ -29,6 +29,8 @@ class ChannelAttention(nn.Module):
 class Rcan3d(Network):
     """10 groups of 16 blocks of 64, reduction 16, 4x as published."""
 
+    ends_plainly = True
+
     def __init__(
         self,
         factor: Factor = 4,

@@ -47,6 +47,8 @@ class Rrdb(nn.Module):
 class Rrdb3d(Network):
     """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest neighbour and a convolution."""
 
+    ends_plainly = True
+
     def __init__(
         self, factor: Factor = 4, features: int = 64, blocks: int = 23, growth: int = 32, residual: bool = False
     ):

@@ -15,6 +15,8 @@ SLOPE = 0.1
 class Srresnet3d(Network):
     """16 blocks of 64, 4x as published; other factors take one upsampling step for each halving."""
 
+    ends_plainly = True
+
     def __init__(self, factor: Factor = 4, features: int = 64, blocks: int = 16, residual: bool = True):
         super().__init__(3, factor, residual=residual)
         self.head = conv(3, 1, features)

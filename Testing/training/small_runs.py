@@ -1,0 +1,43 @@
+"""Training runs of a few steps, and what the tests look at afterwards."""
+
+import json
+
+import numpy as np
+import torch
+from VolumeSuperResolutionLib.training import features
+from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
+
+
+def config_file(folder, *stages, factor=(2, 2, 2), **changes):
+    values = {
+        "id": "small",
+        "card": {"title": "Small", "summary": "For a test.", "factor": list(factor)},
+        "stages": [{**stage, **changes} for stage in stages],
+    }
+    path = folder / "small.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def weights(folder, stage=0, kind="network"):
+    return read_checkpoint(folder / f"stage{stage}")[kind]
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def checkpoint_of_vgg16():
+    """What the source package holds of VGG16, with random numbers."""
+    random = np.random.default_rng(0)
+    layers, channels, number = {}, 3, 0
+    for widths in features.BLOCKS:
+        for width in widths:
+            kernel = random.standard_normal((3, 3, channels, width), np.float32) * np.float32((2 / 9 / channels) ** 0.5)
+            layers[f"Conv_{number}"] = {"kernel": kernel, "bias": np.zeros(width, np.float32)}
+            channels, number = width, number + 1
+    linear = {
+        f"NetLinLayer_{n}": {"Conv_0": {"kernel": random.random((1, 1, widths[-1], 1), np.float32)}}
+        for n, widths in enumerate(features.BLOCKS)
+    }
+    return {"VGG16_0": layers, **linear}
