@@ -1,8 +1,9 @@
-"""Slicer around the tests: the stand-ins, a clean scene, and helpers to wait and to see messages."""
+"""What the tests stand on: Slicer's stand-ins, a clean scene, models, the opened panel, a worker, a way to wait."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,10 @@ import standins
 from standins import application, pythonqt
 
 app = standins.install()
+pytest.register_assert_rewrite("scenes")
+import scenes  # noqa: E402
 import slicer  # noqa: E402
+from VolumeSuperResolutionLib.slicing.worker import Worker  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,3 +84,39 @@ def widget(module: Any) -> Any:
     opened.cleanup()
     shiboken6.delete(module.widgetRepresentation())
     app.processEvents()
+
+
+@pytest.fixture(scope="module")
+def modelFolder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models with random weights: a quick one, and one that takes long enough to be interrupted."""
+    folder = scenes.makeModel(tmp_path_factory.mktemp("models"), "quick")
+    return scenes.makeModel(folder, "slow", features=16, blocks=6)
+
+
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory: pytest.TempPathFactory, modelFolder: Path) -> Any:
+    """The folder for temporary files, of which none is left in the end; the two models are found meanwhile."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("VSR_WEIGHTS", str(modelFolder))
+        yield folder
+    assert not list(folder.glob("VolumeSuperResolution-*"))
+
+
+@pytest.fixture(scope="module")
+def worker(temporary: Path) -> Any:
+    """A worker whose process is gone in the end."""
+    made = Worker()
+    yield made
+    pid = made._child.pid if made._child is not None else None
+    made.stop()
+    assert pid is None or not scenes.alive(pid)
+
+
+@pytest.fixture
+def fresh(worker: Any) -> Any:
+    """The worker without a child, for tests that change what a child finds at its start."""
+    worker.stop()
+    yield worker
+    worker.stop()

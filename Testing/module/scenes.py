@@ -1,14 +1,15 @@
-"""What the tests of the module share: volumes in real MRML scenes, and a fingerprint of a whole scene."""
+"""What the tests of the module share: volumes, models and requests, and what there is to see of a scene and a run."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import slicer
 import vtk
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
-from VolumeSuperResolutionLib.engine.request import Report
+from VolumeSuperResolutionLib.engine.request import Report, Request
 from VolumeSuperResolutionLib.engine.upscale import Result
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -24,6 +25,9 @@ GEOMETRIES = {
     "oblique, left-handed": OBLIQUE @ np.diag([-0.9, 1.1, 3.0]),
 }
 ORIGIN = (-37.25, 12.5, 81.125)
+LINEAR = Request("linear", scale=(2.0, 2.0, 2.0))
+# A run that can be disturbed, as its small memory makes it tell of many small steps.
+SLOW = Request("slow", scale=(2.0, 2.0, 2.0), device="cpu", memory_mb=200)
 
 
 def addVolume(scene, array=None, axes=None, name="T1", origin=ORIGIN):
@@ -38,6 +42,12 @@ def addVolume(scene, array=None, axes=None, name="T1", origin=ORIGIN):
     slicer.util.updateVolumeFromArray(node, array)
     node.CreateDefaultDisplayNodes()
     return node
+
+
+def volumeOf(*shape, seed=0) -> Volume:
+    """A volume of noise, as the worker takes it: outside of any scene."""
+    array = np.random.default_rng(seed).integers(0, 900, shape).astype(np.int16)
+    return Volume(array, Grid(shape[::-1], (0.5, 0.6, 2.0), (1.0, -2.0, 3.0)))
 
 
 def linearTransform(scene, stretch=1.3):
@@ -190,3 +200,27 @@ class Outcome:
         """What was told, which must be one thing of this kind."""
         assert [told[0] for told in self.told] == [kind], self.told
         return self.told[0][1]
+
+
+def cancelled(job, outcome, wait):
+    """Cancel a job twice, as an impatient user does: it must end within a second."""
+    started = time.monotonic()
+    job.cancel()
+    job.cancel()
+    wait(lambda: outcome)
+    assert time.monotonic() - started < 1.0  # the promise of the panel's Cancel button
+    outcome.only("cancelled")
+    assert not job.running
+
+
+def alive(pid) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def filesOf(worker) -> list:
+    """The temporary files of a worker's runs."""
+    return [path for folder in worker._remains for path in folder.glob("*")]

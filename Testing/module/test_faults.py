@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 import time
 from pathlib import Path
 
@@ -27,21 +26,10 @@ SLOW = {"model": "slow", "device": "cpu", "memory": 200}
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = scenes.makeModel(tmp_path_factory.mktemp("models"), "quick")
-    return scenes.makeModel(folder, "slow", features=16, blocks=6)
-
-
-@pytest.fixture(scope="module")
-def temporary(tmp_path_factory, models):
-    """The folder for temporary files; in the end no process and no file is left."""
-    folder = tmp_path_factory.mktemp("temporary")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", str(folder))
-        patch.setenv("VSR_WEIGHTS", str(models))
-        yield folder
-        Worker.shared().stop()
-    assert not list(folder.glob("VolumeSuperResolution-*"))
+def temporary(temporary):
+    """As the worker's other tests have it; in the end the application's worker has no process either."""
+    yield temporary
+    Worker.shared().stop()
 
 
 @pytest.fixture
@@ -171,9 +159,9 @@ def test_the_disk_is_full(scene, logic, small, wait, temporary, monkeypatch, nam
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
 def test_the_weights_are_missing_or_damaged(
-    scene, fresh, logic, small, wait, tmp_path, temporary, monkeypatch, models, damage
+    scene, fresh, logic, small, wait, tmp_path, temporary, monkeypatch, modelFolder, damage
 ):
-    shutil.copytree(models, tmp_path / "broken")
+    shutil.copytree(modelFolder, tmp_path / "broken")
     weights = tmp_path / "broken" / "quick" / "weights.safetensors"
     if damage == "missing":
         weights.unlink()

@@ -1,22 +1,16 @@
-"""The child process: what it computes, how it is cancelled, how it dies, and what it leaves behind: nothing."""
+"""What a run of the child process gives: its result, its progress, its prompt end when cancelled, and clear faults."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import qt
 import scenes
-import slicer
+from scenes import LINEAR, SLOW, cancelled, filesOf, volumeOf
 from standins import pythonqt
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
@@ -24,58 +18,6 @@ from VolumeSuperResolutionLib.engine.upscale import Request, upscale
 from VolumeSuperResolutionLib.slicing import child, dependencies, engine_process, transfer
 from VolumeSuperResolutionLib.slicing import worker as subject
 from VolumeSuperResolutionLib.slicing.signals import Signal
-
-LIBRARY = Path(subject.__file__).resolve().parents[2]
-SCRIPT = Path(engine_process.__file__)
-LINEAR = Request("linear", scale=(2.0, 2.0, 2.0))
-SLOW = Request("slow", scale=(2.0, 2.0, 2.0), device="cpu", memory_mb=200)
-posix = pytest.mark.skipif(os.name != "posix", reason="signals and process groups of POSIX")
-
-
-def volumeOf(*shape, seed=0) -> Volume:
-    array = np.random.default_rng(seed).integers(0, 900, shape).astype(np.int16)
-    return Volume(array, Grid(shape[::-1], (0.5, 0.6, 2.0), (1.0, -2.0, 3.0)))
-
-
-def alive(pid) -> bool:
-    """Whether a process is there and not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = scenes.makeModel(tmp_path_factory.mktemp("models"), "quick")
-    return scenes.makeModel(folder, "slow", features=16, blocks=6)
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory, models):
-    """A worker whose temporary files are in a folder of the tests, and gone in the end, as its processes are."""
-    folder = tmp_path_factory.mktemp("temporary")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", str(folder))
-        patch.setenv("VSR_WEIGHTS", str(models))
-        made = subject.Worker()
-        yield made
-        pid = made._child.pid if made._child is not None else None
-        made.stop()
-    assert not list(folder.glob("VolumeSuperResolution-*"))
-    assert pid is None or not alive(pid)
-
-
-@pytest.fixture
-def fresh(worker):
-    """The worker without a child, for tests that change what a child finds at its start."""
-    worker.stop()
-    yield worker
-    worker.stop()
-
-
-def filesOf(worker) -> list:
-    return [path for folder in worker._remains for path in folder.glob("*")]
 
 
 @pytest.mark.parametrize("model", ["linear", "backprojection", "quick"])
@@ -154,16 +96,6 @@ def test_progress_tells_the_time_left(worker, wait):
     assert left > 0
 
 
-def cancelled(job, outcome, wait):
-    started = time.monotonic()
-    job.cancel()
-    job.cancel()
-    wait(lambda: outcome)
-    assert time.monotonic() - started < 1.0  # the promise of the panel's Cancel button
-    outcome.only("cancelled")
-    assert not job.running
-
-
 def test_cancel_while_voxels_are_sent(worker, wait):
     job = worker.start(volumeOf(40, 40, 40), LINEAR)
     cancelled(job, scenes.Outcome(job), wait)
@@ -187,44 +119,6 @@ def test_cancel_while_the_result_is_fetched(worker, wait, monkeypatch):
     wait(lambda: worker._transfers and isinstance(worker._transfers[0], transfer.Receiving))
     cancelled(job, outcome, wait)
     wait(lambda: not filesOf(worker))
-
-
-@posix
-def test_a_child_that_does_not_listen_is_killed(worker, wait):
-    job = worker.start(volumeOf(128, 128, 128), SLOW)
-    outcome = scenes.Outcome(job)
-    wait(lambda: outcome.progress, 60)
-    deaf = worker._child.pid
-    os.kill(deaf, signal.SIGSTOP)
-    cancelled(job, outcome, wait)
-    wait(lambda: not alive(deaf))
-    assert not filesOf(worker)
-    again = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
-    wait(lambda: again)
-    again.only("finished")
-    assert worker._child.pid != deaf
-
-
-@posix
-def test_a_crash_is_told_in_a_sentence_and_the_next_run_works(worker, wait):
-    outcome = scenes.Outcome(worker.start(volumeOf(128, 128, 128), SLOW))
-    wait(lambda: outcome.progress, 60)
-    os.kill(worker._child.pid, signal.SIGKILL)
-    wait(lambda: outcome)
-    assert "ended unexpectedly" in outcome.only("failed")
-    assert not filesOf(worker)
-    again = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
-    wait(lambda: again)
-    again.only("finished")
-
-
-def test_stopping_the_worker_cancels_its_run(worker, wait):
-    job = worker.start(volumeOf(128, 128, 128), SLOW)
-    outcome = scenes.Outcome(job)
-    wait(lambda: outcome.progress, 60)
-    worker.stop()
-    outcome.only("cancelled")
-    assert not job.running
 
 
 def test_a_program_that_cannot_be_started_is_told(fresh, wait, monkeypatch, tmp_path):
@@ -382,143 +276,3 @@ def test_what_libraries_print_does_not_disturb_the_answers(fresh, wait, monkeypa
     wait(lambda: outcome)
     outcome.only("finished")
     wait(lambda: b"{}\n" in fresh._child._tail and b"{\n" in fresh._child._tail)
-
-
-def test_the_end_of_the_application_is_the_childs(wait, monkeypatch):
-    """Also where no panel was ever opened, as in a script: a QProcess that outlives Qt brings Slicer down."""
-    monkeypatch.setattr(subject.Worker, "_shared", None)
-    worker = subject.Worker.shared()
-    outcome = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
-    wait(lambda: outcome)
-    process, pid, folder = worker._child._process, worker._child.pid, worker._folder
-    slicer.app.aboutToQuit.emit()
-    assert process.state() == qt.QProcess.NotRunning
-    assert not alive(pid)
-    assert not folder.exists()
-
-
-@pytest.fixture
-def launcher(fresh, monkeypatch, tmp_path):
-    """As in Slicer, where sys.executable is a launcher that has the real Python as its child."""
-    script = tmp_path / "PythonSlicer"
-    script.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
-    return fresh
-
-
-def slowRun(worker, wait):
-    """A job in its middle, its outcome, and the ids of the launcher and of the real process."""
-    job = worker.start(volumeOf(128, 128, 128), SLOW)
-    outcome = scenes.Outcome(job)
-    wait(lambda: outcome.progress, 60)
-    pids = worker._child._process.processId(), worker._child.pid
-    assert pids[0] != pids[1]
-    return job, outcome, pids
-
-
-@posix
-def test_on_windows_the_python_behind_the_launcher_is_started(launcher, wait):
-    """There the launcher may not hand on what is written to it: here it hears nothing at all."""
-    hearing = Path(sys.executable)
-    hearing.rename(hearing.with_name("python-real.exe"))
-    hearing.write_text("#!/bin/sh\nexec sleep 60\n")
-    hearing.chmod(0o755)
-    outcome = scenes.Outcome(launcher.start(volumeOf(5, 6, 7), LINEAR))
-    wait(lambda: outcome)
-    outcome.only("finished")
-
-
-@posix
-def test_behind_a_launcher_a_deaf_child_is_killed_too(launcher, wait):
-    job, outcome, pids = slowRun(launcher, wait)
-    os.kill(pids[1], signal.SIGSTOP)
-    cancelled(job, outcome, wait)
-    wait(lambda: not alive(pids[0]) and not alive(pids[1]))
-    again = scenes.Outcome(launcher.start(volumeOf(5, 6, 7), LINEAR))
-    wait(lambda: again)
-    again.only("finished")
-
-
-@posix
-@pytest.mark.parametrize("victim", [0, 1], ids=["launcher", "child"])
-def test_behind_a_launcher_a_crash_of_either_is_told_and_ends_both(launcher, wait, victim):
-    _job, outcome, pids = slowRun(launcher, wait)
-    os.kill(pids[victim], signal.SIGKILL)
-    wait(lambda: outcome)
-    assert "ended unexpectedly" in outcome.only("failed")
-    wait(lambda: not alive(pids[0]) and not alive(pids[1]))
-    wait(lambda: not filesOf(launcher))
-
-
-PARENT = """
-import sys
-import tempfile
-sys.path[:0] = {paths!r}
-import standins
-app = standins.install()
-import scenes
-from test_worker import SLOW, volumeOf
-from VolumeSuperResolutionLib.slicing.worker import Worker
-tempfile.tempdir = {folder!r}
-job = Worker.shared().start(volumeOf(128, 128, 128), SLOW)
-outcome = scenes.Outcome(job)
-while not outcome.progress:
-    app.processEvents()
-print(Worker.shared()._child.pid, flush=True)
-{then}
-"""
-
-
-@posix
-@pytest.mark.parametrize("then", ["while True: app.processEvents()", "sys.exit(0)"], ids=["killed", "left"])
-def test_the_child_and_its_files_go_with_the_application(tmp_path, monkeypatch, models, wait, then):
-    monkeypatch.setenv("VSR_WEIGHTS", str(models))
-    here = Path(__file__).resolve().parent
-    paths = [str(LIBRARY), str(here), str(here.parent)]
-    program = PARENT.format(paths=paths, folder=str(tmp_path), then=then)
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    pid = int(parent.stdout.readline())
-    if then != "sys.exit(0)":
-        assert list(tmp_path.glob("VolumeSuperResolution-*/run-1/*"))
-        assert alive(pid)
-        parent.kill()
-    parent.wait(30)
-    parent.stdout.close()
-    wait(lambda: not alive(pid))
-    wait(lambda: not list(tmp_path.glob("VolumeSuperResolution-*")))
-
-
-@posix
-def test_the_child_sees_the_end_of_the_application_even_if_its_input_stays_open(tmp_path, wait):
-    application = subprocess.Popen(["sleep", "60"])
-    folder = tmp_path / "files"
-    folder.mkdir()
-    arguments = [sys.executable, str(SCRIPT), str(folder), str(application.pid), "60"]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert json.loads(process.stdout.readline()) == {"ready": process.pid}
-        application.kill()
-        application.wait()
-        assert process.wait(10) == 0
-    assert not folder.exists()
-
-
-def residentBytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="counts what Linux shows of a process")
-def test_twenty_runs_leave_nothing_behind(worker, wait):
-    volume, counts = volumeOf(40, 100, 100), []
-    for _ in range(20):
-        outcome = scenes.Outcome(worker.start(volume, LINEAR))
-        wait(lambda outcome=outcome: outcome)
-        assert outcome.only("finished").volume.array.nbytes == 8 * volume.array.nbytes
-        wait(lambda: not filesOf(worker))
-        files = len(os.listdir("/proc/self/fd"))
-        children = len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
-        counts.append((files, children, residentBytes()))
-        del outcome
-    assert counts[-1][:2] == counts[1][:2]
-    # One result is 6 MB: twenty that were kept would be 120.
-    assert counts[-1][2] - counts[4][2] < 6e6, [count[2] for count in counts]
