@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import shiboken6
 
@@ -86,11 +88,43 @@ def widget(module: Any) -> Any:
     app.processEvents()
 
 
+@pytest.fixture
+def warmed(monkeypatch: pytest.MonkeyPatch) -> list:
+    """How often the worker was warmed, which costs each test more than its run."""
+    calls: list = []
+    monkeypatch.setattr(Worker, "prepare", lambda self: calls.append(1))
+    return calls
+
+
+@pytest.fixture
+def volume(scene: Any) -> Any:
+    """A small scan with thick slices."""
+    array = np.random.default_rng(1).integers(0, 900, (10, 12, 14)).astype(np.int16)
+    return scenes.addVolume(scene, array, np.diag([1.0, 1.0, 3.0]), "T1")
+
+
+@pytest.fixture
+def opened(volume: Any, widget: Any, messages: list) -> Any:
+    """The panel with a volume, set to Lanczos and to stay in the layout that is there."""
+    parameters = widget.panel._parameters
+    parameters.model, parameters.compareAfter = "lanczos", False
+    app.processEvents()
+    return widget
+
+
 @pytest.fixture(scope="module")
 def modelFolder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models with random weights: a quick one, and one that takes long enough to be interrupted."""
     folder = scenes.makeModel(tmp_path_factory.mktemp("models"), "quick")
     return scenes.makeModel(folder, "slow", features=16, blocks=6)
+
+
+@pytest.fixture
+def models(modelFolder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Those models where the module finds them, in a folder that the test may change."""
+    folder = shutil.copytree(modelFolder, tmp_path / "models")
+    monkeypatch.setenv("VSR_WEIGHTS", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import vtk
 from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 from VolumeSuperResolutionLib.engine.request import Report, Request
 from VolumeSuperResolutionLib.engine.upscale import Result
+from VolumeSuperResolutionLib.slicing.scene import INPUT_ROLE
 from vtk.util.numpy_support import vtk_to_numpy
 
 OBLIQUE = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
@@ -134,6 +135,11 @@ def bounds(node) -> np.ndarray:
     return np.asarray(values)
 
 
+def results():
+    """The volumes in the scene that this module made."""
+    return [n for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if n.GetNodeReference(INPUT_ROLE)]
+
+
 def fingerprint(scene) -> dict:
     """All that a user could see of a scene: nodes, geometry, voxels, looks, references, attributes, folders."""
     nodes = {}
@@ -200,6 +206,12 @@ class Outcome:
         """What was told, which must be one thing of this kind."""
         assert [told[0] for told in self.told] == [kind], self.told
         return self.told[0][1]
+
+
+def choose(selector, data):
+    """Choose the entry of a combo box as a user does, and let the panel follow."""
+    selector.currentIndex = selector.findData(data)
+    slicer.app.processEvents()
 
 
 def cancelled(job, outcome, wait):

@@ -17,7 +17,7 @@ from VolumeSuperResolutionLib.engine.request import Request
 from VolumeSuperResolutionLib.engine.upscale import upscale
 from VolumeSuperResolutionLib.slicing import runs
 from VolumeSuperResolutionLib.slicing import scene as scenery
-from VolumeSuperResolutionLib.slicing.scene import INPUT_ROLE, PREFIX
+from VolumeSuperResolutionLib.slicing.scene import PREFIX
 from VolumeSuperResolutionLib.slicing.worker import Worker
 
 CAUTION = "It draws what may not be there."
@@ -84,7 +84,7 @@ def test_a_run_is_with_it_and_keeps_it(opened, volume, messages, wait):
     opened.ui.applyButton.click()
     wait(lambda: opened.panel.job is None, 60)
     assert messages == []
-    (result,) = [n for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if n.GetNodeReference(INPUT_ROLE)]
+    (result,) = scenes.results()
     voxels = slicer.util.arrayFromVolume(result).astype(int)
     assert np.abs(voxels - expected(volume, "looks", realism=0.25)).max() <= 1
     for name in ("looks", "faithful"):

@@ -28,12 +28,6 @@ def logic(module, monkeypatch):
     Worker.shared().stop()
 
 
-@pytest.fixture
-def volume(scene):
-    array = np.random.default_rng(1).integers(0, 900, (10, 12, 14)).astype(np.int16)
-    return scenes.addVolume(scene, array, np.diag([1.0, 1.0, 3.0]), "T1")
-
-
 def test_self_test(module, scene):
     slicer.selfTests["VolumeSuperResolution"](msec=0)
     Worker.shared().stop()
