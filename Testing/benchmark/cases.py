@@ -24,6 +24,8 @@ from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.fsrcnn import CroppedTransposedConv
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
 
+# The slowest models are not run more often than this allows.
+ENOUGH_SECONDS = 60.0
 # The networks of the comparison, in their published sizes.
 NETWORKS = {
     "EDSR 9x64, 2x": ("edsr3d", {}),
@@ -69,8 +71,11 @@ def multiply_adds(network: nn.Module) -> float:
     return done[0] / size**network.dimensions
 
 
-def measured(work: Callable[[], Any], repeats: int) -> dict[str, Any]:
-    """The median time, and the most memory held beyond what the process held before; the last result beside them."""
+def measured(work: Callable[[], Any], repeats: int, enough: float = float("inf")) -> dict[str, Any]:
+    """The median time, and the most memory held beyond what the process held before; the last result beside them.
+
+    It is not repeated any more once `enough` seconds were spent.
+    """
     memory.forget_peak()
     before = memory.resident_bytes()
     times = []
@@ -78,7 +83,10 @@ def measured(work: Callable[[], Any], repeats: int) -> dict[str, Any]:
         start = time.perf_counter()
         result = work()
         times.append(time.perf_counter() - start)
-    return {"seconds": statistics.median(times), "peak": memory.peak_bytes() - before, "result": result}
+        if sum(times) > enough:
+            break
+    peak = memory.peak_bytes() - before
+    return {"seconds": statistics.median(times), "runs": len(times), "peak": peak, "result": result}
 
 
 def streamed(network: nn.Module, array: np.ndarray, out: np.ndarray, compute: Compute, half: bool = False) -> Account:
@@ -177,7 +185,7 @@ def model(case: dict[str, Any]) -> dict[str, Any]:
     grid = Grid(size=size, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1))
     request = Request(model=case["model"], modality="MR", device="cpu", **case.get("options", {}))
     upscale(Volume(array[:8, :8, :8].copy(), grid.cropped(((0, 8),) * 3)), request)
-    found = measured(lambda: upscale(Volume(array, grid), request), case["repeats"])
+    found = measured(lambda: upscale(Volume(array, grid), request), case["repeats"], ENOUGH_SECONDS)
     report = found.pop("result").report
     return {**found, "factor": [round(f, 2) for f in report.factor], "tiles": report.tiles}
 

@@ -145,14 +145,17 @@ def models(size: int, repeats: int) -> None:
         scale = card.factor if any(card.factor) else (2, 2, 2)
         found = run(kind="model", model=card.id, size=size, options={"scale": scale}, repeats=repeats)
         if found is None:
-            rows.append((float("inf"), [card.title, "", "does not fit", "", ""]))
+            rows.append((float("inf"), [f"`{card.id}`", "", "does not fit", "", ""]))
             continue
         factor = " x ".join(f"{f:g}" for f in found["factor"])
         rows.append(
-            (found["seconds"], [card.title, factor, f"{found['seconds']:.1f}", megabytes(found), found["tiles"]])
+            (
+                found["seconds"],
+                [f"`{card.id}`", factor, f"{found['seconds']:.1f}", str(found["runs"]), megabytes(found)],
+            )
         )
     rows.sort(key=lambda row: row[0])
-    table(f"5. Every model on {size}^3 voxels", "model | factor | seconds | peak MB | work", [row for _, row in rows])
+    table(f"5. Every model on {size}^3 voxels", "model | factor | seconds | runs | peak MB", [row for _, row in rows])
 
 
 def main() -> None:
