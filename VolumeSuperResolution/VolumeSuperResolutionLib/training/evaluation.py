@@ -221,9 +221,7 @@ def to_json(scores: Sequence[Score]) -> list[dict]:
 
 def _qualities(scores: Sequence[Score]) -> dict[str, list[float]]:
     return {
-        quality: _spread([getattr(s, quality) for s in scores])
-        for quality in QUALITIES
-        if getattr(scores[0], quality) is not None
+        name: _spread([getattr(s, name) for s in scores]) for name in QUALITIES if getattr(scores[0], name) is not None
     }
 
 
