@@ -188,7 +188,8 @@ def test_fine_tuning_starts_from_a_models_weights(tmp_path, volumes, unrounded):
     assert equal(weights(tmp_path / "tuned"), weights(tmp_path / "base", kind="ema"))
     card = zoo.card(str(tmp_path / "tuned"))
     assert card.id == "tuned"
-    assert card.training["fine_tuned_from"] == str(tmp_path / "base")
+    assert card.training["started_from"]["id"] == "small"
+    assert card.training["started_from"]["steps"] == [3]
     with open(tmp_path / "tuned" / "stage0" / "training.csv", newline="") as file:
         before, after = csv.DictReader(file)
     # a run that changes nothing is measured as such

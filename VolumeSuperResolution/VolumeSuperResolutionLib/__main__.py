@@ -225,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     train.add_argument("--minutes", type=float, metavar="N")
     train.add_argument("--resume", action="store_true")
-    train.add_argument("--start-from", metavar="ID", help="fine-tune a model instead of starting from noise")
+    train.add_argument("--start-from", metavar="ID", help="start from a model of this kind, as wide or narrower")
     train.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     train.set_defaults(command=_train)
     return parser

@@ -20,8 +20,9 @@ from ..engine.errors import RefusalError
 from ..engine.grid import Grid, Volume
 from ..engine.networks import Network
 from ..engine.upscale import Request, upscale
+from . import widening
 from .checkpoints import read_checkpoint
-from .configs import Config
+from .configs import Config, StageConfig
 from .journal import CURVE_FILE
 from .patches import BOX_SHARE, JITTER, Scan
 
@@ -58,7 +59,7 @@ def export(
         spacing_mm=(round(float(spacings.min() * factor.min()), 3), round(float(spacings.max() * factor.max()), 3)),
         noise=round(max(domain.noise_level(scan.array) for scan in scans) + degradation.SCANNER_NOISE, 4),
         modalities=tuple(sorted({scan.modality for scan in scans}, reverse=True)),
-        training={**({"fine_tuned_from": start_from} if start_from else {}), **_provenance(config, states, scans)},
+        training={**_provenance(config, states, scans), **(_beginning(start_from) if start_from else {})},
         degradation=_degradation(),
         least_consistency=max(stage.consistency for stage in config.stages),
         weights={"bytes": len(data), "sha256": weights.sha256(data)},
@@ -71,12 +72,21 @@ def export(
 
 
 def start_networks(model: str, config: Config) -> list[Network]:
-    """The networks of a model to go on training from; they must be those of the config."""
+    """The config's networks with the weights of a model to go on from; it must have the same ones, or narrower ones."""
     card = zoo.card(model)
-    wanted = [(stage.network, dict(stage.arguments)) for stage in config.stages]
-    if [(stage.network, dict(stage.arguments)) for stage in card.stages] != wanted:
+    if _kinds(card.stages) != _kinds(config.stages):
         raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
-    return zoo.load(card)
+    networks = []
+    for stage, known in zip(config.stages, zoo.load(card)):
+        network = stage.build()
+        widening.widen(network, known)
+        networks.append(network)
+    return networks
+
+
+def _kinds(stages: Sequence[zoo.Stage | StageConfig]) -> list[tuple[str, dict[str, Any]]]:
+    """What two models must have in common for the one to start from the other."""
+    return [(stage.network, {**stage.arguments, "features": None}) for stage in stages]
 
 
 def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
@@ -111,6 +121,13 @@ def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequ
         "consistency_in_training": [stage.consistency for stage in config.stages],
         "patches": [f"{stage.batch} of {' x '.join(map(str, stage.patch))} voxels a step" for stage in config.stages],
     }
+
+
+def _beginning(start_from: str) -> dict[str, Any]:
+    """What the training of the model that this one started from was."""
+    card = zoo.card(start_from)
+    told = ("steps", "minutes", "losses", "consistency_in_training", "patches", "started_from")
+    return {"started_from": {"id": card.id, **{name: card.training[name] for name in told if name in card.training}}}
 
 
 def _index(scans: Sequence[Scan]) -> dict[str, dict[str, str]]:
