@@ -21,6 +21,7 @@ from VolumeSuperResolutionLib.training import configs, loop, losses
 from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
 from VolumeSuperResolutionLib.training.feed import Batch, Feed
 from VolumeSuperResolutionLib.training.loop import train
+from VolumeSuperResolutionLib.training.optimizers import OPTIMIZERS
 from VolumeSuperResolutionLib.training.patches import Cut
 
 FSRCNN = {
@@ -47,8 +48,9 @@ DEPTH = {
 }
 
 
-def test_twenty_and_twenty_steps_are_forty(tmp_path, volumes):
-    config = config_file(tmp_path, FSRCNN)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_twenty_and_twenty_steps_are_forty(tmp_path, volumes, optimizer):
+    config = config_file(tmp_path, FSRCNN, optimizer=optimizer)
     train(config, volumes, tmp_path / "whole")
     plan = configs.read(config)
     scans, held_out = loop.read_volumes(volumes)
@@ -87,8 +89,9 @@ def test_two_processes_get_the_weights_of_one(tmp_path, volumes):
         assert not torch.allclose(one[name], fresh[name], atol=1e-4), name
 
 
-def test_training_gets_ahead_of_where_it_started(tmp_path, volumes):
-    plan = configs.read(config_file(tmp_path, FSRCNN, steps=400, learning_rate=0.001))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_gets_ahead_of_where_it_started(tmp_path, volumes, optimizer):
+    plan = configs.read(config_file(tmp_path, FSRCNN, steps=400, learning_rate=0.001, optimizer=optimizer))
     scans, held_out = loop.read_volumes(volumes)
     work = loop.Workplace(tmp_path, torch.device("cpu"))
     trainer = loop.Trainer(plan.stages[0], plan.seed, scans, held_out, work)

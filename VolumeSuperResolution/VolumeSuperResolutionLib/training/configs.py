@@ -10,6 +10,7 @@ from typing import Any
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network, build
+from .optimizers import OPTIMIZERS
 from .patches import Cut
 
 FOLDER = Path(__file__).with_name("configs")
@@ -34,6 +35,8 @@ class StageConfig:
     flat_share: float = 0.0
     step: int = 1
     batch: int = 8
+    # One of optimizers.OPTIMIZERS.
+    optimizer: str = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     warmup: int = 100
@@ -48,6 +51,10 @@ class StageConfig:
     discriminator: int = 64
     # The part of the training done in bfloat16 where the device is faster at it; the rest settles in full precision.
     half_share: float = 0.85
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"no optimizer is called {self.optimizer}; known are {', '.join(OPTIMIZERS)}")
 
     def build(self) -> Network:
         """The network, freshly initialized."""

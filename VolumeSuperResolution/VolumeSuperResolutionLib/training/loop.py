@@ -25,6 +25,7 @@ from .configs import StageConfig, read
 from .evaluation import volumes_in
 from .feed import Batch, Feed
 from .journal import ACCURACY, Journal
+from .optimizers import OPTIMIZERS
 from .patches import Scan, read_scan
 from .validation import Validation
 
@@ -164,7 +165,7 @@ class Trainer:
         self.objective = losses.Objective(config.losses, config.slices, self.device, self.adversary)
         trained = losses.Trained(self.network, config.losses, config.consistency)
         self.trained = DistributedDataParallel(trained) if self.world > 1 else trained
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.rate, weight_decay=config.weight_decay)
+        self.optimizer = OPTIMIZERS[config.optimizer](self.network, self.rate, config.weight_decay)
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         cut = config.cut(network)
         self.feed = Feed(scans, cut, network.dimensions, seed, config.batch, self.rank, self.world)
