@@ -118,6 +118,7 @@ def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequ
         "minutes": [round(state["seconds"] / 60, 1) for state in states],
         "hardware": [state["hardware"] for state in states],
         "losses": [dict(stage.losses) for stage in config.stages],
+        "optimizers": [stage.optimizer for stage in config.stages],
         "consistency_in_training": [stage.consistency for stage in config.stages],
         "patches": [f"{stage.batch} of {' x '.join(map(str, stage.patch))} voxels a step" for stage in config.stages],
     }
@@ -126,7 +127,7 @@ def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequ
 def _beginning(start_from: str) -> dict[str, Any]:
     """What the training of the model that this one started from was."""
     card = zoo.card(start_from)
-    told = ("steps", "minutes", "losses", "consistency_in_training", "patches", "started_from")
+    told = ("steps", "minutes", "losses", "optimizers", "consistency_in_training", "patches", "started_from")
     return {"started_from": {"id": card.id, **{name: card.training[name] for name in told if name in card.training}}}
 
 
