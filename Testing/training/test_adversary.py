@@ -34,7 +34,7 @@ def batch():
     torch.manual_seed(0)
     spread = torch.tensor([1.0, 0.5])
     target = torch.rand(2, 1, 16, 16, 16) * spread.view(-1, 1, 1, 1, 1)
-    return Batch(target, target, torch.tensor([0.1, 0.2]), spread)
+    return Batch(target, target, target, torch.tensor([0.1, 0.2]), spread)
 
 
 def test_the_discriminator_learns_what_is_made(batch):

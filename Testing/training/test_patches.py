@@ -43,6 +43,7 @@ def test_a_patch_is_a_part_of_the_degraded_volume(noise, name, kind):
     region = tuple(slice(s, s + n) for s, n in zip(start, cut.size))
     low = degradation.degrade(noise.array, cut.degraded, kind, 0.8)
     assert np.allclose(patch.input, low[region], atol=1e-6)
+    assert np.array_equal(patch.scanned, patch.input)
     fine = tuple(slice(s * f, (s + n) * f) for s, n, f in zip(start, cut.size, cut.scaled()))
     assert np.allclose(patch.target, degradation.degrade(noise.array, cut.target, kind, 0.8)[fine], atol=1e-6)
 
@@ -51,9 +52,11 @@ def test_a_patch_is_a_part_of_the_degraded_volume(noise, name, kind):
 def test_an_interpolated_patch_is_a_part_of_the_interpolated_volume(noise, start):
     cut = CUTS["interpolated"]
     patch = cut_patch(noise, cut, start, Blur(), np.random.default_rng(0))
-    whole = interpolation.resample(degradation.degrade(noise.array, cut.degraded), SHAPE)
+    low = degradation.degrade(noise.array, cut.degraded)
+    whole = interpolation.resample(low, SHAPE)
     region = tuple(slice(2 * s, 2 * s + n) for s, n in zip(start, cut.size))
     assert np.allclose(patch.input, whole[region], atol=1e-5)
+    assert np.allclose(patch.scanned, low[tuple(slice(s, s + n // 2) for s, n in zip(start, cut.size))], atol=1e-6)
     assert np.array_equal(patch.target, noise.array[region])
 
 

@@ -144,7 +144,7 @@ def test_slices_are_those_of_the_volume(axis):
 
 def batch_of(target, **changes):
     ones = torch.ones(len(target))
-    return Batch(target, target, ones, ones)._replace(**changes)
+    return Batch(target, target, target, ones, ones)._replace(**changes)
 
 
 @pytest.mark.parametrize("name", list(losses.BLOCK_WEIGHTS))

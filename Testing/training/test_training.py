@@ -36,6 +36,7 @@ FSRCNN = {
     "steps": 40,
     "half_share": 0.0,
 }
+ON_INTERPOLATED = {**FSRCNN, "network": "srcnn3d", "arguments": {"features": [3, 3]}, "patch": [12, 12, 12]}
 DEPTH = {
     "network": "cnnil_depth",
     "arguments": {"factor": 2, "features": 6},
@@ -284,7 +285,7 @@ def test_volumes_that_cannot_be_trained_on_are_refused(tmp_path, volumes):
 def test_losses_are_relative_to_interpolation():
     target = torch.zeros(2, 1, 4, 4)
     out = (torch.stack([torch.full((1, 4, 4), 0.2), torch.full((1, 4, 4), -0.6)]), target + 0.1)
-    batch = Batch(target, target, scale=torch.tensor([0.2, 0.3]), spread=torch.ones(2))
+    batch = Batch(target, target, target, scale=torch.tensor([0.2, 0.3]), spread=torch.ones(2))
 
     def total(**parts):
         found = losses.Objective(parts, 1, torch.device("cpu"))(out, batch, np.random.default_rng(0))
@@ -308,8 +309,9 @@ def test_consistency_in_training_is_that_of_the_engine():
     assert out.grad.abs().sum() > 0
 
 
-def test_a_network_trained_with_consistency_is_measured_with_it(tmp_path, volumes):
-    plans = [configs.read(config_file(tmp_path, FSRCNN, steps=30, consistency=rounds)) for rounds in (0, 2)]
+@pytest.mark.parametrize("stage", [FSRCNN, ON_INTERPOLATED], ids=["on the scan", "on the interpolated scan"])
+def test_a_network_trained_with_consistency_is_measured_with_it(tmp_path, volumes, stage):
+    plans = [configs.read(config_file(tmp_path, stage, steps=30, consistency=rounds)) for rounds in (0, 2)]
     scans, held_out = loop.read_volumes(volumes)
     journals = []
     for plan in plans:
@@ -317,5 +319,5 @@ def test_a_network_trained_with_consistency_is_measured_with_it(tmp_path, volume
         journals.append(loop.Trainer(plan.stages[0], 1, scans, held_out, work).run())
     # hardly trained, the network owes nearly everything to the rounds
     assert journals[1].rows[-1]["profile MR"] > journals[0].rows[-1]["profile MR"] + 1
-    with pytest.raises(RefusalError, match="3D network on the scan itself"):
-        losses.Trained(build("srcnn3d"), {"l1": 1.0}, 1)
+    with pytest.raises(RefusalError, match="Only a 3D network"):
+        losses.Trained(build("srcnn2d"), {"l1": 1.0}, 1)

@@ -22,6 +22,7 @@ class Batch(NamedTuple):
 
     input: torch.Tensor
     target: torch.Tensor
+    scanned: torch.Tensor
     scale: torch.Tensor
     spread: torch.Tensor
 
@@ -55,12 +56,11 @@ class Feed:
             drawn = [future.result() for future in self.drawn.pop(step)]
         patches = [patch for patch, _ in drawn]
         scans = [scan for _, scan in drawn]
-        x = tensors([patch.input for patch in patches], self.dimensions)
-        y = tensors([patch.target for patch in patches], self.dimensions)
+        x, y, scanned = (tensors(parts, self.dimensions) for parts in zip(*patches))
         samples = len(x) // len(patches)
         scale = torch.tensor([self.errors[scan.name] for scan in scans]).repeat_interleave(samples)
         spread = torch.tensor([scan.spread for scan in scans], dtype=torch.float32).repeat_interleave(samples)
-        return Batch(x, y, scale, spread)
+        return Batch(x, y, scanned, scale, spread)
 
     def _draw(self, step: int, index: int) -> tuple[Patch, Scan]:
         random = np.random.default_rng([self.seed, step, index])

@@ -217,9 +217,9 @@ class Trainer:
     def gains(self, state: Mapping[str, torch.Tensor]) -> dict[str, float]:
         """What the network is ahead of interpolation with other weights than it learns with."""
 
-        def upscale(x: torch.Tensor) -> torch.Tensor:
+        def upscale(x: torch.Tensor, scanned: torch.Tensor) -> torch.Tensor:
             out = torch.func.functional_call(self.network, dict(state), (x,))
-            return losses.consistent(out, x, self.config.consistency)
+            return losses.consistent(out, scanned, self.config.consistency)
 
         self.network.eval()
         with torch.inference_mode():
@@ -251,7 +251,7 @@ class Trainer:
         half = self.half and self.done < self.config.half_share
         with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             random = np.random.default_rng([self.seed, self.step, self.rank, 1])
-            out = self.trained(batch.input)
+            out = self.trained(batch.input, batch.scanned)
             parts = self.objective(out, batch, random)
             loss = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)

@@ -63,27 +63,27 @@ class Trained(nn.Module):
             raise RefusalError("Only a 3D network can be trained by how its result looks.")
         if "intermediate_l1" in parts and not hasattr(network, "forward_with_intermediate"):
             raise RefusalError("This network has no intermediate output; take intermediate_l1 out of its losses.")
-        if consistency and (network.on_interpolated or network.dimensions != 3):
-            raise RefusalError("Only a 3D network on the scan itself can be trained with data consistency.")
+        if consistency and network.dimensions != 3:
+            raise RefusalError("Only a 3D network can be trained with data consistency.")
         self.network = network
         self.consistency = consistency
         self.with_intermediate = "intermediate_l1" in parts
 
-    def forward(self, x: torch.Tensor) -> Out:
+    def forward(self, x: torch.Tensor, scanned: torch.Tensor) -> Out:
         out, between = self.network.forward_with_intermediate(x) if self.with_intermediate else (self.network(x), None)
-        return consistent(out, x, self.consistency), between
+        return consistent(out, scanned, self.consistency), between
 
 
-def consistent(out: torch.Tensor, x: torch.Tensor, rounds: int) -> torch.Tensor:
+def consistent(out: torch.Tensor, scanned: torch.Tensor, rounds: int) -> torch.Tensor:
     """The engine's back-projection, differentiable, in full precision."""
     if not rounds:
         return out
-    high, low = tuple(out.shape[2:]), tuple(x.shape[2:])
+    high, low = tuple(out.shape[2:]), tuple(scanned.shape[2:])
     with torch.autocast(out.device.type, enabled=False):
         out = out.float()
         for _ in range(rounds):
             seen = _resampled(out, interpolation.forward_matrices, high, low)
-            out = out + _resampled(x - seen, _lanczos, low, high)
+            out = out + _resampled(scanned - seen, _lanczos, low, high)
     return out
 
 

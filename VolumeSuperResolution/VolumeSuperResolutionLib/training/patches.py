@@ -61,10 +61,14 @@ class Blur:
 
 
 class Patch(NamedTuple):
-    """Network units; both arrays have three axes, of which the first counts slices for a 2D network."""
+    """Network units; all arrays have three axes, of which the first counts slices for a 2D network.
+
+    `scanned` is the degraded patch itself, whether `input` is interpolated or not.
+    """
 
     input: np.ndarray
     target: np.ndarray
+    scanned: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,7 @@ def cut_patch(
     coarse = scan.window.to_network(separable.block(view, down, region))
     if blur.noise:
         coarse += random.standard_normal(coarse.shape, np.float32) * np.float32(blur.noise * scan.spread)
+    scanned = coarse[tuple(slice(s - a, s - a + e) for s, a, e in zip(start, low, extent))]
     fine = tuple(slice(s * f, (s + e) * f) for s, e, f in zip(start, extent, cut.scaled()))
     if cut.interpolated:
         up = tuple(None if f == 1 else _lanczos(b - a, f) for a, b, f in zip(low, high, cut.scaled()))
@@ -191,7 +196,7 @@ def cut_patch(
         coarse = separable.block(coarse, up, local)
     keep = degradation.matrices(view.shape, cut.target, blur.kind, blur.sigma_scale)
     target = scan.window.to_network(separable.block(view, keep, fine))
-    return Patch(coarse[:: cut.step], target[:: cut.step])
+    return Patch(coarse[:: cut.step], target[:: cut.step], scanned[:: cut.step])
 
 
 def lanczos(patch: Patch) -> np.ndarray:

@@ -65,11 +65,14 @@ class Validation:
                 reference = _mean_square(lanczos(patch), patch.target, cut, dimensions)
                 self.items.append((protocol, scan, patch, reference))
 
-    def gains(self, network: Callable[[torch.Tensor], torch.Tensor], device: torch.device) -> dict[str, float]:
-        """By "profile MR" and so on."""
+    def gains(
+        self, network: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], device: torch.device
+    ) -> dict[str, float]:
+        """By "profile MR" and so on; `network` is called with a patch's input and with what was scanned of it."""
         found: dict[str, list[float]] = {}
         for protocol, scan, patch, reference in self.items:
-            out = network(tensors([patch.input], self.dimensions).to(device)).float().cpu()
+            given = (tensors([side], self.dimensions).to(device) for side in (patch.input, patch.scanned))
+            out = network(*given).float().cpu()
             result = (out[:, 0] if self.dimensions == 2 else out[0, 0]).numpy()
             error = _mean_square(result, patch.target, self.cut, self.dimensions)
             gain = 10 * np.log10(max(reference, 1e-12) / max(error, 1e-12))
