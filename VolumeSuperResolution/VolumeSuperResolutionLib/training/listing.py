@@ -22,13 +22,22 @@ COLUMNS = (
     ("scanner", "over_best_classical", "scanner: over best classical"),
 )
 LOOKS_HEAD = """
-## Four times the matrix, beside the published figures
+## How slices look
 
 PSNR, SSIM, LPIPS (VGG) and FID under "profile", the last two over slices of the three views
-(`vsr evaluate --perceptual`). "Theirs" is quoted from Ha et al. 2024, measured by them on other scans (OASIS T1 and MSD
-6) and in another way: to compare the order of the methods, not the numbers.
+(`vsr evaluate --perceptual`): the lower they are, the more the slices look like those of a true scan.
 """
+LOOKS = {
+    (2, 2, 2): """### Twice the matrix
+""",
+    (4, 4, 4): """### Four times the matrix, beside the published figures
+
+"Theirs" is quoted from Ha et al. 2024, measured by them on other scans (OASIS T1 and MSD 6) and in another way: to
+compare the order of the methods, not the numbers.
+""",
+}
 QUALITIES = {"psnr": 2, "ssim": 3, "lpips": 3, "fid": 2}
+PUBLISHED_FACTOR = (4, 4, 4)
 # By modality and model: PSNR, SSIM, LPIPS, FID.
 PUBLISHED = {
     "MR": {
@@ -78,23 +87,33 @@ def _table(cards: Sequence[Card]) -> list[str]:
 
 
 def _looks(cards: Sequence[Card]) -> list[str]:
-    """The 4x models whose looks were measured, and the classical methods measured beside them."""
-    lines: list[str] = []
-    for modality, published in PUBLISHED.items():
-        rows: dict[str, Mapping] = {}
-        for card in cards:
-            found = card.gains.get("profile", {}).get(modality, {})
-            if card.factor == (4, 4, 4) and "lpips" in found:
-                rows = {**found["classical"], **rows, card.id: found}
-        if rows:
-            heads = [name.upper() for name in QUALITIES]
-            lines += [f"| {modality} | {' | '.join(heads)} | theirs: {' | '.join(heads)} |", f"|---|{'---:|' * 8}"]
-            for model, found in rows.items():
-                ours = [f"{found[name][0]:.{digits}f}" for name, digits in QUALITIES.items()]
-                theirs = [f"{value:.2f}" for value in published[model]] if model in published else [""] * 4
-                lines.append(f"| {model} | {' | '.join([*ours, *theirs])} |")
-            lines.append("")
+    """By factor, the models whose looks were measured."""
+    lines = []
+    for factor, words in LOOKS.items():
+        tables = [line for modality in PUBLISHED for line in _looks_table(cards, factor, modality)]
+        lines += [words, *tables] if tables else []
     return [LOOKS_HEAD, *lines] if lines else []
+
+
+def _looks_table(cards: Sequence[Card], factor: tuple[int, ...], modality: str) -> list[str]:
+    """The models, and before them the classical methods measured beside them."""
+    rows: dict[str, Mapping] = {}
+    for card in cards:
+        found = card.gains.get("profile", {}).get(modality, {})
+        if card.factor == factor and "lpips" in found:
+            rows = {**found["classical"], **rows, card.id: found}
+    if not rows:
+        return []
+    published = PUBLISHED[modality] if factor == PUBLISHED_FACTOR else {}
+    heads = [name.upper() for name in QUALITIES]
+    theirs = [f"theirs: {heads[0]}", *heads[1:]] if published else []
+    lines = [f"| {' | '.join([modality, *heads, *theirs])} |", f"|---|{'---:|' * len([*heads, *theirs])}"]
+    for model, found in rows.items():
+        cells = [f"{found[name][0]:.{digits}f}" for name, digits in QUALITIES.items()]
+        if published:
+            cells += [f"{value:.2f}" for value in published[model]] if model in published else [""] * len(theirs)
+        lines.append(f"| {' | '.join([model, *cells])} |")
+    return [*lines, ""]
 
 
 def _gain(gains: Mapping, protocol: str, modality: str, column: str) -> str:
