@@ -30,8 +30,8 @@ class Vgg16(nn.Module):
             for width in widths:
                 layer = nn.Conv2d(channels, width, 3, padding=1)
                 with torch.no_grad():
-                    layer.weight.copy_(torch.from_numpy(tensors[f"conv_{number}.weight"]))
-                    layer.bias.copy_(torch.from_numpy(tensors[f"conv_{number}.bias"]))
+                    layer.weight.copy_(torch.tensor(tensors[f"conv_{number}.weight"]))
+                    layer.bias.copy_(torch.tensor(tensors[f"conv_{number}.bias"]))
                 layers.extend([layer, nn.ReLU()])
                 number, channels = number + 1, width
             self.blocks.append(layers)
@@ -56,7 +56,7 @@ class Lpips(nn.Module):
         super().__init__()
         self.vgg = Vgg16(tensors)
         for n in range(len(BLOCKS)):
-            self.register_buffer(f"linear_{n}", torch.from_numpy(tensors[f"linear_{n}"].copy()), persistent=False)
+            self.register_buffer(f"linear_{n}", torch.tensor(tensors[f"linear_{n}"]), persistent=False)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return self.between(self.directions(x), self.directions(y))
