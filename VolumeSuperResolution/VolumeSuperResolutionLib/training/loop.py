@@ -31,6 +31,8 @@ from .validation import Validation
 
 CHECKPOINT_SECONDS = 120.0
 VALIDATION_SECONDS = 180.0
+# A deep network takes long over the patches it is measured on: at most this part of its time goes there.
+VALIDATION_SHARE = 0.1
 PROGRESS_SECONDS = 10.0
 HELD_OUT_SHARE = 0.1
 # Fine-tuning takes smaller steps: a third of the learning rate that a network learns everything with.
@@ -174,7 +176,7 @@ class Trainer:
         lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
         self.validation = Validation(held_out, cut, network.dimensions, lpips) if self.rank == 0 else None
         self.half = has_fast_half(self.device)
-        self.step, self.seconds, self.done = 0, 0.0, 0.0
+        self.step, self.seconds, self.done, self.measuring = 0, 0.0, 0.0, 0.0
         self.journal = Journal(self.folder)
 
     def run(self, resume: bool = False) -> Journal:
@@ -198,7 +200,7 @@ class Trainer:
             if now - told > PROGRESS_SECONDS:
                 self.journal.tell(self.step, self.seconds, self.done)
                 told = now
-            if now - measured > VALIDATION_SECONDS:
+            if now - measured > max(VALIDATION_SECONDS, self.measuring / VALIDATION_SHARE):
                 self.measure()
                 measured = time.monotonic()
             if now - saved > CHECKPOINT_SECONDS:
@@ -211,7 +213,9 @@ class Trainer:
 
     def measure(self) -> None:
         """Gains of the averaged weights, into the journal."""
+        started = time.monotonic()
         self.journal.measured(self.step, self.seconds, self._rate(), self.gains(self.ema))
+        self.measuring = time.monotonic() - started
         self.journal.tell(self.step, self.seconds, self.done)
 
     def gains(self, state: Mapping[str, torch.Tensor]) -> dict[str, float]:
