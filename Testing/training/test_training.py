@@ -68,6 +68,28 @@ def test_twenty_and_twenty_steps_are_forty(tmp_path, volumes, optimizer):
         assert [int(row["step"]) for row in csv.DictReader(file)] == [40]
 
 
+def test_batch_norms_settle_early(tmp_path, volumes):
+    stage = {**ON_INTERPOLATED, "network": "dcsrn3d", "arguments": {"growth": 3, "units": 1}}
+    plan = configs.read(config_file(tmp_path, stage))
+    work = loop.Workplace(tmp_path / "stage0", torch.device("cpu"))
+    trainer = loop.Trainer(plan.stages[0], plan.seed, *loop.read_volumes(volumes), work)
+
+    def averages():
+        return {name: value.clone() for name, value in trainer.network.state_dict().items() if "running" in name}
+
+    before = averages()
+    for _ in range(3):
+        trainer.train_step()
+    trainer.done = loop.NORMS_SETTLE
+    moved = {name: value.clone() for name, value in trainer.ema.items() if "running" in name}
+    weight = trainer.network.tail.weight.clone()
+    for _ in range(3):
+        trainer.train_step()
+    assert not equal(moved, before)
+    assert equal(averages(), moved)
+    assert not torch.equal(trainer.network.tail.weight, weight)
+
+
 def test_two_processes_get_the_weights_of_one(tmp_path, volumes):
     config = config_file(tmp_path, FSRCNN, steps=5)
     train(config, volumes, tmp_path / "one")

@@ -35,6 +35,8 @@ VALIDATION_SECONDS = 180.0
 VALIDATION_SHARE = 0.1
 PROGRESS_SECONDS = 10.0
 HELD_OUT_SHARE = 0.1
+# From this part of the training on, batch norms keep their averages: the network learns with what it is applied with.
+NORMS_SETTLE = 0.25
 # Fine-tuning takes smaller steps: a third of the learning rate that a network learns everything with.
 FINE_TUNING = 0.3
 
@@ -175,6 +177,7 @@ class Trainer:
             self.feed.draw_ahead()
         lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
         self.validation = Validation(held_out, cut, network.dimensions, lpips) if self.rank == 0 else None
+        self.norms = {name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm3d)}
         self.half = has_fast_half(self.device)
         self.step, self.seconds, self.done, self.measuring = 0, 0.0, 0.0, 0.0
         self.journal = Journal(self.folder)
@@ -185,7 +188,6 @@ class Trainer:
             self.load()
         started = time.monotonic() - self.seconds
         saved = told = measured = time.monotonic()
-        self.network.train()
         if self.fine_tuning and self.step == 0 and self.rank == 0:
             self.measure()
         self.done = self._measure_done()
@@ -227,9 +229,7 @@ class Trainer:
 
         self.network.eval()
         with torch.inference_mode():
-            found = self.validation.gains(upscale, self.device)
-        self.network.train()
-        return found
+            return self.validation.gains(upscale, self.device)
 
     def _measure_done(self) -> float:
         """The part of the training that is over; all processes get the same answer."""
@@ -242,6 +242,14 @@ class Trainer:
                 done = float(shared)
         return done
 
+    def _learn(self) -> None:
+        self.network.train()
+        if self.done >= NORMS_SETTLE:
+            for name, norm in self.norms.items():
+                norm.eval()
+                norm.running_mean.copy_(self.ema[f"{name}.running_mean"])
+                norm.running_var.copy_(self.ema[f"{name}.running_var"])
+
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup))
         return self.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.done, 1.0))))
@@ -249,6 +257,7 @@ class Trainer:
     def train_step(self) -> dict[str, float]:
         """One step of the optimizer; returns the parts of the loss."""
         batch = Batch(*(part.to(self.device) for part in self.feed(self.step)))
+        self._learn()
         rate = self._rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
