@@ -33,10 +33,10 @@ LOOKS = {
     (4, 4, 4): """### Four times the matrix, beside the published figures
 
 "Theirs" is quoted from Ha et al. 2024, measured by them on other scans (OASIS T1 and MSD 6) and in another way: to
-compare the order of the methods, not the numbers. In PSNR it is the same but for RCAN on MR, which is ahead of SRResNet
-there and behind it here: the one shipped has 3 groups of 4 blocks of 32 features, theirs 10 of 16 of 64. The networks
-are closer together and closer to interpolation here: most end in rounds of data consistency, as back-projection does, and
-one or two hours of a CPU core trained each.
+compare the order of the methods, not the numbers. It is the same but for RCAN, which is ahead of SRResNet there on MR
+and in LPIPS, and behind it here: the one shipped has 3 groups of 4 blocks of 32 features, theirs 10 of 16 of 64. The
+networks are closer together and closer to interpolation here: most end in rounds of data consistency, as
+back-projection does, and one or two hours of a CPU core trained each.
 """,
 }
 QUALITIES = {"psnr": 2, "ssim": 3, "lpips": 3, "fid": 2}
