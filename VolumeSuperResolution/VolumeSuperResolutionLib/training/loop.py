@@ -179,7 +179,7 @@ class Trainer:
         self.validation = Validation(held_out, cut, network.dimensions, lpips) if self.rank == 0 else None
         self.norms = {name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm3d)}
         self.half = has_fast_half(self.device)
-        self.step, self.seconds, self.done, self.measuring = 0, 0.0, 0.0, 0.0
+        self.step, self.seconds, self.done = 0, 0.0, 0.0
         self.journal = Journal(self.folder)
 
     def run(self, resume: bool = False) -> Journal:
@@ -188,8 +188,9 @@ class Trainer:
             self.load()
         started = time.monotonic() - self.seconds
         saved = told = measured = time.monotonic()
+        measuring = 0.0
         if self.fine_tuning and self.step == 0 and self.rank == 0:
-            self.measure()
+            measuring = self.measure()
         self.done = self._measure_done()
         while self.done < 1.0:
             parts = self.train_step()
@@ -202,8 +203,8 @@ class Trainer:
             if now - told > PROGRESS_SECONDS:
                 self.journal.tell(self.step, self.seconds, self.done)
                 told = now
-            if now - measured > max(VALIDATION_SECONDS, self.measuring / VALIDATION_SHARE):
-                self.measure()
+            if now - measured > max(VALIDATION_SECONDS, measuring / VALIDATION_SHARE):
+                measuring = self.measure()
                 measured = time.monotonic()
             if now - saved > CHECKPOINT_SECONDS:
                 self.save()
@@ -213,12 +214,12 @@ class Trainer:
             self.save()
         return self.journal
 
-    def measure(self) -> None:
-        """Gains of the averaged weights, into the journal."""
+    def measure(self) -> float:
+        """Gains of the averaged weights, into the journal; returns the seconds that it took."""
         started = time.monotonic()
         self.journal.measured(self.step, self.seconds, self._rate(), self.gains(self.ema))
-        self.measuring = time.monotonic() - started
         self.journal.tell(self.step, self.seconds, self.done)
+        return time.monotonic() - started
 
     def gains(self, state: Mapping[str, torch.Tensor]) -> dict[str, float]:
         """What the network is ahead of interpolation with other weights than it learns with."""
