@@ -13,6 +13,9 @@ MOMENTUM = 0.95
 STEPS, POLYNOMIAL = 5, (3.4445, -4.7750, 2.0315)
 # Muon's steps are as long as AdamW's commonly are (Liu et al. 2025), so that one learning rate serves both.
 LENGTH = 0.2
+# What is left to AdamW takes shorter steps: the last layer sums up hundreds of features, and steps as long as Muon's
+# shake the output more than it has to learn.
+OUTER = 0.1
 
 
 class Muon(torch.optim.AdamW):
@@ -38,7 +41,10 @@ class Muon(torch.optim.AdamW):
             p.sub_(update.view_as(p), alpha=LENGTH * math.sqrt(max(update.shape)) * group["lr"])
             # AdamW passes over what has no gradient.
             p.grad = None
+        outer = self.param_groups[0]
+        rate, outer["lr"] = outer["lr"], OUTER * outer["lr"]
         super().step()
+        outer["lr"] = rate
 
 
 def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
