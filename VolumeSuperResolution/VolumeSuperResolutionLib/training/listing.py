@@ -36,7 +36,7 @@ LOOKS = {
 compare the order of the methods, not the numbers. It is the same but for RCAN, which is ahead of SRResNet there on MR
 and in LPIPS, and behind it here: the one shipped has 3 groups of 4 blocks of 32 features, theirs 10 of 16 of 64. The
 networks are closer together and closer to interpolation here: most end in rounds of data consistency, as
-back-projection does, and each was trained for under two hours on one CPU core.
+back-projection does, and each was trained for under three hours on one CPU core.
 """,
 }
 QUALITIES = {"psnr": 2, "ssim": 3, "lpips": 3, "fid": 2}
