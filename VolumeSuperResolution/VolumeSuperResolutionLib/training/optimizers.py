@@ -11,15 +11,15 @@ from torch import nn
 MOMENTUM = 0.95
 # The odd polynomial of Jordan et al. 2024 ("Muon"), which five times over brings every singular value close to 1.
 STEPS, POLYNOMIAL = 5, (3.4445, -4.7750, 2.0315)
-# Muon's steps are as long as AdamW's commonly are (Liu et al. 2025), so that one learning rate serves both.
+# Muon's steps are as long as AdamW's commonly are (Liu et al. 2025).
 LENGTH = 0.2
-# What is left to AdamW takes shorter steps: the last layer sums up hundreds of features, and steps as long as Muon's
-# shake the output more than it has to learn.
+# The part of the learning rate that is left to AdamW: the last layer sums up hundreds of features, and steps as long as
+# Muon's shake the output more than it has to learn.
 OUTER = 0.1
 
 
 class Muon(torch.optim.AdamW):
-    """Moves the weights between features by the orthogonalized mean of their gradients, all else as AdamW does."""
+    """Moves the weights between features by the orthogonalized mean of their gradients, all else as AdamW, slower."""
 
     def __init__(self, network: nn.Module, lr: float, weight_decay: float = 0.0):
         self.inner, outer = [], []
