@@ -21,6 +21,7 @@ SMALL = {
     "dcsrn3d": ("dcsrn3d", {"growth": 2, "residual": True}),
     "mdcsrn3d": ("mdcsrn3d", {"growth": 2, "units": 2, "blocks": 2}),
     "rrdb3d": ("rrdb3d", {"features": 3, "blocks": 1, "growth": 2, "factor": 2}),
+    "rrdb3d with noise": ("rrdb3d", {"features": 3, "blocks": 1, "growth": 2, "factor": (2, 1, 2), "noise": True}),
 }
 
 

@@ -120,6 +120,18 @@ def test_a_partner_of_other_networks_is_refused(models):
             refused()
 
 
+def test_noise_is_mixed_with_none(models):
+    arguments = {"factor": 2, "features": 4, "blocks": 1, "growth": 2}
+    plain, noisy = ((zoo.Stage("rrdb3d", {**arguments, **more}),) for more in ({}, {"noise": True}))
+    own = {name: tensor + np.float32(0.1) for name, tensor in tensors_of(noisy, seed=4).items()}
+    model(models / "faithful", stages=plain)
+    model(models / "looks", save(own), noisy, partner="faithful")
+    strength = "0.strength.weight"
+    assert np.array_equal(loaded(zoo.card("looks"), 0.25)[strength], np.float32(0.25) * own[strength])
+    assert np.array_equal(run("looks", 0.0).volume.array, run("faithful").volume.array)
+    assert not np.array_equal(run("looks", 0.5).volume.array, run("faithful").volume.array)
+
+
 @pytest.mark.parametrize("name", ["faithful", "looks"])
 def test_both_files_are_verified(models, name):
     path = models / name / zoo.WEIGHTS_FILE

@@ -267,6 +267,12 @@ OTHERS = {
         b=nn.Conv3d(4, 1, 1, bias=False),
     ),
     "the same twice": lambda: Parts(3, lambda net, x: (lambda y: y + y)(net.a(x)), a=nn.Conv3d(1, 1, 3, padding=1)),
+    "a volume times another": lambda: Parts(
+        3,
+        lambda net, x: net.b(net.a(x) * x) + x * x,
+        a=nn.Conv3d(1, 3, 3, padding=1),
+        b=nn.Conv3d(3, 1, 1),
+    ),
     "wide to narrow": lambda: Parts(
         3,
         lambda net, x: net.c(functional.relu(net.b(functional.relu(net.a(x))))),
@@ -343,7 +349,6 @@ REFUSED = {
     "InstanceNorm3d": lambda: Parts(3, lambda net, x: net.a(x), a=nn.InstanceNorm3d(1)),
     "softmax": lambda: Parts(3, lambda net, x: functional.softmax(x, 1)),
     "strides": lambda: Parts(3, lambda net, x: net.a(x), a=nn.Conv3d(1, 1, 3, stride=2)),
-    "multiplies two volumes": lambda: Parts(3, lambda net, x: x * net.a(x), a=nn.Conv3d(1, 1, 1)),
     "aligned corners": lambda: Parts(
         3, lambda net, x: functional.interpolate(x, scale_factor=2, mode="trilinear", align_corners=True)
     ),

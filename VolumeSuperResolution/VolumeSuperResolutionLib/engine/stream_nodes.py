@@ -13,6 +13,8 @@ from typing import Callable, NamedTuple
 
 import torch
 
+from .networks.noise import Noise
+
 Range = tuple[int, int]
 Ranges = tuple[Range, Range, Range]
 ONE: Ranges = ((0, 1), (0, 1), (0, 1))
@@ -290,6 +292,25 @@ class Gate(Node):
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         volume, factor = inputs
         return own(volume).mul_(joined(factor))
+
+
+class Product(Node):
+    """A volume times another that has as many channels, or one."""
+
+    def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
+        volume, factor = inputs
+        return own(volume).mul_(joined(factor))
+
+
+class Phases(Node):
+    """The noise of all fine voxels of each coarse one: what a shuffle lays out."""
+
+    def __init__(self, inputs: Sequence[int], noise: Noise):
+        super().__init__(inputs, len(noise.keys))
+        self.noise = noise
+
+    def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
+        return self.noise.phases(joined(inputs[0]))
 
 
 def joined(given: Input) -> torch.Tensor:

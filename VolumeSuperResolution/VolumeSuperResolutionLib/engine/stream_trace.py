@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from .networks.fsrcnn import CroppedTransposedConv
+from .networks.noise import Noise
 from .networks.shuffle import VoxelShuffle
 from .stream_build import At, Builder, UnstreamableError, pruned
-from .stream_nodes import Concat, Gate, Linear, Nearest, Node, Pointwise, Pool, Sum
+from .stream_nodes import Concat, Gate, Linear, Nearest, Node, Phases, Pointwise, Pool, Product, Sum
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (VoxelShuffle, CroppedTransposedConv)) or super().is_leaf_module(m, module_qualified_name)
+        own = isinstance(m, (VoxelShuffle, CroppedTransposedConv, Noise))
+        return own or super().is_leaf_module(m, module_qualified_name)
 
 
 def traced(network: nn.Module) -> list[Node]:
@@ -159,9 +161,10 @@ def _difference(builder: Builder, first: Any, second: Any) -> At:
 def _product(builder: Builder, first: Any, second: Any) -> At:
     if isinstance(first, At) and isinstance(second, At):
         volume, factor = (second, first) if first in builder.pooled else (first, second)
-        if volume in builder.pooled or factor not in builder.pooled:
-            raise builder.refuse("it multiplies two volumes")
-        return builder.add(Gate([volume, factor], builder.channels(volume)))
+        if volume not in builder.pooled and factor in builder.pooled:
+            return builder.add(Gate([volume, factor], builder.channels(volume)))
+        factor, volume = sorted((first, second), key=builder.channels)
+        return builder.add(Product([volume, factor], builder.channels(volume)))
     return builder.times(first, second) if isinstance(first, At) else builder.times(second, first)
 
 
@@ -224,6 +227,7 @@ MODULES: dict[type, Callable[..., At]] = {
     nn.ConvTranspose2d: _transposed,
     nn.ConvTranspose3d: _transposed,
     CroppedTransposedConv: _cropped,
+    Noise: lambda builder, module, at: builder.shuffle(builder.add(Phases([at], module)), module.factor),
     VoxelShuffle: lambda builder, module, at: builder.shuffle(at, module.factor),
     nn.PixelShuffle: lambda builder, module, at: builder.shuffle(at, (module.upscale_factor,) * 2),
     nn.AdaptiveAvgPool3d: _pool,

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,19 +170,26 @@ def write_card(card: Card) -> None:
 
 
 def partner(model: Card) -> Card:
-    """The faithful model that another can be mixed with; refused unless it is installed and has the same networks."""
+    """The faithful model that another can be mixed with; refused unless it is installed and has the same networks.
+
+    It need not have the noise that the other draws texture with.
+    """
     other = cards().get(model.partner)
     if other is None:
         raise RefusalError(
             f"{model.title} is mixed with the model {model.partner}, which is not installed; install that, or choose "
             "a realism of 1."
         )
-    if other.stages != model.stages:
+    if other.stages not in (model.stages, tuple(map(_noiseless, model.stages))):
         raise RefusalError(
             f"{model.title} cannot be mixed with {other.title}, which has other networks; install both models again, "
             "or choose a realism of 1."
         )
     return other
+
+
+def _noiseless(stage: Stage) -> Stage:
+    return replace(stage, arguments={name: value for name, value in stage.arguments.items() if name != "noise"})
 
 
 def load(card: Card, realism: float | None = None) -> list[nn.Module]:
@@ -192,15 +199,11 @@ def load(card: Card, realism: float | None = None) -> list[nn.Module]:
     """
     import torch
 
-    from .networks import build
-
-    with torch.device("meta"):
-        networks = [build(stage.network, **stage.arguments) for stage in card.stages]
-    shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
-    tensors = _tensors(card, shapes)
+    networks, tensors = _networks(card)
     if realism is not None and realism < 1:
-        faithful, share, rest = _tensors(partner(card), shapes), np.float32(realism), np.float32(1 - realism)
-        tensors = {name: rest * faithful[name] + share * own for name, own in tensors.items()}
+        (_, faithful), share, rest = _networks(partner(card)), np.float32(realism), np.float32(1 - realism)
+        none = np.float32(0)
+        tensors = {name: rest * faithful.get(name, none) + share * own for name, own in tensors.items()}
     for n, network in enumerate(networks):
         network.to_empty(device="cpu")
         state = network.state_dict()
@@ -210,12 +213,19 @@ def load(card: Card, realism: float | None = None) -> list[nn.Module]:
     return networks
 
 
-def _tensors(card: Card, shapes: Mapping[str, tuple]) -> dict[str, np.ndarray]:
-    """A card's verified weights, in float32."""
+def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
+    """A card's networks without weights, and its verified weights in float32."""
+    import torch
+
+    from .networks import build
+
+    with torch.device("meta"):
+        networks = [build(stage.network, **stage.arguments) for stage in card.stages]
+    shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
     path = card.folder / WEIGHTS_FILE
     tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])
     weights.check(tensors, shapes, path)
-    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    return networks, {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 
 def _floats(network: nn.Module) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def export(
 
 
 def start_networks(model: str, config: Config) -> list[Network]:
-    """The config's networks with the weights of a model to go on from; it must have the same ones, or narrower ones."""
+    """The config's networks with the weights of a model to go on from: of the same ones, narrower or noiseless ones."""
     card = zoo.card(model)
     if _kinds(card.stages) != _kinds(config.stages):
         raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
@@ -86,7 +86,7 @@ def start_networks(model: str, config: Config) -> list[Network]:
 
 def _kinds(stages: Sequence[zoo.Stage | StageConfig]) -> list[tuple[str, dict[str, Any]]]:
     """What two models must have in common for the one to start from the other."""
-    return [(stage.network, {**stage.arguments, "features": None}) for stage in stages]
+    return [(stage.network, {**stage.arguments, "features": None, "noise": None}) for stage in stages]
 
 
 def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from .base import Factor, Network, conv, stages
+from .noise import Noise
 
 SLOPE = 0.2
 SCALE = 0.2
@@ -45,12 +46,22 @@ class Rrdb(nn.Module):
 
 
 class Rrdb3d(Network):
-    """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest neighbour and a convolution."""
+    """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest neighbour and a convolution.
+
+    With `noise`, which is not published, the fine features are given noise of a strength that each of them chooses by
+    place: else all texture would have to be drawn from the faint noise of the scan, which takes long to learn.
+    """
 
     ends_plainly = True
 
     def __init__(
-        self, factor: Factor = 4, features: int = 64, blocks: int = 23, growth: int = 32, residual: bool = False
+        self,
+        factor: Factor = 4,
+        features: int = 64,
+        blocks: int = 23,
+        growth: int = 32,
+        residual: bool = False,
+        noise: bool = False,
     ):
         super().__init__(3, factor, residual=residual)
         self.head = conv(3, 1, features)
@@ -59,6 +70,10 @@ class Rrdb3d(Network):
         self.upsampling = nn.ModuleList(conv(3, features, features) for _ in self.steps)
         self.fine = conv(3, features, features)
         self.tail = conv(3, features, 1)
+        self.noise = Noise(self.factor) if noise else None
+        if noise:
+            self.strength = conv(3, features, features, kernel=1, bias=False)
+            nn.init.zeros_(self.strength.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.head(x)
@@ -66,6 +81,8 @@ class Rrdb3d(Network):
         for step, layer in zip(self.steps, self.upsampling):
             y = F.interpolate(y, scale_factor=tuple(float(s) for s in step), mode="nearest")
             y = F.leaky_relu(layer(y), SLOPE)
+        if self.noise is not None:
+            y = y + self.strength(y) * self.noise(x)
         return self.with_residual(self.tail(F.leaky_relu(self.fine(y), SLOPE)), x)
 
 
