@@ -39,13 +39,23 @@ def batch():
 
 def test_the_discriminator_learns_what_is_made(batch):
     torch.manual_seed(1)
-    adversary = Adversary(4, 0.003, CPU)
+    adversary = Adversary(4, 0.0006, CPU)
     made = torch.nn.functional.avg_pool3d(batch.target, 3, 1, 1)
     before = adversary.judge(made, batch).mean()
-    accuracies = [adversary.learn(made, batch, 0.003) for _ in range(36)]
+    accuracies = [adversary.learn(made, batch, 0.0006) for _ in range(36)]
     assert accuracies[-1] > 0.9 > accuracies[0]
     assert adversary.judge(made, batch).mean() > before + 0.5
     assert adversary.judge(batch.target, batch).mean() < before
+
+
+def test_the_discriminator_hears_faint_noise_under_strong_contrast():
+    torch.manual_seed(0)
+    contrast = torch.nn.functional.interpolate(torch.rand(2, 1, 3, 3, 3), size=(16, 16, 16), mode="trilinear")
+    noisy = contrast + 0.02 * torch.randn_like(contrast)
+    batch = Batch(noisy, noisy, noisy, torch.tensor([0.1, 0.1]), torch.tensor([1.0, 1.0]))
+    adversary = Adversary(4, 0.001, CPU)
+    accuracies = [adversary.learn(contrast, batch, 0.001) for _ in range(80)]
+    assert np.mean(accuracies[-5:]) > 0.8
 
 
 def test_judging_teaches_the_generator_and_leaves_the_discriminator(batch):
@@ -86,6 +96,21 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, volumes, networks):
         assert equal(weights(tmp_path / "halves", kind=kind), weights(tmp_path / "whole", kind=kind))
     ours, theirs = (weights(tmp_path / run, kind="adversary")["network"] for run in ("halves", "whole"))
     assert equal(ours, theirs)
+
+
+def test_a_network_with_noise_starts_from_one_without(tmp_path, volumes, networks, unrounded):
+    plain = {**RRDB, "losses": {"l1": 1.0}}
+    train(config_file(tmp_path, plain, steps=2), volumes, tmp_path / "base")
+    noisy = {**RRDB, "arguments": {**RRDB["arguments"], "noise": True}}
+    train(
+        config_file(tmp_path, noisy, steps=1, learning_rate=0.0),
+        volumes,
+        tmp_path / "tuned",
+        start_from=str(tmp_path / "base"),
+    )
+    tuned = weights(tmp_path / "tuned")
+    assert not tuned.pop("strength.weight").any()
+    assert equal(tuned, weights(tmp_path / "base", kind="ema"))
 
 
 def test_the_curves_show_every_part(tmp_path, volumes, networks):

@@ -39,6 +39,8 @@ class Journal:
         last = self.rows[-1] if self.rows else {}
         losses = _means(self.recent[-100:]) or last
         told += [f"{name} {losses[name]:.4f}" for name in _losses(losses) if not math.isnan(losses[name])]
+        if ACCURACY in losses:
+            told.append(f"{ACCURACY} {losses[ACCURACY]:.2f}")
         told += [f"{name} {value:+.2f} dB" for name, value in last.items() if _is_gain(name)]
         told += [f"{name} {value:.4f}" for name, value in last.items() if name.startswith(LOOKS)]
         if done > 0:
