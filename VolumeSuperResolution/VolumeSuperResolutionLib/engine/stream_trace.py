@@ -118,6 +118,14 @@ def _cropped(builder: Builder, module: CroppedTransposedConv, at: At) -> At:
     return builder.shuffle(at, module.stride)
 
 
+def _noise(builder: Builder, module: Noise, at: At) -> At:
+    kernel = module.kernel()
+    contrast = builder.convolution(at, kernel, None, [1] * 3, [0] * 3, [1] * 3)
+    scanned = builder.pointwise(contrast, Pointwise(module.scanned))
+    phases = builder.add(Phases([at], module))
+    return builder.shuffle(_product(builder, phases, scanned), module.factor)
+
+
 def _batch_norm(builder: Builder, module: nn.Module, at: At) -> At:
     if module.running_mean is None:
         raise builder.refuse("a batch normalization has no trained statistics")
@@ -227,7 +235,7 @@ MODULES: dict[type, Callable[..., At]] = {
     nn.ConvTranspose2d: _transposed,
     nn.ConvTranspose3d: _transposed,
     CroppedTransposedConv: _cropped,
-    Noise: lambda builder, module, at: builder.shuffle(builder.add(Phases([at], module)), module.factor),
+    Noise: _noise,
     VoxelShuffle: lambda builder, module, at: builder.shuffle(at, module.factor),
     nn.PixelShuffle: lambda builder, module, at: builder.shuffle(at, (module.upscale_factor,) * 2),
     nn.AdaptiveAvgPool3d: _pool,

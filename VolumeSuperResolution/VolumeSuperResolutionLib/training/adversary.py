@@ -15,8 +15,8 @@ BETAS = (0.9, 0.99)
 # The discriminator's learning rate by the generator's: it has to hear what is missing before it can say so.
 LEAD = 5.0
 # What sets results and truths apart is fine: coarser contrast is left out. The noise of air must be seen beside the
-# edges of bone: from a hundredth of what is bright on, values are told apart by their logarithm.
-WINDOW, FAINT = 3, 0.01
+# edges of bone: from this part of what is bright on, values are told apart by their logarithm.
+WINDOW, FAINT = 3, 0.03
 
 
 class Adversary:

@@ -49,7 +49,8 @@ class Rrdb3d(Network):
     """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest neighbour and a convolution.
 
     With `noise`, which is not published, the fine features are given noise of a strength that each of them chooses by
-    place: else all texture would have to be drawn from the faint noise of the scan, which takes long to learn.
+    place, where all are silent too: else all texture would have to be drawn from the faint noise of the scan, which
+    takes long to learn.
     """
 
     ends_plainly = True
@@ -82,7 +83,7 @@ class Rrdb3d(Network):
             y = F.interpolate(y, scale_factor=tuple(float(s) for s in step), mode="nearest")
             y = F.leaky_relu(layer(y), SLOPE)
         if self.noise is not None:
-            y = y + self.strength(y) * self.noise(x)
+            y = y + self.strength(1 + y) * self.noise(x)
         return self.with_residual(self.tail(F.leaky_relu(self.fine(y), SLOPE)), x)
 
 
