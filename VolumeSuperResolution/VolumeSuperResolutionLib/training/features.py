@@ -63,7 +63,7 @@ class Lpips(nn.Module):
 
     def directions(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The features of unit length: what is compared. Kept, the truth is seen only once."""
-        return [f / (f.square().sum(1, keepdim=True).sqrt() + 1e-10) for f in self.vgg(x)]
+        return [F.normalize(f, eps=1e-10) for f in self.vgg(x)]
 
     def between(self, x: Sequence[torch.Tensor], y: Sequence[torch.Tensor]) -> torch.Tensor:
         """The distances, from the directions."""

@@ -87,7 +87,12 @@ class Journal:
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
+    """Of each part over the steps that had it: who resumes may have changed the losses."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def _is_gain(name: str) -> bool:

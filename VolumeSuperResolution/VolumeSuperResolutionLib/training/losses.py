@@ -8,6 +8,7 @@ from typing import Optional
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from ..engine import interpolation
@@ -43,7 +44,13 @@ PARTS: dict[str, Callable[[Out, torch.Tensor], torch.Tensor]] = {
 # The power of an error that each part grows with: what a patch's weight is raised to.
 POWERS = {"l1": 1, "mse": 2, "intermediate_l1": 1}
 # Losses on slices of the three views: the weights of the differences behind VGG16's blocks.
-BLOCK_WEIGHTS = {"vgg16": (0.2, 0.7, 0.1), "vgg16_deep": (0.0, 0.0, 0.0, 0.0, 1.0)}
+BLOCK_WEIGHTS = {
+    "vgg16": (0.2, 0.7, 0.1),
+    "vgg16_deep": (0.0, 0.0, 0.0, 0.0, 1.0),
+    "vgg16_directions": (0.2, 0.2, 0.2, 0.2, 0.2),
+}
+# Features of unit length are compared, by their squared difference: what is faint counts as much as what is strong.
+DIRECTIONS = "vgg16_directions"
 ADVERSARIAL = "adversarial"
 
 
@@ -106,9 +113,10 @@ def _resampled(x: torch.Tensor, operator: Callable, shape: tuple, size: tuple) -
 class Perceptual(nn.Module):
     """How differently VGG16 sees random slices of the three views: the mean difference of its features."""
 
-    def __init__(self, weights: Sequence[float], slices: int):
+    def __init__(self, name: str, slices: int):
         super().__init__()
-        self.weights, self.slices = tuple(weights), slices
+        self.weights, self.slices = BLOCK_WEIGHTS[name], slices
+        self.distance = _angular if name == DIRECTIONS else _absolute
         self.vgg = features.vgg16(len(self.weights))
 
     def forward(self, out: torch.Tensor, batch: Batch, random: np.random.Generator) -> torch.Tensor:
@@ -120,10 +128,20 @@ class Perceptual(nn.Module):
             chosen = np.sort(random.choice(size, min(self.slices, size), replace=False))
             seen, true = (self.vgg(features.slices(side, axis, chosen)) for side in sides)
             parts = [
-                weight * (a - b).abs().flatten(1).mean(1) for weight, a, b in zip(self.weights, seen, true) if weight
+                weight * self.distance(a, b).flatten(1).mean(1)
+                for weight, a, b in zip(self.weights, seen, true)
+                if weight
             ]
             views.append(torch.stack(parts).sum(0).view(len(out), -1).mean(1))
         return torch.stack(views).mean(0)
+
+
+def _absolute(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a - b).abs()
+
+
+def _angular(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (F.normalize(a) - F.normalize(b)).square().sum(1)
 
 
 class Objective:
@@ -137,7 +155,7 @@ class Objective:
     ):
         self.parts, self.adversary = parts, adversary
         self.perceptual = {
-            name: Perceptual(weights, slices).to(device) for name, weights in BLOCK_WEIGHTS.items() if name in parts
+            name: Perceptual(name, slices).to(device) for name in BLOCK_WEIGHTS if name in parts
         }
 
     def __call__(self, out: Out, batch: Batch, random: np.random.Generator) -> dict[str, torch.Tensor]:
