@@ -154,9 +154,7 @@ class Objective:
         self, parts: Mapping[str, float], slices: int, device: torch.device, adversary: Adversary | None = None
     ):
         self.parts, self.adversary = parts, adversary
-        self.perceptual = {
-            name: Perceptual(name, slices).to(device) for name in BLOCK_WEIGHTS if name in parts
-        }
+        self.perceptual = {name: Perceptual(name, slices).to(device) for name in BLOCK_WEIGHTS if name in parts}
 
     def __call__(self, out: Out, batch: Batch, random: np.random.Generator) -> dict[str, torch.Tensor]:
         """`random` chooses the slices that are looked at."""
