@@ -39,10 +39,10 @@ def batch():
 
 def test_the_discriminator_learns_what_is_made(batch):
     torch.manual_seed(1)
-    adversary = Adversary(4, 0.0006, CPU)
+    adversary = Adversary(4, 0.001, CPU)
     made = torch.nn.functional.avg_pool3d(batch.target, 3, 1, 1)
     before = adversary.judge(made, batch).mean()
-    accuracies = [adversary.learn(made, batch, 0.0006) for _ in range(36)]
+    accuracies = [adversary.learn(made, batch, 0.001) for _ in range(36)]
     assert accuracies[-1] > 0.9 > accuracies[0]
     assert adversary.judge(made, batch).mean() > before + 0.5
     assert adversary.judge(batch.target, batch).mean() < before
