@@ -160,7 +160,9 @@ def test_a_perceptual_loss_sees_every_view_and_leads_to_the_truth(networks, name
     out = (0.5 * target + 0.25).requires_grad_()
     loss(out).backward()
     assert out.grad.abs().amax((0, 1, 2, 3)).min() > 0
-    assert loss(out - 0.02 * out.grad / out.grad.abs().max()) < loss(out)
+    # on directions, a longer step leads past the truth
+    step = 0.02 if name == losses.DIRECTIONS else 0.1
+    assert loss(out - step * out.grad / out.grad.abs().max()) < loss(out)
 
 
 def test_a_perceptual_loss_looks_at_random_slices_in_the_range_of_the_volume(networks):

@@ -280,7 +280,15 @@ class Pool(Node):
         return torch.stack(means).sum(0).to(blocks[0].dtype).view(1, 1, 1, -1)
 
 
-class Gate(Node):
+class Product(Node):
+    """A volume times another that has as many channels, or one."""
+
+    def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
+        volume, factor = inputs
+        return own(volume).mul_(joined(factor))
+
+
+class Gate(Product):
     """Times one factor for each channel, computed from a pooled voxel: its second input."""
 
     def size(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -288,18 +296,6 @@ class Gate(Node):
 
     def needs(self, position: int, wanted: Ranges, size: Sequence[int]) -> Ranges:
         return super().needs(0, wanted, size) if position == 0 else ONE
-
-    def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
-        volume, factor = inputs
-        return own(volume).mul_(joined(factor))
-
-
-class Product(Node):
-    """A volume times another that has as many channels, or one."""
-
-    def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
-        volume, factor = inputs
-        return own(volume).mul_(joined(factor))
 
 
 class Phases(Node):
