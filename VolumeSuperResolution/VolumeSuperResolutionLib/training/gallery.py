@@ -10,6 +10,7 @@ import numpy as np
 from ..engine import interpolation, quality
 from ..engine.upscale import Request, upscale
 from ..engine.zoo import Card
+from . import figures
 from .evaluation import Case, make_case
 
 CROP = 72
@@ -33,7 +34,7 @@ def draw(cards: Sequence[Card], volumes: Sequence[Path], path: Path, protocol: s
     for axis, name in zip(axes[0], COLUMNS):
         axis.set_title(name, fontsize=9)
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=70)
+    figures.save(figure, path, dpi=70)
     plt.close(figure)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import figures
+
 CSV_FILE = "training.csv"
 CURVE_FILE = "training.png"
 # Not a part of the loss: how many voxels the discriminator told rightly.
@@ -83,7 +85,7 @@ class Journal:
             axes.set(xlabel="minutes", ylabel=label, yscale="log" if label == "loss" else "linear")
             axes.legend()
         figure.tight_layout()
-        figure.savefig(self.folder / CURVE_FILE, dpi=100)
+        figures.save(figure, self.folder / CURVE_FILE, dpi=100)
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
