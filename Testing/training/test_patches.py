@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_input_and_target_are_in_register_however_turned(name, seed):
     scan = scan_of(0.01 * grid[0] + 0.03 * grid[1] - 0.02 * grid[2])
     quiet = pytest.MonkeyPatch()
     real = patches.random_blur
-    quiet.setattr(patches, "random_blur", lambda random: Blur(real(random).kind, real(random).sigma_scale))
+    quiet.setattr(patches, "random_blur", lambda *given: replace(real(*given), noise=0.0))
     with quiet.context():
         try:
             patch = random_patch(scan, CUTS[name], np.random.default_rng(seed))
@@ -112,22 +113,25 @@ def test_noise_lies_on_the_input_only_and_is_as_strong_as_asked():
     assert np.ptp(patch.target) == 0
 
 
-def test_the_degradations_cover_their_range():
+@pytest.mark.parametrize("clean_share", [1 / 6, 0.5])
+def test_the_degradations_cover_their_range(clean_share):
     random = np.random.default_rng(0)
-    blurs = [patches.random_blur(random) for _ in range(2000)]
+    blurs = [patches.random_blur(random, clean_share) for _ in range(2000)]
     sigmas = [blur.sigma_scale for blur in blurs]
     noises = np.array([blur.noise for blur in blurs])
     assert sum(blur.kind == "box" for blur in blurs) / 2000 == pytest.approx(0.25, abs=0.04)
     assert (min(sigmas), max(sigmas)) == (pytest.approx(0.7, abs=0.01), pytest.approx(1.2, abs=0.01))
     assert noises.min() == 0
     assert noises.max() == pytest.approx(0.01)
-    assert np.mean(noises == 0) == pytest.approx(1 / 6, abs=0.04)
+    assert np.mean(noises == 0) == pytest.approx(clean_share, abs=0.04)
 
 
-def test_patches_come_mostly_from_tissue():
+@pytest.mark.parametrize(("share", "low", "high"), [(0.9, 0.8, 1.0), (0.5, 0.4, 0.65), (0.0, 0.0, 0.15)])
+def test_patches_come_from_tissue_as_often_as_asked(share, low, high):
     array = np.zeros((64, 64, 64), np.float32)
     array[:16, :16, :16] = 1
     scan = scan_of(array)
     random = np.random.default_rng(0)
-    hits = [random_patch(scan, Cut((4, 4, 4), (2, 2, 2)), random).target.max() > 0.5 for _ in range(100)]
-    assert np.mean(hits) > 0.8
+    cut = Cut((4, 4, 4), (2, 2, 2), tissue_share=share)
+    hits = [random_patch(scan, cut, random).target.max() > 0.5 for _ in range(100)]
+    assert low <= np.mean(hits) <= high

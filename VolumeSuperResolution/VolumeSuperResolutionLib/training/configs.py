@@ -34,6 +34,8 @@ class StageConfig:
     target: tuple[int, int, int] = (1, 1, 1)
     flat_share: float = 0.0
     step: int = 1
+    clean_share: float = Cut.clean_share
+    tissue_share: float = Cut.tissue_share
     batch: int = 8
     # One of optimizers.OPTIMIZERS.
     optimizer: str = "adamw"
@@ -62,7 +64,8 @@ class StageConfig:
 
     def cut(self, network: Network) -> Cut:
         """What its patches look like."""
-        return Cut(self.patch, self.degraded, self.target, network.on_interpolated, self.flat_share, self.step)
+        shared = {f.name: getattr(self, f.name) for f in fields(Cut) if hasattr(self, f.name)}
+        return Cut(size=self.patch, interpolated=network.on_interpolated, **shared)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from ..engine.intensity import Window, guess_modality, percentiles, window_for
 
 BOX_SHARE = 0.25
 JITTER = 0.03
-TISSUE_SHARE = 0.9
 TISSUE_STEP = 4
 # Sizes are cut to a multiple of this, so that every factor in use divides them.
 MULTIPLE = 4
@@ -76,7 +75,8 @@ class Cut:
     """What a stage is trained on: `size` is the target's for a network on the interpolated input, else the input's.
 
     `flat_share` of the patches keep full resolution along the axes that the target lacks it along. Of the first axis
-    every `step`-th plane is used.
+    every `step`-th plane is used. `clean_share` of the patches get no noise;
+    `tissue_share` of them have their center in tissue, the rest anywhere.
     """
 
     size: tuple[int, int, int]
@@ -85,6 +85,8 @@ class Cut:
     interpolated: bool = False
     flat_share: float = 0.0
     step: int = 1
+    clean_share: float = 1 / 6
+    tissue_share: float = 0.9
 
     def flat(self) -> Cut:
         """The same on volumes of full resolution along the axes that are not the stage's business."""
@@ -121,10 +123,11 @@ def read_scan(path: Path) -> Scan:
     return Scan(path, modality, volume.grid.spacing, array, window, spread, tissue.astype(np.int32))
 
 
-def random_blur(random: np.random.Generator) -> Blur:
-    """Over the whole range that scanners are expected in; one in six is clean, one in six as noisy as allowed."""
+def random_blur(random: np.random.Generator, clean_share: float) -> Blur:
+    """Over the whole range that scanners are expected in; of those with noise, one in five is as noisy as allowed."""
     kind = "box" if random.random() < BOX_SHARE else "profile"
-    noise = degradation.SCANNER_NOISE * float(np.clip(random.uniform(-0.25, 1.25), 0.0, 1.0))
+    lowest = -1.25 * clean_share / (1 - clean_share)
+    noise = degradation.SCANNER_NOISE * float(np.clip(random.uniform(lowest, 1.25), 0.0, 1.0))
     return Blur(kind, random.uniform(*degradation.SCANNER_SIGMA_SCALES), noise)
 
 
@@ -135,7 +138,7 @@ def random_patch(scan: Scan, cut: Cut, random: np.random.Generator) -> Patch:
     orders = fitting_orders(scan, cut)
     order = orders[random.integers(len(orders))]
     flips = random.integers(0, 2, 3).astype(bool)
-    if len(scan.tissue) and random.random() < TISSUE_SHARE:
+    if len(scan.tissue) and random.random() < cut.tissue_share:
         center = scan.tissue[random.integers(len(scan.tissue))]
     else:
         center = random.integers(0, scan.array.shape)
@@ -146,7 +149,7 @@ def random_patch(scan: Scan, cut: Cut, random: np.random.Generator) -> Patch:
     start = center // degraded - random.integers(0, extent)
     start = np.clip(start, 0, shape // degraded - extent)
     gain, offset = 1 + random.uniform(-JITTER, JITTER), random.uniform(-JITTER, JITTER) / 3
-    patch = cut_patch(scan, cut, start, random_blur(random), random, order, flips)
+    patch = cut_patch(scan, cut, start, random_blur(random, cut.clean_share), random, order, flips)
     return Patch(*(np.float32(gain) * part + np.float32(offset) for part in patch))
 
 
