@@ -126,8 +126,8 @@ def test_noise_is_mixed_with_none(models):
     own = {name: tensor + np.float32(0.1) for name, tensor in tensors_of(noisy, seed=4).items()}
     model(models / "faithful", stages=plain)
     model(models / "looks", save(own), noisy, partner="faithful")
-    strength = "0.strength.weight"
-    assert np.array_equal(loaded(zoo.card("looks"), 0.25)[strength], np.float32(0.25) * own[strength])
+    grain = "0.grains.0.weight"
+    assert np.array_equal(loaded(zoo.card("looks"), 0.25)[grain], np.float32(0.25) * own[grain])
     assert np.array_equal(run("looks", 0.0).volume.array, run("faithful").volume.array)
     assert not np.array_equal(run("looks", 0.5).volume.array, run("faithful").volume.array)
 

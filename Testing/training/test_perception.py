@@ -165,16 +165,18 @@ def test_a_perceptual_loss_sees_every_view_and_leads_to_the_truth(networks, name
     assert loss(out - step * out.grad / out.grad.abs().max()) < loss(out)
 
 
-def test_a_perceptual_loss_looks_at_random_slices_in_the_range_of_the_volume(networks):
+@pytest.mark.parametrize(("name", "part"), [("vgg16", 2), (losses.DIRECTIONS, 1)])
+def test_a_perceptual_loss_looks_at_random_slices_in_the_range_of_the_volume(networks, name, part):
     target = torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
-    objective = losses.Objective({"vgg16": 1.0}, 2, torch.device("cpu"))
+    objective = losses.Objective({name: 1.0}, 2, torch.device("cpu"))
     out = 0.8 * target
 
     def loss(seed, **changes):
-        return objective((out, None), batch_of(target, **changes), np.random.default_rng(seed))["vgg16"].item()
+        return objective((out, None), batch_of(target, **changes), np.random.default_rng(seed))[name].item()
 
     assert loss(1) == loss(1) != loss(2)
-    assert loss(1, scale=torch.tensor([0.5])) == pytest.approx(2 * loss(1))
+    # features are relative to the error of interpolation, but their directions have no unit
+    assert loss(1, scale=torch.tensor([0.5])) == pytest.approx(part * loss(1))
     assert loss(1, spread=torch.tensor([0.5])) != loss(1)
 
 

@@ -119,11 +119,12 @@ def _cropped(builder: Builder, module: CroppedTransposedConv, at: At) -> At:
 
 
 def _noise(builder: Builder, module: Noise, at: At) -> At:
-    kernel = module.kernel()
-    contrast = builder.convolution(at, kernel, None, [1] * 3, [0] * 3, [1] * 3)
-    scanned = builder.pointwise(contrast, Pointwise(module.scanned))
+    difference, mean = module.kernels()
+    around = ([1] * 3, [0] * 3, [1] * 3)
+    energy = builder.pointwise(builder.convolution(at, difference, None, *around), Pointwise(module.energy))
+    presence = builder.pointwise(builder.convolution(energy, mean, None, *around), Pointwise(module.presence))
     phases = builder.add(Phases([at], module))
-    return builder.shuffle(_product(builder, phases, scanned), module.factor)
+    return builder.shuffle(_product(builder, phases, presence), module.factor)
 
 
 def _batch_norm(builder: Builder, module: nn.Module, at: At) -> At:

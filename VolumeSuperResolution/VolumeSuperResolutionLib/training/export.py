@@ -28,6 +28,8 @@ from .patches import BOX_SHARE, JITTER, Scan
 
 INDEX_FILE = "INDEX.tsv"
 SPEED_SIZE = 64
+# The argument that a model need not have for another to start from it.
+NOISE = "noise"
 
 
 def export(
@@ -77,16 +79,19 @@ def start_networks(model: str, config: Config) -> list[Network]:
     if _kinds(card.stages) != _kinds(config.stages):
         raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
     networks = []
-    for stage, known in zip(config.stages, zoo.load(card)):
+    for stage, old, known in zip(config.stages, card.stages, zoo.load(card)):
+        arguments = {name: value for name, value in stage.arguments.items() if name != NOISE or NOISE in old.arguments}
+        wide = replace(stage, arguments=arguments).build()
+        widening.widen(wide, known)
         network = stage.build()
-        widening.widen(network, known)
+        network.load_state_dict(wide.state_dict(), strict=arguments == stage.arguments)
         networks.append(network)
     return networks
 
 
 def _kinds(stages: Sequence[zoo.Stage | StageConfig]) -> list[tuple[str, dict[str, Any]]]:
     """What two models must have in common for the one to start from the other."""
-    return [(stage.network, {**stage.arguments, "features": None, "noise": None}) for stage in stages]
+    return [(stage.network, {**stage.arguments, "features": None, NOISE: None}) for stage in stages]
 
 
 def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:

@@ -35,10 +35,10 @@ LOOKS = {
 "Theirs" is quoted from Ha et al. 2024, measured by them on other scans (OASIS T1 and MSD 6) and in another way: to
 compare the order of the methods, not the numbers. It differs in two. RCAN is ahead of SRResNet there on MR and in
 LPIPS, and behind it here: the one shipped has 3 groups of 4 blocks of 32 features, theirs 10 of 16 of 64. RRDB-GAN,
-which looks best of all there, does so here on CT only; on MR its LPIPS is level with the best and its FID behind five
-others. It is smaller, too, and was trained for 40 minutes on one and two CPU cores. The networks are closer together
-and closer to interpolation here: most end in rounds of data consistency, as back-projection does, and each was trained
-for under three hours on a CPU.
+which looks best of all there, does so here on CT; on MR its LPIPS is the best, but its FID behind that of all other
+networks. It is smaller, too, and was trained for 42 minutes on two CPU cores. The networks are closer together and
+closer to interpolation here: most end in rounds of data consistency, as back-projection does, and each was trained for
+under three hours on a CPU.
 """,
 }
 QUALITIES = {"psnr": 2, "ssim": 3, "lpips": 3, "fid": 2}

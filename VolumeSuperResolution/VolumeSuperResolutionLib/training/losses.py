@@ -41,8 +41,6 @@ PARTS: dict[str, Callable[[Out, torch.Tensor], torch.Tensor]] = {
     "mse": mse,
     "intermediate_l1": intermediate_l1,
 }
-# The power of an error that each part grows with: what a patch's weight is raised to.
-POWERS = {"l1": 1, "mse": 2, "intermediate_l1": 1}
 # Losses on slices of the three views: the weights of the differences behind VGG16's blocks.
 BLOCK_WEIGHTS = {
     "vgg16": (0.2, 0.7, 0.1),
@@ -52,6 +50,8 @@ BLOCK_WEIGHTS = {
 # Features of unit length are compared, by their squared difference: what is faint counts as much as what is strong.
 DIRECTIONS = "vgg16_directions"
 ADVERSARIAL = "adversarial"
+# The power of an error that each part grows with: what a patch's weight is raised to.
+POWERS = {"l1": 1, "mse": 2, "intermediate_l1": 1, "vgg16": 1, "vgg16_deep": 1, DIRECTIONS: 0, ADVERSARIAL: 0}
 
 
 class Trained(nn.Module):
@@ -145,7 +145,7 @@ def _angular(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class Objective:
-    """The weighted parts of a stage's loss, every patch relative to the error that interpolation makes on its volume.
+    """The weighted parts of a stage's loss; errors of intensity relative to those of interpolation on the same volume.
 
     So a decibel counts the same on every volume, however strong its contrast.
     """
@@ -161,10 +161,10 @@ class Objective:
         found = {}
         for name, weight in self.parts.items():
             if name in self.perceptual:
-                relative = self.perceptual[name](out[0], batch, random) / batch.scale
+                part = self.perceptual[name](out[0], batch, random)
             elif name == ADVERSARIAL:
-                relative = self.adversary.judge(out[0], batch) / batch.scale
+                part = self.adversary.judge(out[0], batch)
             else:
-                relative = PARTS[name](out, batch.target) / batch.scale ** POWERS[name]
-            found[name] = weight * relative.mean()
+                part = PARTS[name](out, batch.target)
+            found[name] = weight * (part / batch.scale ** POWERS[name]).mean()
         return found

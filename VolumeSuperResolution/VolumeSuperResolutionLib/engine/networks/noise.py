@@ -13,28 +13,30 @@ from .shuffle import VoxelShuffle
 
 # About what values are multiplied with before only their fractions are kept: the last digits decide, not the contrast.
 SHAKE = 1e4
-# What a voxel of air differs by from its neighbors, in network units, where it was scanned and not set to one value.
-FAINTEST = 3e-4
+# Of contrast so many times stronger than asked for there is no doubt; its square is within the range of half precision.
+CERTAIN = 100.0
 
 
 class Noise(nn.Module):
     """[N, 1, D, H, W] -> white noise of mean 0 and variance 1, [N, 1, D, H, W times factor].
 
-    There is none where all values are the same: they were not scanned but set. It depends on nothing but the coarse
-    values, mostly on their last digits: the same scan always gets the same noise, and a tile gets that of the whole. It
-    has no parameters, and is a leaf of the traced graph.
+    Only where voxels differ from their neighbors by more than `faintest`, in network units: what was set to one value
+    gets none. It depends on nothing but the coarse values, mostly on their last digits: the same scan always gets the
+    same noise, and a tile gets that of the whole. It has no parameters, and is a leaf of the traced graph.
     """
 
-    def __init__(self, factor: Sequence[int]):
+    def __init__(self, factor: Sequence[int], faintest: float):
         super().__init__()
         self.factor = tuple(factor)
+        self.faintest = faintest
         self.shuffle = VoxelShuffle(self.factor)
         scattered = (abs(43758.5453 * math.sin(12.9898 * (1 + n))) % 1 for n in range(math.prod(self.factor)))
         self.keys = [SHAKE * (0.5 + 1.5 * part) for part in scattered]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        contrast = F.conv3d(x, self.kernel().to(x), padding=1)
-        return self.shuffle(self.phases(x.movedim(1, -1)).movedim(-1, 1) * self.scanned(contrast))
+        difference, mean = (kernel.to(x) for kernel in self.kernels())
+        energy = F.conv3d(self.energy(F.conv3d(x, difference, padding=1)), mean, padding=1)
+        return self.shuffle(self.phases(x.movedim(1, -1)).movedim(-1, 1) * self.presence(energy))
 
     def phases(self, values: torch.Tensor) -> torch.Tensor:
         """[..., 1] -> [..., prod(factor)]: the noise of all fine voxels of each coarse one."""
@@ -42,14 +44,18 @@ class Noise(nn.Module):
         return (math.sqrt(12) * (shaken.frac().abs() - 0.5)).to(values.dtype)
 
     @staticmethod
-    def kernel() -> torch.Tensor:
-        """The convolution whose answer is what a voxel differs by from the mean of its neighborhood."""
-        kernel = torch.full((1, 1, 3, 3, 3), -1 / 27)
-        kernel[..., 1, 1, 1] += 1
-        return kernel
+    def kernels() -> tuple[torch.Tensor, torch.Tensor]:
+        """The convolutions for what a voxel differs by from the mean of its neighborhood, and for such a mean."""
+        mean = torch.full((1, 1, 3, 3, 3), 1 / 27)
+        difference = -mean
+        difference[..., 1, 1, 1] += 1
+        return difference, mean
+
+    def energy(self, difference: torch.Tensor) -> torch.Tensor:
+        """The square of such a difference, in units of the faintest."""
+        return (difference.float() / self.faintest).clamp(-CERTAIN, CERTAIN).square().to(difference.dtype)
 
     @staticmethod
-    def scanned(contrast: torch.Tensor) -> torch.Tensor:
-        """How surely a voxel's value was scanned, from that difference: 0 to 1."""
-        square = (contrast.float() / FAINTEST).square()
-        return (square / (1 + square)).to(contrast.dtype)
+    def presence(energy: torch.Tensor) -> torch.Tensor:
+        """How much of the noise there is, from the mean energy around: 0 to 1."""
+        return energy / (1 + energy)

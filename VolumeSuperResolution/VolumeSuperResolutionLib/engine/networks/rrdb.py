@@ -12,6 +12,10 @@ from .noise import Noise
 
 SLOPE = 0.2
 SCALE = 0.2
+# The faintest contrast, in network units, that each noise is added to; how much of it white; how much blurred. Air that
+# was scanned, and not set to one value, has more of it than what has contrast, where little and coarser is left.
+GRAINS = ((5e-4, 0.01, 0.0), (2e-3, -0.01, 0.002))
+BLUR = 0.6
 
 
 class DenseBlock(nn.Module):
@@ -48,9 +52,8 @@ class Rrdb(nn.Module):
 class Rrdb3d(Network):
     """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest neighbour and a convolution.
 
-    With `noise`, which is not published, the fine features are given noise of a strength that each of them chooses by
-    place, where all are silent too: else all texture would have to be drawn from the faint noise of the scan, which
-    takes long to learn.
+    With `noise`, which is not published, noise is added to the result: that of a fine scan cannot be foretold, there is
+    nothing else to draw it from. Its strength is not learned, but belongs to the weights, and is mixed with them.
     """
 
     ends_plainly = True
@@ -71,10 +74,13 @@ class Rrdb3d(Network):
         self.upsampling = nn.ModuleList(conv(3, features, features) for _ in self.steps)
         self.fine = conv(3, features, features)
         self.tail = conv(3, features, 1)
-        self.noise = Noise(self.factor) if noise else None
-        if noise:
-            self.strength = conv(3, features, features, kernel=1, bias=False)
-            nn.init.zeros_(self.strength.weight)
+        used = GRAINS if noise else ()
+        self.noises = nn.ModuleList(Noise(self.factor, faintest) for faintest, *_ in used)
+        self.grains = nn.ModuleList(conv(3, 1, 1, bias=False) for _ in used)
+        self.grains.requires_grad_(False)
+        for grain, (_, white, blurred) in zip(self.grains, used):
+            grain.weight.copy_(_blur(blurred))
+            grain.weight[..., 1, 1, 1] += white
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.head(x)
@@ -82,9 +88,17 @@ class Rrdb3d(Network):
         for step, layer in zip(self.steps, self.upsampling):
             y = F.interpolate(y, scale_factor=tuple(float(s) for s in step), mode="nearest")
             y = F.leaky_relu(layer(y), SLOPE)
-        if self.noise is not None:
-            y = y + self.strength(1 + y) * self.noise(x)
-        return self.with_residual(self.tail(F.leaky_relu(self.fine(y), SLOPE)), x)
+        y = self.tail(F.leaky_relu(self.fine(y), SLOPE))
+        for grain, noise in zip(self.grains, self.noises):
+            y = y + grain(noise(x))
+        return self.with_residual(y, x)
+
+
+def _blur(strength: float) -> torch.Tensor:
+    """The kernel that makes white noise of variance 1 coarser, of this standard deviation."""
+    profile = torch.exp(-torch.tensor([1.0, 0.0, 1.0]) / (2 * BLUR**2))
+    kernel = profile[:, None, None] * profile[:, None] * profile
+    return strength * kernel / kernel.norm()
 
 
 class Discriminator3d(nn.Module):
