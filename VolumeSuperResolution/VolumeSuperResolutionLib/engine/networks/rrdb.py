@@ -15,7 +15,7 @@ SCALE = 0.2
 # The faintest contrast, in network units, that each noise is added to; how much of it white; how much blurred. Air that
 # was scanned, and not set to one value, has more of it than what has contrast, where little and coarser is left.
 GRAINS = ((5e-4, 0.01, 0.0), (2e-3, -0.01, 0.002))
-BLUR = 0.6
+BLUR = 0.6  # of a Gaussian, in fine voxels
 
 
 class DenseBlock(nn.Module):
