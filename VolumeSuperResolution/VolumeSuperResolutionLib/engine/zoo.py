@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
 # More folders with models of one's own, separated as in PATH.
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
+Described = TypeVar("Described")
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def write_card(card: Card) -> None:
 def partner(model: Card) -> Card:
     """The faithful model that another can be mixed with; refused unless it is installed and has the same networks.
 
-    It need not have the noise that the other draws texture with.
+    It need not have the noise that the other adds to its result.
     """
     other = cards().get(model.partner)
     if other is None:
@@ -180,7 +181,7 @@ def partner(model: Card) -> Card:
             f"{model.title} is mixed with the model {model.partner}, which is not installed; install that, or choose "
             "a realism of 1."
         )
-    if other.stages not in (model.stages, tuple(map(_noiseless, model.stages))):
+    if other.stages not in (model.stages, tuple(map(noiseless, model.stages))):
         raise RefusalError(
             f"{model.title} cannot be mixed with {other.title}, which has other networks; install both models again, "
             "or choose a realism of 1."
@@ -188,7 +189,8 @@ def partner(model: Card) -> Card:
     return other
 
 
-def _noiseless(stage: Stage) -> Stage:
+def noiseless(stage: Described) -> Described:
+    """The same network without noise of its own; `stage` is anything that has its arguments."""
     return replace(stage, arguments={name: value for name, value in stage.arguments.items() if name != "noise"})
 
 

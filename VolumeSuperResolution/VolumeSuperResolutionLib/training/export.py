@@ -28,8 +28,6 @@ from .patches import BOX_SHARE, JITTER, Scan
 
 INDEX_FILE = "INDEX.tsv"
 SPEED_SIZE = 64
-# The argument that a model need not have for another to start from it.
-NOISE = "noise"
 
 
 def export(
@@ -80,18 +78,18 @@ def start_networks(model: str, config: Config) -> list[Network]:
         raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
     networks = []
     for stage, old, known in zip(config.stages, card.stages, zoo.load(card)):
-        arguments = {name: value for name, value in stage.arguments.items() if name != NOISE or NOISE in old.arguments}
-        wide = replace(stage, arguments=arguments).build()
+        like_known = zoo.noiseless(stage) if zoo.noiseless(old) == old else stage
+        wide = like_known.build()
         widening.widen(wide, known)
         network = stage.build()
-        network.load_state_dict(wide.state_dict(), strict=arguments == stage.arguments)
+        network.load_state_dict(wide.state_dict(), strict=like_known == stage)
         networks.append(network)
     return networks
 
 
 def _kinds(stages: Sequence[zoo.Stage | StageConfig]) -> list[tuple[str, dict[str, Any]]]:
     """What two models must have in common for the one to start from the other."""
-    return [(stage.network, {**stage.arguments, "features": None, NOISE: None}) for stage in stages]
+    return [(stage.network, {**zoo.noiseless(stage).arguments, "features": None}) for stage in stages]
 
 
 def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
