@@ -1,4 +1,4 @@
-"""Noise to draw texture with, for networks that are trained for looks."""
+"""Noise to add to results, for networks that are trained for looks."""
 
 from __future__ import annotations
 
