@@ -41,14 +41,14 @@ PARTS: dict[str, Callable[[Out, torch.Tensor], torch.Tensor]] = {
     "mse": mse,
     "intermediate_l1": intermediate_l1,
 }
+# Features of unit length are compared, by their squared difference: what is faint counts as much as what is strong.
+DIRECTIONS = "vgg16_directions"
 # Losses on slices of the three views: the weights of the differences behind VGG16's blocks.
 BLOCK_WEIGHTS = {
     "vgg16": (0.2, 0.7, 0.1),
     "vgg16_deep": (0.0, 0.0, 0.0, 0.0, 1.0),
-    "vgg16_directions": (0.2, 0.2, 0.2, 0.2, 0.2),
+    DIRECTIONS: (0.2, 0.2, 0.2, 0.2, 0.2),
 }
-# Features of unit length are compared, by their squared difference: what is faint counts as much as what is strong.
-DIRECTIONS = "vgg16_directions"
 ADVERSARIAL = "adversarial"
 # The power of an error that each part grows with: what a patch's weight is raised to.
 POWERS = {"l1": 1, "mse": 2, "intermediate_l1": 1, "vgg16": 1, "vgg16_deep": 1, DIRECTIONS: 0, ADVERSARIAL: 0}

@@ -75,8 +75,8 @@ class Cut:
     """What a stage is trained on: `size` is the target's for a network on the interpolated input, else the input's.
 
     `flat_share` of the patches keep full resolution along the axes that the target lacks it along. Of the first axis
-    every `step`-th plane is used. `clean_share` of the patches get no noise;
-    `tissue_share` of them have their center in tissue, the rest anywhere.
+    every `step`-th plane is used. `clean_share` of the patches get no noise; `tissue_share` of them have their center
+    in tissue, the rest anywhere.
     """
 
     size: tuple[int, int, int]
