@@ -12,21 +12,24 @@ import numpy as np
 import slicer
 import standins
 from sliceviews import Look, SliceViews, frame, picture
-from VolumeSuperResolutionLib.engine import degradation, files, quality, zoo
+from VolumeSuperResolutionLib.engine import quality
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.engine.grid import Volume
+from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.physics import degradation
 from VolumeSuperResolutionLib.engine.request import Request, describe_grid
 from VolumeSuperResolutionLib.engine.upscale import Result, upscale
+from VolumeSuperResolutionLib.engine.volumes import files
+from VolumeSuperResolutionLib.engine.volumes.grid import Volume
 from VolumeSuperResolutionLib.progress import Bar
 
-standins.install()  # what Slicer adds to its own Python: the slicing modules translate their sentences
-from VolumeSuperResolutionLib.slicing import scene as slicing  # noqa: E402
+standins.install()  # what Slicer adds to its own Python: the application's modules translate their sentences
+from VolumeSuperResolutionLib.application import scene as nodes  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTOR = 2
 BASELINES = ("lanczos", "backprojection")
 SEEN = "The networks were trained on this very subject, so this says nothing about how well they do on others."
-PROTOCOLS = {
+DEGRADED = {
     "profile": "the blur of a slice profile, no noise",
     "scanner": "a blur that the methods are not told, and 1% noise",
 }
@@ -85,7 +88,7 @@ def show(name: str, model: str | None, output: Path) -> None:
     scores, restored = restore(scene, scan, card.id, sample, output)
     gained = score_table(scores) + (f"\n  {SEEN}" if sample.seen and card.learned else "")
     report_path = output / f"{name}-report.txt"
-    report_path.write_text(f"{result.report}\n\n{gained}\n\n{slicing.NOTICE}\n", encoding="utf-8")
+    report_path.write_text(f"{result.report}\n\n{gained}\n\n{nodes.NOTICE}\n", encoding="utf-8")
     print(gained)
 
     view_path, restored_path = output / f"{name}-views.png", output / f"{name}-restored.png"
@@ -98,7 +101,7 @@ def show(name: str, model: str | None, output: Path) -> None:
         draw(views, columns, sample, view_path)
         draw(views, restored, sample, restored_path)
     print(f"\nThe volume:          {volume_path}\nSide by side:        {view_path}")
-    print(f"Degraded, restored:  {restored_path}\nThe report:          {report_path}\n{slicing.NOTICE}")
+    print(f"Degraded, restored:  {restored_path}\nThe report:          {report_path}\n{nodes.NOTICE}")
 
 
 def best_model(modality: str) -> str:
@@ -138,19 +141,19 @@ def run(scene: Any, scan: Any, model: str, modality: str) -> tuple[Any, Result]:
     """Upscale a node as the module does, and add the result to its scene."""
     request = Request(model, scale=(FACTOR,) * 3, modality=modality)
     with Bar(model) as bar:
-        result = upscale(slicing.volumeFromNode(scan), request, progress=bar)
-    return slicing.addResultNode(scene, scan, result, request), result
+        result = upscale(nodes.volumeFromNode(scan), request, progress=bar)
+    return nodes.addResultNode(scene, scan, result, request), result
 
 
 def restore(
     scene: Any, scan: Any, model: str, sample: Sample, output: Path
 ) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """PSNR of each method, per protocol, on the degraded sample; and nodes to look at, by caption."""
-    truth = slicing.volumeFromNode(scan)
+    truth = nodes.volumeFromNode(scan)
     mask = quality.foreground(truth.array, sample.modality)
     peak = quality.data_range(truth.array)
     scores: dict[str, dict[str, float]] = {}
-    for protocol in PROTOCOLS:
+    for protocol in DEGRADED:
         path = output / f"{scan.GetName()}-degraded-{protocol}.nrrd"
         files.write(degrade(truth, protocol, f"{scan.GetName()}.nrrd"), path)
         low = load(scene, path, sample)
@@ -177,7 +180,7 @@ def draw(views: SliceViews, columns: dict[str, Any], sample: Sample, path: Path)
     """A picture: the whole plane above, the detail below."""
     nodes = list(columns.values())
     whole = [frame(view, sample.whole, sample.detail) for view in views.draw(nodes, sample.whole)]
-    picture([whole, views.draw(nodes, sample.detail)], list(columns), slicing.NOTICE, path)
+    picture([whole, views.draw(nodes, sample.detail)], list(columns), nodes.NOTICE, path)
 
 
 def describe(node: Any) -> str:
@@ -189,7 +192,7 @@ def score_table(scores: dict[str, dict[str, float]]) -> str:
     """The scores in words and columns."""
     lines = ["Degraded to voxels twice as long and restored, compared with the truth (PSNR in dB, higher is better):"]
     for protocol, row in scores.items():
-        lines.append(f"  {PROTOCOLS[protocol]}")
+        lines.append(f"  {DEGRADED[protocol]}")
         for method, decibel in row.items():
             gain = "" if method == "lanczos" else f"  {decibel - row['lanczos']:+.2f} over Lanczos"
             lines.append(f"    {zoo.card(method).title:28} {decibel:6.2f}{gain}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from safetensors.numpy import save
-from VolumeSuperResolutionLib.engine import weights, zoo
+from VolumeSuperResolutionLib.engine.models import weights, zoo
 from VolumeSuperResolutionLib.engine.networks import build
 
 STAGES = (zoo.Stage("cnnil_inplane", {"factor": 2}, ("k",)), zoo.Stage("cnnil_depth", {"factor": 2}, ("j", "i")))

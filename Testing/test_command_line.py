@@ -11,8 +11,9 @@ import pytest
 import SimpleITK as sitk
 from sample_models import model, pair
 from VolumeSuperResolutionLib.__main__ import main
-from VolumeSuperResolutionLib.engine import files, zoo
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.volumes import files
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 
 @pytest.fixture

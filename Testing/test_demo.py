@@ -8,7 +8,7 @@ import pytest
 import slicer
 from PIL import Image
 from sliceviews import FRAME, Look, SliceViews, frame, picture
-from VolumeSuperResolutionLib.engine import files
+from VolumeSuperResolutionLib.engine.volumes import files
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def onStartupCompleted():
 
 def replaceOrphanedLayout(caller=None, event=None):
     """Show views again where a restart or a loaded scene restored the layout of a comparison that is over."""
-    from VolumeSuperResolutionLib.slicing import comparison
+    from VolumeSuperResolutionLib.application import comparison
 
     comparison.replaceOrphanedLayout()
 
@@ -89,7 +89,7 @@ def registerSampleData():
 
 
 class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel's life in the application; what it does is in VolumeSuperResolutionLib.slicing.panel."""
+    """The panel's life in the application; what it does is in VolumeSuperResolutionLib.application.panel."""
 
     def __init__(self, parent=None):
         self.logic = None
@@ -100,7 +100,7 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
     def setup(self):
         """Called when the module is opened for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
-        from VolumeSuperResolutionLib.slicing.panel import Panel
+        from VolumeSuperResolutionLib.application.panel import Panel
 
         widget = slicer.util.loadUI(self.resourcePath("UI/VolumeSuperResolution.ui"))
         self.layout.addWidget(widget)
@@ -146,7 +146,7 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
     def initializeParameterNode(self):
         """Show the settings of this scene, with the first volume as input if none was chosen."""
-        from VolumeSuperResolutionLib.slicing.parameters import Parameters
+        from VolumeSuperResolutionLib.application.parameters import Parameters
 
         parameters = Parameters(self.logic.getParameterNode())
         if parameters.inputVolume is None:
@@ -178,7 +178,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         >>> sharp = logic.upscale(getNode("MRBrain"), model="lanczos", scale=2)
         >>> thin = logic.upscale(getNode("CTChest"), model="lanczos", isotropic=True)
         """
-        from VolumeSuperResolutionLib.slicing import runs
+        from VolumeSuperResolutionLib.application import runs
 
         request = runs.makeRequest(inputVolume, model, scale, **options)
         return runs.runHere(inputVolume, request, outputVolume, progress, cancel)
@@ -194,7 +194,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         >>> job.finished.connect(lambda node: print(node.GetName()))
         >>> job.failed.connect(print)
         """
-        from VolumeSuperResolutionLib.slicing import runs
+        from VolumeSuperResolutionLib.application import runs
 
         return runs.Upscaling(inputVolume, runs.makeRequest(inputVolume, model, scale, **options), outputVolume)
 
@@ -204,7 +204,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         >>> logic.models()[:3]
         ('nearest', 'linear', 'bspline')
         """
-        from VolumeSuperResolutionLib.engine import zoo
+        from VolumeSuperResolutionLib.engine.models import zoo
 
         return tuple(zoo.cards())
 
@@ -213,7 +213,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
 
         >>> print(logic.describe(logic.defaultModel()))
         """
-        from VolumeSuperResolutionLib.slicing import runs
+        from VolumeSuperResolutionLib.application import runs
 
         return runs.defaultModel()
 
@@ -224,8 +224,8 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         Lanczos (lanczos)
         Windowed sinc interpolation, the sharpest of the plain ones.
         """
-        from VolumeSuperResolutionLib.engine import zoo
-        from VolumeSuperResolutionLib.slicing import wording
+        from VolumeSuperResolutionLib.application import wording
+        from VolumeSuperResolutionLib.engine.models import zoo
 
         return wording.describeCard(zoo.card(model))
 
@@ -235,7 +235,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         >>> logic.estimate(getNode("MRBrain"), model="lanczos", scale=2).size
         (280, 152, 328)
         """
-        from VolumeSuperResolutionLib.slicing import runs
+        from VolumeSuperResolutionLib.application import runs
 
         return runs.estimateRequest(inputVolume, runs.makeRequest(inputVolume, model, scale, **options))
 
@@ -284,8 +284,8 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
 
     def test_comparison(self):
         """A run in the worker ends with a node, which stands beside its input in three linked views."""
-        from VolumeSuperResolutionLib.slicing.comparison import LAYOUT, VIEWS
-        from VolumeSuperResolutionLib.slicing.sidebyside import SideBySide
+        from VolumeSuperResolutionLib.application.comparison import LAYOUT, VIEW_NAMES
+        from VolumeSuperResolutionLib.application.sidebyside import SideBySide
 
         _truth, degraded = self.makeDegraded()
         job = VolumeSuperResolutionLogic().startUpscale(degraded, model="backprojection", scale=2)
@@ -303,7 +303,7 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         sideBySide.open(degraded, results[0], job.request)
         self.waitFor(lambda: sideBySide.active)
         self.assertEqual(manager.layout, LAYOUT)
-        shown = [manager.sliceWidget(view).mrmlSliceCompositeNode().GetBackgroundVolumeID() for view in VIEWS]
+        shown = [manager.sliceWidget(view).mrmlSliceCompositeNode().GetBackgroundVolumeID() for view in VIEW_NAMES]
         self.assertEqual((shown[0], shown[2]), (degraded.GetID(), results[0].GetID()))
         self.delayDisplay(_("The comparison"))
         sideBySide.close()
@@ -311,8 +311,8 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
 
     def learnedModels(self, logic):
         """One network, where there is one that doubles all axes and torch to run it."""
-        from VolumeSuperResolutionLib.engine import zoo
-        from VolumeSuperResolutionLib.slicing import dependencies
+        from VolumeSuperResolutionLib.application import dependencies
+        from VolumeSuperResolutionLib.engine.models import zoo
 
         doubling = [m for m in logic.models() if zoo.card(m).learned and zoo.card(m).factor == (2, 2, 2)]
         fastest = sorted(doubling, key=lambda m: zoo.card(m).seconds_per_megavoxel)
@@ -320,8 +320,8 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
 
     def makeDegraded(self):
         """A piece of the MR sample, and a node with the same at half the resolution."""
-        from VolumeSuperResolutionLib.engine.degradation import degrade
-        from VolumeSuperResolutionLib.slicing import scene
+        from VolumeSuperResolutionLib.application import scene
+        from VolumeSuperResolutionLib.engine.physics.degradation import degrade
 
         sample = slicer.util.loadVolume(os.path.join(sampleFolder(), "MRBrain.nrrd"))
         volume = scene.volumeFromNode(sample)

@@ -17,12 +17,12 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VolumeSuperResolution"))
 
-from VolumeSuperResolutionLib.engine import memory
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
-from VolumeSuperResolutionLib.engine.inference import Account, Compute, apply
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.fsrcnn import CroppedTransposedConv
+from VolumeSuperResolutionLib.engine.streaming import memory
+from VolumeSuperResolutionLib.engine.streaming.inference import Account, Compute, apply
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 # The slowest models are not run more often than this allows.
 ENOUGH_SECONDS = 60.0

@@ -137,7 +137,7 @@ def gpu(networks: list[str], sizes: list[int], repeats: int) -> None:
 
 def models(size: int, repeats: int) -> None:
     sys.path.insert(0, str(HERE.parents[1] / "VolumeSuperResolution"))
-    from VolumeSuperResolutionLib.engine import zoo
+    from VolumeSuperResolutionLib.engine.models import zoo
 
     rows = []
     for card in zoo.cards().values():

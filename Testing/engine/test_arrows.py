@@ -1,26 +1,37 @@
-"""Arrows point one way: module -> slicing -> engine <- training, and the engine knows nothing of Slicer."""
+"""Arrows point one way: module -> application -> engine <- training, and inside the engine from floor to floor."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "VolumeSuperResolution" / "VolumeSuperResolutionLib"
+LIBRARY = Path(__file__).parents[2] / "VolumeSuperResolution" / "VolumeSuperResolutionLib"
 SLICER = {"slicer", "qt", "ctk", "vtk", "PythonQt", "sitkUtils", "PyTorchUtils"}
-# What a room may not import, and what else of the package it may not reach.
+# What a part of the library may not import, and what else of the library it may not reach.
 FORBIDDEN = {
-    "engine": (SLICER, {"slicing", "training"}),
-    "training": (SLICER, {"slicing"}),
-    "slicing": (set(), {"training"}),
+    "engine": (SLICER, {"application", "training"}),
+    "training": (SLICER, {"application"}),
+    "application": (set(), {"training"}),
 }
-# The rest works without torch: these are what its absence must not keep from being imported.
-TORCH_FREE = ("upscale", "zoo", "weights", "plan", "request", "files", "domain", "checks", "quality", "interpolation")
+# The rooms of the engine, and which of them each may use beside itself. The ground floor may use all.
+ROOMS = {
+    "volumes": set(),
+    "physics": {"volumes"},
+    "networks": set(),
+    "streaming": {"networks"},
+    "models": {"volumes", "physics", "networks", "streaming"},
+}
+# Of the ground floor, what the rooms may use: how work ends, and the types of callables.
+FOR_ALL = {"errors", "callbacks"}
+# Without torch the classical methods work: none of these files may import it when it is loaded itself.
+NEEDS_TORCH = {"networks", "streaming"}
+TORCH_FREE_STREAMING = {"memory", "tiles", "__init__"}
 
 
-def imports(path):
-    """(top-level package or "", dotted path from this package's root) of every import in a file."""
-    here = path.relative_to(PACKAGE).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path, tree=None):
+    """(top-level package or "", dotted path from this library's root) of every import in a file."""
+    here = path.relative_to(LIBRARY).parent.parts
+    for node in ast.walk(tree or ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield name.name.split(".")[0], tuple(name.name.split("."))
@@ -29,33 +40,52 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             base = here[: len(here) - node.level + 1]
             for name in node.names:
-                yield "", (*base, *(node.module or "").split("."), name.name)
+                yield "", (*base, *filter(None, (node.module or "").split(".")), name.name)
 
 
-@pytest.mark.parametrize("room", FORBIDDEN)
-def test_no_arrow_points_back(room):
-    outside, rooms = FORBIDDEN[room]
-    files = sorted((PACKAGE / room).rglob("*.py"))
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_no_arrow_points_back(part):
+    outside, parts = FORBIDDEN[part]
+    files = sorted((LIBRARY / part).rglob("*.py"))
     assert files
     for path in files:
         for top, dotted in imports(path):
             assert top not in outside, f"{path.name} imports {top}"
-            inside = [part for part in dotted if part and part != "VolumeSuperResolutionLib"]
-            assert not inside or inside[0] not in rooms, f"{path.name} imports {'.'.join(dotted)}"
+            inside = [name for name in dotted if name != "VolumeSuperResolutionLib"]
+            assert not inside or inside[0] not in parts, f"{path.name} imports {'.'.join(dotted)}"
+
+
+def test_every_room_of_the_engine_is_known():
+    rooms = {path.parent.name for path in (LIBRARY / "engine").glob("*/__init__.py")}
+    assert rooms == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_arrow_points_back_inside_the_engine(room):
+    files = sorted((LIBRARY / "engine" / room).rglob("*.py"))
+    assert files
+    for path in files:
+        for top, dotted in imports(path):
+            if not top:
+                assert dotted[0] == "engine", f"{path.name} imports {'.'.join(dotted)}"
+                allowed = ROOMS[room] | FOR_ALL | {room}
+                assert dotted[1] in allowed, f"{room}/{path.name} imports {'.'.join(dotted)}"
 
 
 def test_the_classical_road_is_free_of_torch():
-    for name in TORCH_FREE:
-        tree = ast.parse((PACKAGE / "engine" / f"{name}.py").read_text(encoding="utf-8"))
-        tops = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
-        names = {a.name for n in tops if isinstance(n, ast.Import) for a in n.names}
-        names |= {n.module for n in tops if isinstance(n, ast.ImportFrom) and n.level == 0}
-        assert not any(n.split(".")[0] == "torch" for n in names), name
+    engine = LIBRARY / "engine"
+    free = [path for path in engine.rglob("*.py") if path.relative_to(engine).parts[0] not in NEEDS_TORCH]
+    free += [engine / "streaming" / f"{name}.py" for name in TORCH_FREE_STREAMING]
+    for path in free:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        for top, dotted in imports(path, tree):
+            room = dotted[1:3]
+            streams = room[:1] == ("streaming",) and not set(room[1:]) <= TORCH_FREE_STREAMING
+            assert top != "torch" and room[:1] != ("networks",) and not streams, f"{path.name}: {dotted}"
 
 
 def test_networks_know_nothing_of_tiles_devices_or_files():
-    for path in (PACKAGE / "engine" / "networks").glob("*.py"):
-        for top, dotted in imports(path):
+    for path in (LIBRARY / "engine" / "networks").glob("*.py"):
+        for top, _dotted in imports(path):
             assert top not in {"os", "io", "pathlib", "tempfile", "SimpleITK"}, f"{path.name}: {top}"
-            if not top:
-                assert dotted[:2] in {("engine", "networks"), ("engine", "errors")}, f"{path.name}: {dotted}"

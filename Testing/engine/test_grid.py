@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.engine.grid import Grid, check_region, target_size
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, check_region, target_size
 
 sizes = st.tuples(*[st.integers(1, 40)] * 3)
 spacings = st.tuples(*[st.floats(0.05, 8)] * 3)

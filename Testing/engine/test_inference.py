@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_networks import SMALL, difference, enlivened, noise, small, whole
 from torch import nn
-from VolumeSuperResolutionLib.engine import devices, inference, stream_convolution
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
-from VolumeSuperResolutionLib.engine.inference import Compute, apply
 from VolumeSuperResolutionLib.engine.networks import build
+from VolumeSuperResolutionLib.engine.streaming import convolution as stream_convolution
+from VolumeSuperResolutionLib.engine.streaming import devices, inference
+from VolumeSuperResolutionLib.engine.streaming.inference import Compute, apply
 
 torch.set_num_threads(1)
 CLOSE = 1e-5
@@ -332,7 +333,7 @@ print(json.dumps(results))
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a peak that can be reset")
 def test_the_peak_memory_stays_within_the_budget():
-    places = [str(Path(__file__).parent), str(Path(inference.__file__).parents[2])]
+    places = [str(Path(__file__).parent), str(Path(inference.__file__).parents[3])]
     script = f"import sys; sys.path[:0] = {places!r}\n{MEASURE}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -7,9 +7,10 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from VolumeSuperResolutionLib.engine import degradation, files, interpolation, separable
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+from VolumeSuperResolutionLib.engine.physics import degradation, interpolation, separable
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
+from VolumeSuperResolutionLib.engine.volumes import files
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 INTERPOLATORS = {
     "nearest": sitk.sitkNearestNeighbor,

@@ -6,7 +6,7 @@ import mmap
 import sys
 
 import pytest
-from VolumeSuperResolutionLib.engine import memory
+from VolumeSuperResolutionLib.engine.streaming import memory
 
 MEBIBYTE = 1 << 20
 

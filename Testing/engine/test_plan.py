@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from sample_models import STAGES, model
-from VolumeSuperResolutionLib.engine import intensity, interpolation, zoo
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.physics import interpolation
 from VolumeSuperResolutionLib.engine.upscale import CancelledError, RefusalError, Request, estimate, upscale
+from VolumeSuperResolutionLib.engine.volumes import intensity
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 SCAN = np.random.default_rng(0).uniform(0, 1000, (5, 7, 9)).astype(np.float32)
 MODELS = {

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from skimage import metrics
-from VolumeSuperResolutionLib.engine import degradation, quality
+from VolumeSuperResolutionLib.engine import quality
+from VolumeSuperResolutionLib.engine.physics import degradation
 
 RANDOM = np.random.default_rng(0)
 TRUTH = RANDOM.uniform(0, 1000, (21, 23, 25)).astype(np.float32)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 from sample_models import STAGES, model, pair, tensors_of
-from VolumeSuperResolutionLib.engine import weights, zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+from VolumeSuperResolutionLib.engine.models import weights, zoo
 from VolumeSuperResolutionLib.engine.request import Report, Request
 from VolumeSuperResolutionLib.engine.upscale import estimate, upscale
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 SCAN = Volume(np.random.default_rng(0).uniform(0, 1000, (5, 7, 9)).astype(np.float32), Grid((9, 7, 5)))
 FAITHFUL, OWN = tensors_of(), tensors_of(seed=4)

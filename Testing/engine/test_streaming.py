@@ -13,12 +13,12 @@ from small_networks import SMALL, difference, enlivened, noise, small, whole
 from torch import nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
-from VolumeSuperResolutionLib.engine import stream_convolution
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.shuffle import VoxelShuffle
-from VolumeSuperResolutionLib.engine.stream_build import UnstreamableError
-from VolumeSuperResolutionLib.engine.streaming import Stream
-from VolumeSuperResolutionLib.engine.tiles import parts
+from VolumeSuperResolutionLib.engine.streaming import convolution as stream_convolution
+from VolumeSuperResolutionLib.engine.streaming.build import UnstreamableError
+from VolumeSuperResolutionLib.engine.streaming.stream import Stream
+from VolumeSuperResolutionLib.engine.streaming.tiles import parts
 
 torch.set_num_threads(1)
 CLOSE = 1e-5

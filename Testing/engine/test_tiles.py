@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from VolumeSuperResolutionLib.engine.tiles import NARROWEST, fit, halves, parts
+from VolumeSuperResolutionLib.engine.streaming.tiles import NARROWEST, fit, halves, parts
 
 SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
 FACTORS = st.tuples(st.integers(1, 4), st.integers(1, 4))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from VolumeSuperResolutionLib.engine import memory
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 from VolumeSuperResolutionLib.engine.request import Report
+from VolumeSuperResolutionLib.engine.streaming import memory
 from VolumeSuperResolutionLib.engine.upscale import CancelledError, RefusalError, Request, estimate, upscale
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 CLASSICAL = ("nearest", "linear", "bspline", "lanczos", "backprojection")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 from sample_models import model, tensors_of
-from VolumeSuperResolutionLib.engine import zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.engine.models import zoo
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

@@ -25,7 +25,7 @@ app = standins.install()
 pytest.register_assert_rewrite("scenes")
 import scenes  # noqa: E402
 import slicer  # noqa: E402
-from VolumeSuperResolutionLib.slicing.worker import Worker  # noqa: E402
+from VolumeSuperResolutionLib.application.worker import Worker  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import slicer
 import vtk
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+from VolumeSuperResolutionLib.application.scene import INPUT_ROLE
 from VolumeSuperResolutionLib.engine.request import Report, Request
 from VolumeSuperResolutionLib.engine.upscale import Result
-from VolumeSuperResolutionLib.slicing.scene import INPUT_ROLE
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 from vtk.util.numpy_support import vtk_to_numpy
 
 OBLIQUE = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
@@ -168,7 +168,8 @@ def fingerprint(scene) -> dict:
 
 def makeModel(folder: Path, modelId: str, features=4, blocks=1) -> Path:
     """A folder of models with one EDSR of random weights in it: any size, so any speed."""
-    from VolumeSuperResolutionLib.engine import networks, weights, zoo
+    from VolumeSuperResolutionLib.engine import networks
+    from VolumeSuperResolutionLib.engine.models import weights, zoo
     from VolumeSuperResolutionLib.training.export import safetensors
 
     arguments = {"features": features, "blocks": blocks}

@@ -26,10 +26,10 @@ from standins import application  # noqa: E402
 app = standins.install()
 import slicer  # noqa: E402
 from sliceviews import picture  # noqa: E402
-from VolumeSuperResolutionLib.engine import zoo  # noqa: E402
-from VolumeSuperResolutionLib.engine.degradation import degrade  # noqa: E402
-from VolumeSuperResolutionLib.slicing import runs  # noqa: E402
-from VolumeSuperResolutionLib.slicing.comparison import VIEWS  # noqa: E402
+from VolumeSuperResolutionLib.application import runs  # noqa: E402
+from VolumeSuperResolutionLib.application.comparison import VIEW_NAMES  # noqa: E402
+from VolumeSuperResolutionLib.engine.models import zoo  # noqa: E402
+from VolumeSuperResolutionLib.engine.physics.degradation import degrade  # noqa: E402
 
 PIXELS = 400
 WIDTH, HEIGHT = 430, 500
@@ -81,7 +81,7 @@ def degradedSample() -> Any:
 
 def drawComparison(sideBySide: Any, title: str, path: Path) -> None:
     """The three views as they open, and below them the same around a detail."""
-    widgets = [slicer.app.layoutManager().sliceWidget(name) for name in VIEWS]
+    widgets = [slicer.app.layoutManager().sliceWidget(name) for name in VIEW_NAMES]
     for widget in widgets:
         widget.mrmlSliceNode().SetDimensions(PIXELS, PIXELS, 1)
     sideBySide.comparison.align()

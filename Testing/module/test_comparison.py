@@ -7,7 +7,7 @@ import pytest
 import scenes
 import slicer
 from conftest import app
-from VolumeSuperResolutionLib.slicing.comparison import DEFAULT_LAYOUT, LAYOUT, VIEW_GROUP, VIEWS, Comparison
+from VolumeSuperResolutionLib.application.comparison import DEFAULT_LAYOUT, LAYOUT, VIEW_GROUP, VIEW_NAMES, Comparison
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def shown_by(volumes):
 
 
 def widgets():
-    return [slicer.app.layoutManager().sliceWidget(name) for name in VIEWS]
+    return [slicer.app.layoutManager().sliceWidget(name) for name in VIEW_NAMES]
 
 
 def nodes():
@@ -63,7 +63,7 @@ def planes():
 def test_layout_of_its_own(shown):
     manager = slicer.app.layoutManager()
     assert manager.layout == LAYOUT > 100
-    assert manager.sliceViewNames() == VIEWS
+    assert manager.sliceViewNames() == VIEW_NAMES
     assert {node.GetViewGroup() for node in nodes()} == {VIEW_GROUP}
     assert [node.GetLayoutLabel() for node in nodes()] == ["Input", "Interpolation", "Result"]
 

@@ -7,9 +7,9 @@ import sys
 import types
 
 import pytest
+from VolumeSuperResolutionLib.application import dependencies as subject
+from VolumeSuperResolutionLib.application import engine_process
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.slicing import dependencies as subject
-from VolumeSuperResolutionLib.slicing import engine_process
 
 ABSENT = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
 WRONG_CONVOLUTION = """

@@ -14,10 +14,10 @@ import qt
 import scenes
 import slicer
 import vtk
+from VolumeSuperResolutionLib.application import scene as nodes
+from VolumeSuperResolutionLib.application import transfer
+from VolumeSuperResolutionLib.application.worker import Worker
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.slicing import scene as nodes
-from VolumeSuperResolutionLib.slicing import transfer
-from VolumeSuperResolutionLib.slicing.worker import Worker
 
 from VolumeSuperResolution import VolumeSuperResolutionLogic
 
@@ -181,7 +181,7 @@ def test_torch_is_absent(scene, fresh, logic, small, wait, tmp_path, temporary, 
     code = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
     (tmp_path / "modules" / "torch" / "__init__.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
-    monkeypatch.setattr("VolumeSuperResolutionLib.slicing.dependencies._workersVerdict", None)
+    monkeypatch.setattr("VolumeSuperResolutionLib.application.dependencies._workersVerdict", None)
     before = scenes.fingerprint(scene)
     outcome = scenes.Outcome(logic.startUpscale(small, model="quick"))
     expectUntouched(scene, before, outcome, "failed", "PyTorch is not installed", wait, temporary)

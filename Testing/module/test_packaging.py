@@ -13,29 +13,27 @@ CMAKE = (MODULE / "CMakeLists.txt").read_text(encoding="utf-8")
 EXTENSION = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
 
 
-def listed(name):
-    """The files that a list in the module's CMakeLists.txt names."""
-    text = re.search(rf"set\({name}\n(.*?)\n  \)", CMAKE, re.S)
-    return {line.strip() for line in text.group(1).splitlines() if not line.strip().startswith("$")}
+def globbed(name):
+    """The files that a pattern list in the module's CMakeLists.txt finds, as CMake's GLOB_RECURSE does."""
+    text = re.search(rf"file\(GLOB_RECURSE {name} RELATIVE \S+ CONFIGURE_DEPENDS\n(.*?)\n  \)", CMAKE, re.S)
+    found = set()
+    for pattern in text.group(1).split():
+        folder, _, name = pattern.rpartition("/")
+        found |= set((MODULE / folder).rglob(name))
+    return {path.relative_to(MODULE).as_posix() for path in found}
 
 
-def present(folder, pattern):
-    return {
-        path.relative_to(MODULE).as_posix()
-        for path in (MODULE / folder).rglob(pattern)
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+def tracked():
+    """Every file of the module that belongs to the repository."""
+    ignored = {"__pycache__", "CMakeLists.txt"}
+    files = (path for path in MODULE.rglob("*") if path.is_file() and not ignored & set(path.parts))
+    return {path.relative_to(MODULE).as_posix() for path in files}
 
 
-def test_every_script_is_packaged():
-    scripts = {"VolumeSuperResolution.py"} | present("VolumeSuperResolutionLib", "*.py")
-    assert listed("MODULE_PYTHON_SCRIPTS") == scripts
-
-
-def test_every_resource_is_packaged():
-    assert listed("MODULE_PYTHON_RESOURCES") == present("Resources", "*")
-    others = {name for name in present("VolumeSuperResolutionLib", "*") if not name.endswith(".py")}
-    assert all(re.fullmatch(r"VolumeSuperResolutionLib/training/configs/[^/]+\.json", name) for name in others)
+def test_every_file_is_packaged_once():
+    scripts, resources = globbed("MODULE_PYTHON_SCRIPTS"), globbed("MODULE_PYTHON_RESOURCES")
+    assert not scripts & resources
+    assert scripts | resources == tracked()
 
 
 def test_one_script_on_the_module_path():

@@ -13,10 +13,10 @@ from conftest import ROOT, app
 from PySide6 import QtCore, QtTest, QtWidgets
 from scenes import choose, results
 from standins import application
-from VolumeSuperResolutionLib.engine import zoo
-from VolumeSuperResolutionLib.slicing import dependencies, runs
-from VolumeSuperResolutionLib.slicing.parameters import TARGETS, Parameters
-from VolumeSuperResolutionLib.slicing.scene import INPUT_ROLE
+from VolumeSuperResolutionLib.application import dependencies, runs
+from VolumeSuperResolutionLib.application.parameters import TARGETS, Parameters
+from VolumeSuperResolutionLib.application.scene import INPUT_ROLE
+from VolumeSuperResolutionLib.engine.models import zoo
 
 UI = ROOT / "VolumeSuperResolution" / "Resources" / "UI" / "VolumeSuperResolution.ui"
 pytestmark = pytest.mark.usefixtures("warmed")

@@ -15,11 +15,11 @@ import slicer
 from conftest import app
 from scenes import choose, results
 from standins import application
+from VolumeSuperResolutionLib.application import dependencies, runs
+from VolumeSuperResolutionLib.application.comparison import LAYOUT
+from VolumeSuperResolutionLib.application.sidebyside import crosshair
+from VolumeSuperResolutionLib.application.worker import Worker
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.slicing import dependencies, runs
-from VolumeSuperResolutionLib.slicing.comparison import LAYOUT
-from VolumeSuperResolutionLib.slicing.sidebyside import crosshair
-from VolumeSuperResolutionLib.slicing.worker import Worker
 
 MOST_BLOCKED_MS = 100
 pytestmark = pytest.mark.usefixtures("warmed")
@@ -121,12 +121,12 @@ class TestRuns:
         slicer.modules.VolumeSuperResolutionWidget.cleanup()
 
     def test_reload_brings_a_fresh_library_that_works(self, module, opened, wait):
-        before = sys.modules["VolumeSuperResolutionLib.slicing.panel"]
+        before = sys.modules["VolumeSuperResolutionLib.application.panel"]
         kept = {name: m for name, m in sys.modules.items() if name.startswith("VolumeSuperResolutionLib")}
         try:
             opened.onReload()
             again = application.openModule(module)
-            assert sys.modules["VolumeSuperResolutionLib.slicing.panel"] is not before
+            assert sys.modules["VolumeSuperResolutionLib.application.panel"] is not before
             app.processEvents()
             again.ui.applyButton.click()
             wait(results)

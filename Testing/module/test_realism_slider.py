@@ -12,13 +12,13 @@ import scenes
 import slicer
 from conftest import app
 from sample_models import pair
+from VolumeSuperResolutionLib.application import runs
+from VolumeSuperResolutionLib.application import scene as scenery
+from VolumeSuperResolutionLib.application.scene import PREFIX
+from VolumeSuperResolutionLib.application.worker import Worker
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.request import Request
 from VolumeSuperResolutionLib.engine.upscale import upscale
-from VolumeSuperResolutionLib.slicing import runs
-from VolumeSuperResolutionLib.slicing import scene as scenery
-from VolumeSuperResolutionLib.slicing.scene import PREFIX
-from VolumeSuperResolutionLib.slicing.worker import Worker
 
 CAUTION = "It draws what may not be there."
 

@@ -12,9 +12,9 @@ import scenes  # noqa: E402
 import vtk  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from VolumeSuperResolutionLib.application import scene as subject  # noqa: E402
 from VolumeSuperResolutionLib.engine.errors import RefusalError  # noqa: E402
 from VolumeSuperResolutionLib.engine.request import Report, Request  # noqa: E402
-from VolumeSuperResolutionLib.slicing import scene as subject  # noqa: E402
 
 REQUEST = Request("edsr3d-x2", scale=(2.0, 2.0, 2.0))
 TRANSFORMS = {"untransformed": None, "linear": scenes.linearTransform, "bent": scenes.bentTransform}

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import scenes
 import slicer
-from VolumeSuperResolutionLib.engine import zoo
+from VolumeSuperResolutionLib.application import dependencies
+from VolumeSuperResolutionLib.application import scene as scenery
+from VolumeSuperResolutionLib.application.worker import Worker
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
-from VolumeSuperResolutionLib.engine.grid import Volume
+from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.request import Request
 from VolumeSuperResolutionLib.engine.upscale import upscale
-from VolumeSuperResolutionLib.slicing import dependencies
-from VolumeSuperResolutionLib.slicing import scene as scenery
-from VolumeSuperResolutionLib.slicing.worker import Worker
+from VolumeSuperResolutionLib.engine.volumes.grid import Volume
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 import scenes
 from scenes import LINEAR, SLOW, cancelled, filesOf, volumeOf
 from standins import pythonqt
+from VolumeSuperResolutionLib.application import child, dependencies, engine_process, transfer
+from VolumeSuperResolutionLib.application import worker as subject
+from VolumeSuperResolutionLib.application.signals import Signal
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
-from VolumeSuperResolutionLib.slicing import child, dependencies, engine_process, transfer
-from VolumeSuperResolutionLib.slicing import worker as subject
-from VolumeSuperResolutionLib.slicing.signals import Signal
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 
 @pytest.mark.parametrize("model", ["linear", "backprojection", "quick"])

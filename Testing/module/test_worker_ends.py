@@ -14,8 +14,8 @@ import qt
 import scenes
 import slicer
 from scenes import LINEAR, SLOW, alive, cancelled, filesOf, volumeOf
-from VolumeSuperResolutionLib.slicing import engine_process
-from VolumeSuperResolutionLib.slicing import worker as subject
+from VolumeSuperResolutionLib.application import engine_process
+from VolumeSuperResolutionLib.application import worker as subject
 
 LIBRARY = Path(subject.__file__).resolve().parents[2]
 SCRIPT = Path(engine_process.__file__)
@@ -134,7 +134,7 @@ sys.path[:0] = {paths!r}
 import standins
 app = standins.install()
 import scenes
-from VolumeSuperResolutionLib.slicing.worker import Worker
+from VolumeSuperResolutionLib.application.worker import Worker
 tempfile.tempdir = {folder!r}
 job = Worker.shared().start(scenes.volumeOf(128, 128, 128), scenes.SLOW)
 outcome = scenes.Outcome(job)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sample_models import model
 from VolumeSuperResolutionLib.__main__ import main
-from VolumeSuperResolutionLib.engine import files, zoo
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.volumes import files
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 from VolumeSuperResolutionLib.training import evaluation, gallery, listing
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from VolumeSuperResolutionLib.engine import degradation, interpolation
-from VolumeSuperResolutionLib.engine.intensity import Window
+from VolumeSuperResolutionLib.engine.physics import degradation, interpolation
+from VolumeSuperResolutionLib.engine.volumes.intensity import Window
 from VolumeSuperResolutionLib.training import patches
 from VolumeSuperResolutionLib.training.patches import Blur, Cut, Scan, cut_patch, random_patch
 

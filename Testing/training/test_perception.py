@@ -13,10 +13,11 @@ import torch
 from sample_models import model
 from small_runs import checkpoint_of_vgg16
 from VolumeSuperResolutionLib.__main__ import main
-from VolumeSuperResolutionLib.engine import files, weights, zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+from VolumeSuperResolutionLib.engine.models import weights, zoo
 from VolumeSuperResolutionLib.engine.networks import build
+from VolumeSuperResolutionLib.engine.volumes import files
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 from VolumeSuperResolutionLib.training import evaluation, export, features, listing, losses, pretrained
 from VolumeSuperResolutionLib.training.feed import Batch
 from VolumeSuperResolutionLib.training.perception import Perception

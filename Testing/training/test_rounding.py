@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from sample_models import model
-from VolumeSuperResolutionLib.engine import weights, zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.engine.models import weights, zoo
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.training import export, rounding
 
@@ -64,7 +64,7 @@ def test_batch_counters_are_not_stored():
 @pytest.mark.parametrize("fault", ["no scale", "short scale", "whole scale"])
 def test_whole_numbers_without_a_fitting_scale_are_refused(state, tmp_path, fault):
     stored = prefixed(rounding.rounded(state, "int8"))
-    name = "0.head.weight" + weights.SCALE
+    name = "0.head.weight" + weights.SCALE_SUFFIX
     if fault == "no scale":
         del stored[name]
     else:

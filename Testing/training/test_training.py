@@ -14,9 +14,10 @@ import SimpleITK as sitk
 import torch
 from safetensors.numpy import load as load_safetensors
 from small_runs import config_file, equal, weights
-from VolumeSuperResolutionLib.engine import interpolation, zoo
 from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.networks import build
+from VolumeSuperResolutionLib.engine.physics import interpolation
 from VolumeSuperResolutionLib.training import configs, loop, losses
 from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
 from VolumeSuperResolutionLib.training.feed import Batch, Feed

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .engine import files, zoo
 from .engine.errors import RefusalError
+from .engine.models import zoo
 from .engine.request import Request
 from .engine.upscale import Result, upscale
+from .engine.volumes import files
 from .progress import Bar
 
 REFUSED = 2

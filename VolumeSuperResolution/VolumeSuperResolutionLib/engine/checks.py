@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from . import intensity, memory, plan, zoo
-from .domain import warnings_for
 from .errors import RefusalError
-from .grid import Grid, Region, Volume, check_region, target_size
+from .models import plan, zoo
+from .models.domain import warnings_for
+from .models.zoo import Card
 from .request import MEGA, Estimate, Request
-from .zoo import Card
+from .streaming import memory
+from .volumes import intensity
+from .volumes.grid import Grid, Region, Volume, check_region, target_size
 
 MOST_CONSISTENCY_ROUNDS = 10
 # The last resampling may stretch what the networks give by this much, and shrink it to more than half.
 FURTHEST_STRETCH = 1.5
 # What a network needs at the least beside input and output.
 SLAB_BYTES = 100 * 2**20
-FLIPS = 8
+FLIPS = tuple(product((1, -1), repeat=3))
 
 
 class Layout(NamedTuple):
@@ -32,7 +35,7 @@ class Layout(NamedTuple):
     rounds: int
 
 
-class Job(NamedTuple):
+class Prepared(NamedTuple):
     """A checked request: what is read, what comes out, and how."""
 
     layout: Layout
@@ -89,11 +92,11 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
         spacing=layout.grid.spacing,
         output_bytes=voxels * np.dtype(dtype).itemsize,
         working_bytes=4 * floats + (SLAB_BYTES if card.learned else 0),
-        seconds=card.seconds_per_megavoxel * read / MEGA * (FLIPS if flips else 1),
+        seconds=card.seconds_per_megavoxel * read / MEGA * (len(FLIPS) if flips else 1),
     )
 
 
-def prepare(volume: Volume, request: Request) -> Job:
+def prepare(volume: Volume, request: Request) -> Prepared:
     """Check a request against its volume, before anything is computed."""
     array, notes = volume.array, []
     if array.ndim != 3 or array.size < 2:
@@ -120,7 +123,7 @@ def prepare(volume: Volume, request: Request) -> Job:
         notes.append(f"The spacing was adjusted to {mm} mm so that the field of view stays as it is.")
     modality = intensity.guess_modality(array) if request.modality == "auto" else request.modality
     notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
-    return Job(layout, array, dtype, modality, intensity.window_for(array, modality), tuple(notes))
+    return Prepared(layout, array, dtype, modality, intensity.window_for(array, modality), tuple(notes))
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import interpolation, separable
-from .intensity import PERCENTILES
+from .physics import interpolation, separable
+from .volumes.intensity import CT_FOREGROUND, MR_FOREGROUND, PERCENTILES
 
 BORDER = 8
 DILATION = 2
-MR_FOREGROUND = 0.08
-CT_FOREGROUND = -900.0
 SSIM_SIGMA = 1.5
 SSIM_TRUNCATE = 3.5
 SSIM_K = (0.01, 0.03)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from .grid import Region, Size, Triple
+from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6
 

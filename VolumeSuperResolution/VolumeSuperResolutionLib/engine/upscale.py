@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from . import intensity, interpolation, memory, plan, quality, separable, zoo
-from .checks import Job, estimate, orientation, prepare
+from . import quality
+from .callbacks import Cancel, Progress
+from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
-from .grid import Region, Volume
+from .models import plan, zoo
+from .physics import interpolation, separable
 from .request import MEGA, Estimate, Report, Request
+from .streaming import memory
+from .volumes import intensity
+from .volumes.grid import Region, Volume
 
 __all__ = ["CancelledError", "Estimate", "RefusalError", "Report", "Request", "Result", "estimate", "upscale"]
 
 # Voxels around a region that are read with it, so that it comes out as it would within the whole volume.
 REGION_MARGIN = 24
-FLIPS = tuple(product((1, -1), repeat=3))
 
 
 class Result(NamedTuple):
@@ -32,8 +35,8 @@ class Result(NamedTuple):
 def upscale(
     volume: Volume,
     request: Request,
-    progress: separable.Progress | None = None,
-    cancel: separable.Cancel | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Result:
     """The volume on the finer grid that the request asks for.
 
@@ -42,58 +45,60 @@ def upscale(
     """
     started = time.monotonic()
     memory.forget_peak()
-    job = prepare(volume, request)
-    work = _work(job, request, progress, cancel)
-    values, deviation = _compute(job, request, work)
-    grid = job.layout.grid
-    residual = quality.consistency_residual(values, job.array[_slices(job.layout.region)])
-    report = _report(job, request, work, values.dtype, residual, time.monotonic() - started)
+    prepared = prepare(volume, request)
+    work = _work(prepared, request, progress, cancel)
+    values, deviation = _compute(prepared, request, work)
+    grid = prepared.layout.grid
+    residual = quality.consistency_residual(values, prepared.array[_slices(prepared.layout.region)])
+    report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
     return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
 
 
-def _work(job: Job, request: Request, progress: separable.Progress | None, cancel: separable.Cancel | None) -> plan.Run:
+def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = max(1, plan.count_passes(job.layout.card)) + (job.layout.rounds > 0)
+    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0)
     return plan.Run(
         device=request.device,
         precision=request.precision,
         memory=None if request.memory_mb is None else int(request.memory_mb * MEGA),
-        half_allowed=job.layout.card.half_allowed,
+        half_allowed=prepared.layout.card.half_allowed,
         progress=progress,
         cancel=cancel,
-        passes=len(_flips(job, request)) * passes,
+        passes=len(_flips(prepared, request)) * passes,
     )
 
 
-def _compute(job: Job, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
+def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
-    region, added = _with_margin(job)
-    low = job.array[_slices(region)]
-    size = tuple(n + before + after for n, (before, after) in zip(job.layout.grid.size[::-1], added))
+    region, added = _with_margin(prepared)
+    low = prepared.array[_slices(region)]
+    size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
-    flips = _flips(job, request)
+    flips = _flips(prepared, request)
     if low.min() == low.max():
-        constant = np.full(job.layout.grid.size[::-1], low.flat[0], job.dtype)
+        constant = np.full(prepared.layout.grid.size[::-1], low.flat[0], prepared.dtype)
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
-    networks = zoo.load(job.layout.card, request.realism) if job.layout.card.learned else []
-    values = np.empty(size, np.float32 if job.layout.rounds or len(flips) > 1 else job.dtype)
+    networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
+    values = np.empty(size, np.float32 if prepared.layout.rounds or len(flips) > 1 else prepared.dtype)
     if len(flips) == 1:
-        _once(job, request, networks, low, values, work)
-        return _stored(values[crop], job.dtype), None
+        _once(prepared, request, networks, low, values, work)
+        return _stored(values[crop], prepared.dtype), None
     plain, mean, squares = None, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         turned = tuple(slice(None, None, step) for step in steps)
-        _once(job, request, networks, low[turned], values[turned], work)
+        _once(prepared, request, networks, low[turned], values[turned], work)
         if plain is None:
-            plain = _stored(values[crop], job.dtype, copy=True)
+            plain = _stored(values[crop], prepared.dtype, copy=True)
         _accumulate(values, mean, squares, count)
-    result = _stored(mean[crop], job.dtype) if _ensemble_by_flips(job, request) else plain
+    result = _stored(mean[crop], prepared.dtype) if _ensemble_by_flips(prepared, request) else plain
     return result, np.sqrt(squares[crop] / len(flips)) if request.uncertainty else None
 
 
-def _once(job: Job, request: Request, networks: list, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
+def _once(
+    prepared: Prepared, request: Request, networks: list, low: np.ndarray, high: np.ndarray, work: plan.Run
+) -> None:
     """One upscaling of `low` into `high`, consistency included."""
-    card = job.layout.card
+    card = prepared.layout.card
     order = orientation(card, low.shape, high.shape)
     source, target = low.transpose(order), high.transpose(order)
 
@@ -101,24 +106,24 @@ def _once(job: Job, request: Request, networks: list, low: np.ndarray, high: np.
         target[region] = intensity.to_type(values, target.dtype)
 
     if card.learned:
-        plan.run(source, job.window, card, networks, target.shape, write, work, request.ensemble)
+        plan.run(source, prepared.window, card, networks, target.shape, write, work, request.ensemble)
     else:
         matrices = interpolation.matrices(source.shape, target.shape, card.kernel)
         with work.step() as tell:
             separable.apply(source, matrices, lambda part, values: write((part,), values), tell, work.cancel)
-    if job.layout.rounds:
+    if prepared.layout.rounds:
         with work.step() as tell:
-            interpolation.back_project(target, source, job.layout.rounds, tell, work.cancel)
+            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
 
 
-def _flips(job: Job, request: Request) -> tuple[tuple[int, ...], ...]:
+def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
     """The flips of the whole volume that are run: all of them for an uncertainty map or a 3D self-ensemble."""
-    return FLIPS if request.uncertainty or _ensemble_by_flips(job, request) else FLIPS[:1]
+    return FLIPS if request.uncertainty or _ensemble_by_flips(prepared, request) else FLIPS[:1]
 
 
-def _ensemble_by_flips(job: Job, request: Request) -> bool:
+def _ensemble_by_flips(prepared: Prepared, request: Request) -> bool:
     """Whether the self-ensemble is over flips of the volume; slice-wise stages have their own."""
-    return request.ensemble and any(not stage.views for stage in job.layout.card.stages)
+    return request.ensemble and any(not stage.views for stage in prepared.layout.card.stages)
 
 
 def _accumulate(values: np.ndarray, mean: np.ndarray, squares: np.ndarray, count: int) -> None:
@@ -139,18 +144,18 @@ def _stored(values: np.ndarray, dtype: np.dtype, copy: bool = False) -> np.ndarr
     return result
 
 
-def _with_margin(job: Job) -> tuple[Region, list[tuple[int, int]]]:
+def _with_margin(prepared: Prepared) -> tuple[Region, list[tuple[int, int]]]:
     """The region grown by the margin, and the output voxels that adds before and after each axis (k, j, i).
 
     With factors that are not whole numbers the grown region would lie on another grid, so it stays as it is.
     """
-    factors = [n / m for n, m in zip(job.layout.grid.size, job.layout.source.size)]
+    factors = [n / m for n, m in zip(prepared.layout.grid.size, prepared.layout.source.size)]
     margin = REGION_MARGIN if all(f == int(f) for f in factors) else 0
-    counts = job.array.shape[::-1]
-    grown = tuple((max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(job.layout.region, counts))
+    counts = prepared.array.shape[::-1]
+    grown = tuple((max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(prepared.layout.region, counts))
     added = [
         (round((a - start) * f), round((stop - b) * f))
-        for (a, b), (start, stop), f in zip(job.layout.region, grown, factors)
+        for (a, b), (start, stop), f in zip(prepared.layout.region, grown, factors)
     ]
     return grown, added[::-1]  # type: ignore[return-value]
 
@@ -159,13 +164,15 @@ def _slices(region: Region) -> tuple[slice, slice, slice]:
     return tuple(slice(start, stop) for start, stop in region[::-1])  # type: ignore[return-value]
 
 
-def _report(job: Job, request: Request, work: plan.Run, dtype: np.dtype, residual: float, seconds: float) -> Report:
-    layout, accounts = job.layout, work.accounts
+def _report(
+    prepared: Prepared, request: Request, work: plan.Run, dtype: np.dtype, residual: float, seconds: float
+) -> Report:
+    layout, accounts = prepared.layout, work.accounts
     tiles = ""
     if accounts:
         last = accounts[-1]
         tiles = f"{last.slabs} slabs of {last.thickness} planes in {last.columns} column{'s' * (last.columns != 1)}"
-    notes = [*job.notes, *(note for account in accounts for note in account.warnings)]
+    notes = [*prepared.notes, *(note for account in accounts for note in account.warnings)]
     return Report(
         model=layout.card.id,
         title=layout.card.title,
@@ -182,8 +189,8 @@ def _report(job: Job, request: Request, work: plan.Run, dtype: np.dtype, residua
         peak_memory_mb=memory.peak_bytes() / MEGA,
         consistency_rounds=layout.rounds,
         consistency_residual=residual,
-        modality=job.modality,
-        window=(job.window.low, job.window.high),
+        modality=prepared.modality,
+        window=(prepared.window.low, prepared.window.high),
         warnings=tuple(dict.fromkeys(notes)),
         realism=request.realism,
     )

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine import degradation, files, intensity, quality
+from ..engine import quality
 from ..engine.errors import RefusalError
-from ..engine.grid import Volume
+from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
+from ..engine.volumes import files, intensity
+from ..engine.volumes.grid import Volume
 
 if TYPE_CHECKING:
     from .perception import Perception
@@ -23,7 +25,7 @@ BASELINES = ("linear", "bspline", "lanczos", "backprojection")
 # What an upscaler has to beat where the blur is unknown: the better of these two, volume by volume.
 BEST_CLASSICAL = ("lanczos", "backprojection")
 PROTOCOLS = ("profile", "box", "scanner")
-COLUMNS = {
+SCORE_COLUMNS = {
     "psnr": "PSNR",
     "ssim": "SSIM",
     "over_lanczos": "over Lanczos",
@@ -203,7 +205,7 @@ def table(scores: Sequence[Score]) -> str:
         cells = [f"{row[m].psnr:.2f} / {row[m].ssim:.4f}" for m in models]
         lines.append(f"| {volume}{mark} | " + " | ".join(cells) + " |")
     looks = scores[0].lpips is not None
-    columns = {name: words for name, words in COLUMNS.items() if looks or name not in ("lpips", "fid")}
+    columns = {name: words for name, words in SCORE_COLUMNS.items() if looks or name not in ("lpips", "fid")}
     lines += ["", f"| | model | {' | '.join(columns.values())} |", f"|---|---|{'---:|' * len(columns)}"]
     for modality in ("MR", "CT"):
         for model in models:

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..engine import degradation, domain, weights, zoo
 from ..engine.errors import RefusalError
-from ..engine.grid import Grid, Volume
+from ..engine.models import domain, weights, zoo
 from ..engine.networks import Network
+from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
+from ..engine.volumes.grid import Grid, Volume
 from . import widening
 from .checkpoints import read_checkpoint
 from .configs import Config, StageConfig

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine import interpolation, quality
+from ..engine import quality
+from ..engine.models.zoo import Card
+from ..engine.physics import interpolation
 from ..engine.upscale import Request, upscale
-from ..engine.zoo import Card
 from . import figures
 from .evaluation import Case, make_case
 
 CROP = 72
-COLUMNS = ("input", "Lanczos", "result", "truth", "error")
+PICTURE_COLUMNS = ("input", "Lanczos", "result", "truth", "error")
 # The error is shown over this part of the intensity range, the same for every model.
 ERROR_RANGE = 0.1
 
@@ -24,14 +25,14 @@ def draw(cards: Sequence[Card], volumes: Sequence[Path], path: Path, protocol: s
     from matplotlib import pyplot as plt
 
     rows = [(card, volume) for card in cards for volume in volumes]
-    figure, axes = plt.subplots(len(rows), len(COLUMNS), figsize=(10, 2.1 * len(rows)), squeeze=False)
+    figure, axes = plt.subplots(len(rows), len(PICTURE_COLUMNS), figsize=(10, 2.1 * len(rows)), squeeze=False)
     cases: dict[tuple, Case] = {}
     for line, (card, volume) in zip(axes, rows):
         key = (volume, card.factor)
         if key not in cases:
             cases[key] = make_case(volume, card.factor, protocol)
         _draw_row(line, card, cases[key])
-    for axis, name in zip(axes[0], COLUMNS):
+    for axis, name in zip(axes[0], PICTURE_COLUMNS):
         axis.set_title(name, fontsize=9)
     figure.tight_layout(pad=0.3)
     figures.save(figure, path, dpi=70)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..engine.zoo import Card
+from ..engine.models.zoo import Card
 
 HEAD = """# The models
 
@@ -13,10 +13,10 @@ by `vsr evaluate`: PSNR gains in dB, mean ± standard deviation over volumes. "p
 profile; "scanner" with a blur that the method is not told and 1% noise. "Best classical" is the better of Lanczos and
 back-projection, volume by volume. Research use only - not for diagnosis.
 """
-PICTURE = """
+GALLERY = """
 ![For each model: input, Lanczos, result, truth, error](gallery.png)
 """
-COLUMNS = (
+PAGE_COLUMNS = (
     ("profile", "over_lanczos", "over Lanczos"),
     ("profile", "over_backprojection", "over back-projection"),
     ("scanner", "over_best_classical", "scanner: over best classical"),
@@ -27,7 +27,7 @@ LOOKS_HEAD = """
 PSNR, SSIM, LPIPS (VGG) and FID under "profile", the last two over slices of the three views
 (`vsr evaluate --perceptual`): the lower they are, the more the slices look like those of a true scan.
 """
-LOOKS = {
+LOOKS_TABLES = {
     (2, 2, 2): """### Twice the matrix
 """,
     (4, 4, 4): """### Four times the matrix, beside the published figures
@@ -41,7 +41,7 @@ closer to interpolation here: most end in rounds of data consistency, as back-pr
 under three hours on a CPU.
 """,
 }
-QUALITIES = {"psnr": 2, "ssim": 3, "lpips": 3, "fid": 2}
+LOOKS_DIGITS = {"psnr": 2, "ssim": 3, "lpips": 3, "fid": 2}
 PUBLISHED_FACTOR = (4, 4, 4)
 # By modality and model: PSNR, SSIM, LPIPS, FID.
 PUBLISHED = {
@@ -65,14 +65,14 @@ PUBLISHED = {
 def markdown(cards: Iterable[Card]) -> str:
     """The whole page."""
     learned = [card for card in cards if card.learned]
-    lines = [HEAD, *_table(learned), PICTURE, *_looks(learned)]
+    lines = [HEAD, *_table(learned), GALLERY, *_looks(learned)]
     for card in learned:
         lines += _details(card)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _table(cards: Sequence[Card]) -> list[str]:
-    heads = [f"{modality}: {words}" for modality in ("MR", "CT") for _, _, words in COLUMNS]
+    heads = [f"{modality}: {words}" for modality in ("MR", "CT") for _, _, words in PAGE_COLUMNS]
     lines = [
         f"| id | factor | parameters | {' | '.join(heads)} | s for 128³ |",
         f"|---|---|---:|{'---:|' * (len(heads) + 1)}",
@@ -81,7 +81,7 @@ def _table(cards: Sequence[Card]) -> list[str]:
         cells = [
             _gain(card.gains, protocol, modality, column)
             for modality in ("MR", "CT")
-            for protocol, column, _ in COLUMNS
+            for protocol, column, _ in PAGE_COLUMNS
         ]
         seconds = card.seconds_per_megavoxel * 128**3 / 1e6
         factor = " x ".join(map(str, card.factor))
@@ -94,7 +94,7 @@ def _table(cards: Sequence[Card]) -> list[str]:
 def _looks(cards: Sequence[Card]) -> list[str]:
     """By factor, the models whose looks were measured."""
     lines = []
-    for factor, words in LOOKS.items():
+    for factor, words in LOOKS_TABLES.items():
         tables = [line for modality in PUBLISHED for line in _looks_table(cards, factor, modality)]
         lines += [words, *tables] if tables else []
     return [LOOKS_HEAD, *lines] if lines else []
@@ -110,11 +110,11 @@ def _looks_table(cards: Sequence[Card], factor: tuple[int, ...], modality: str) 
     if not rows:
         return []
     published = PUBLISHED[modality] if factor == PUBLISHED_FACTOR else {}
-    heads = [name.upper() for name in QUALITIES]
+    heads = [name.upper() for name in LOOKS_DIGITS]
     theirs = [f"theirs: {heads[0]}", *heads[1:]] if published else []
     lines = [f"| {' | '.join([modality, *heads, *theirs])} |", f"|---|{'---:|' * len([*heads, *theirs])}"]
     for model, found in rows.items():
-        cells = [f"{found[name][0]:.{digits}f}" for name, digits in QUALITIES.items()]
+        cells = [f"{found[name][0]:.{digits}f}" for name, digits in LOOKS_DIGITS.items()]
         if published:
             cells += [f"{value:.2f}" for value in published[model]] if model in published else [""] * len(theirs)
         lines.append(f"| {' | '.join([model, *cells])} |")

@@ -54,22 +54,22 @@ def train(
 
     `minutes` for all stages together; `start_from` is a model's id or folder whose weights are the start.
     """
-    plan, output = read(config), Path(output)
+    recipe, output = read(config), Path(output)
     with processes(device) as (place, rank, world):
         scans, held_out = read_volumes(Path(volumes))
-        shares = [stage.minutes or 1.0 for stage in plan.stages]
-        starts = export.start_networks(start_from, plan) if start_from else [None] * len(plan.stages)
-        folders = [output / f"stage{n}" for n in range(len(plan.stages))]
+        shares = [stage.minutes or 1.0 for stage in recipe.stages]
+        starts = export.start_networks(start_from, recipe) if start_from else [None] * len(recipe.stages)
+        folders = [output / f"stage{n}" for n in range(len(recipe.stages))]
         stored = []
-        for n, stage in enumerate(plan.stages):
+        for n, stage in enumerate(recipe.stages):
             limit = stage.minutes if minutes is None else minutes * shares[n] / sum(shares)
             work = Workplace(folders[n], place, rank, world)
-            trainer = Trainer(stage, plan.seed + n, scans, held_out, work, 60 * limit, starts[n])
+            trainer = Trainer(stage, recipe.seed + n, scans, held_out, work, 60 * limit, starts[n])
             trainer.run(resume)
             if rank == 0:
                 stored.append(rounding.fewest_bits(trainer.ema, trainer.gains))
         if rank == 0:
-            export.export(plan, folders, stored, output, scans, start_from)
+            export.export(recipe, folders, stored, output, scans, start_from)
     return output
 
 

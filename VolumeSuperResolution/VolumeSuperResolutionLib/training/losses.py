@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..engine import interpolation
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from ..engine.physics import interpolation
 from . import features
 from .adversary import Adversary
 from .feed import Batch
@@ -57,7 +57,7 @@ POWERS = {"l1": 1, "mse": 2, "intermediate_l1": 1, "vgg16": 1, "vgg16_deep": 1, 
 class Trained(nn.Module):
     """A network with all that its losses need: forward gives (output, intermediate output or None).
 
-    The output is judged after the rounds of data consistency that the plan applies to it.
+    The output is judged after the rounds of data consistency that the card asks for to it.
     """
 
     def __init__(self, network: Network, parts: Mapping[str, float], consistency: int = 0):

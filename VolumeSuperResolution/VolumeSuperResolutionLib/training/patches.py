@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine import degradation, files, interpolation, quality, separable
+from ..engine import quality
 from ..engine.errors import RefusalError
-from ..engine.intensity import Window, guess_modality, percentiles, window_for
+from ..engine.physics import degradation, interpolation, separable
+from ..engine.volumes import files
+from ..engine.volumes.intensity import Window, guess_modality, percentiles, window_for
 
 BOX_SHARE = 0.25
 JITTER = 0.03

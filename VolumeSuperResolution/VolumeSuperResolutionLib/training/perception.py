@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..engine import quality
-from ..engine.intensity import percentiles
+from ..engine.volumes.intensity import percentiles
 from . import features
 
 # Slices of each view, evenly spread over those that cross the foreground.

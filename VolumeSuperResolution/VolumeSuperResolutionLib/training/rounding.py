@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from ..engine import weights
+from ..engine.models import weights
 from .journal import LOOKS
 
 KINDS = ("int8", "float16", "float32")
@@ -34,7 +34,7 @@ def rounded(state: Mapping[str, torch.Tensor], kind: str) -> dict[str, np.ndarra
             largest = np.abs(array).reshape(len(array), -1).max(axis=1)
             scale = np.maximum(largest / LARGEST, np.finfo(np.float32).tiny).astype(np.float32)
             stored[name] = np.round(array / scale.reshape(-1, *(1,) * (array.ndim - 1))).astype(np.int8)
-            stored[name + weights.SCALE] = scale
+            stored[name + weights.SCALE_SUFFIX] = scale
     return stored
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..engine import degradation
+from ..engine.physics import degradation
 from . import features
 from .features import Lpips
 from .journal import LOOKS
@@ -17,7 +17,7 @@ from .patches import Blur, Cut, Patch, Scan, cut_patch, fitting_orders, lanczos,
 
 # Coarse voxels left out at each side of a patch, where the network's zero padding shows.
 MARGIN = 4
-PROTOCOLS = ("profile", "scanner")
+WATCHED_PROTOCOLS = ("profile", "scanner")
 ERROR_PATCHES = 16
 
 
@@ -60,7 +60,7 @@ class Validation:
         self.cut, self.dimensions, self.lpips = cut, dimensions, lpips
         self.items = []
         for scan in scans:
-            for protocol in PROTOCOLS:
+            for protocol in WATCHED_PROTOCOLS:
                 patch = fixed_patch(scan, cut, protocol)
                 reference = _mean_square(lanczos(patch), patch.target, cut, dimensions)
                 self.items.append((protocol, scan, patch, reference))
@@ -77,7 +77,7 @@ class Validation:
             error = _mean_square(result, patch.target, self.cut, self.dimensions)
             gain = 10 * np.log10(max(reference, 1e-12) / max(error, 1e-12))
             found.setdefault(f"{protocol} {scan.modality}", []).append(gain)
-            if self.lpips is not None and protocol == PROTOCOLS[0]:
+            if self.lpips is not None and protocol == WATCHED_PROTOCOLS[0]:
                 distance = self._looks(out, tensors([patch.target], self.dimensions), scan.spread)
                 found.setdefault(f"{LOOKS} {scan.modality}", []).append(distance)
         return {key: float(np.mean(values)) for key, values in sorted(found.items())}

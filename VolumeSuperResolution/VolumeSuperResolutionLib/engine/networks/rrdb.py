@@ -11,7 +11,7 @@ from .base import Factor, Network, conv, stages
 from .noise import Noise
 
 SLOPE = 0.2
-SCALE = 0.2
+RESIDUAL_SCALE = 0.2
 # The faintest contrast, in network units, that each noise is added to; how much of it white; how much blurred. Air that
 # was scanned, and not set to one value, has more of it than what has contrast, where little and coarser is left.
 GRAINS = ((5e-4, 0.01, 0.0), (2e-3, -0.01, 0.002))
@@ -35,7 +35,7 @@ class DenseBlock(nn.Module):
         known: list[torch.Tensor] = [x]
         for layer in self.convs[:-1]:
             known.append(F.leaky_relu(layer(torch.cat(known, dim=1)), SLOPE))
-        return x + self.convs[-1](torch.cat(known, dim=1)) * SCALE
+        return x + self.convs[-1](torch.cat(known, dim=1)) * RESIDUAL_SCALE
 
 
 class Rrdb(nn.Module):
@@ -46,7 +46,7 @@ class Rrdb(nn.Module):
         self.body = nn.Sequential(*(DenseBlock(features, growth) for _ in range(3)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x) * SCALE
+        return x + self.body(x) * RESIDUAL_SCALE
 
 
 class Rrdb3d(Network):

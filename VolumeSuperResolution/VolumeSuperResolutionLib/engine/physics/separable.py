@@ -11,12 +11,11 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from .errors import CancelledError
+from ..callbacks import Cancel, Progress
+from ..errors import CancelledError
 
 Matrices = tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
-Write = Callable[[slice, np.ndarray], None]
-Progress = Callable[[int, int], None]
-Cancel = Callable[[], bool]
+WriteSlab = Callable[[slice, np.ndarray], None]
 
 # Rows of a matrix multiplied together: enough for BLAS to be fast, few enough for the band to stay narrow.
 ROWS = 32
@@ -51,7 +50,7 @@ def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.
 def apply(
     array: np.ndarray,
     matrices: Matrices,
-    write: Write | None = None,
+    write: WriteSlab | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> np.ndarray | None:

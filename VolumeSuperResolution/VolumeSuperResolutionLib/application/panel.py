@@ -11,10 +11,10 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from ..engine import zoo
-from ..engine.domain import warnings_for
 from ..engine.errors import RefusalError
-from ..engine.intensity import guess_modality
+from ..engine.models import zoo
+from ..engine.models.domain import warnings_for
+from ..engine.volumes.intensity import guess_modality
 from . import dependencies, runs, scene, wording
 from .choices import fillSelectors, makeReachable
 from .comparison import AXES

@@ -15,8 +15,8 @@ from vtk.util import numpy_support
 
 from .. import __version__
 from ..engine.errors import RefusalError
-from ..engine.grid import Grid, Region, Volume
 from ..engine.request import describe_realism
+from ..engine.volumes.grid import Grid, Region, Volume
 
 if TYPE_CHECKING:
     from ..engine.upscale import Request, Result

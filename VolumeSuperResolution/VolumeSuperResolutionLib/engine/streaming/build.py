@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import RefusalError
-from .stream_convolution import FULL, Conv, TapSum
-from .stream_nodes import Concat, Crop, Elementwise, Nearest, Node, Pointwise, Pool, Scale, Shuffle, Source
+from ..errors import RefusalError
+from .convolution import FULL, Conv, TapSum
+from .nodes import Concat, Crop, Elementwise, Nearest, Node, Pointwise, Pool, Scale, Shuffle, Source
 
 FEW = 8  # a convolution to so few channels may waste most of oneDNN's blocks of 16
 

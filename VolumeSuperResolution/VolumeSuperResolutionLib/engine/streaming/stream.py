@@ -12,12 +12,12 @@ from typing import Callable, NamedTuple
 
 import torch
 
-from .stream_build import UnstreamableError
-from .stream_convolution import Conv
-from .stream_nodes import Gate, Input, Node, Piece, Pool, Range, Ranges, Scratch, Source, bytes_of
-from .stream_trace import traced
+from .build import UnstreamableError
+from .convolution import Conv
+from .nodes import Gate, Input, Node, Piece, Pool, Range, Ranges, Scratch, Source, bytes_of
+from .trace import traced
 
-Read = Callable[[Ranges], torch.Tensor]
+ReadTensor = Callable[[Ranges], torch.Tensor]
 CPU = torch.device("cpu")
 
 
@@ -113,7 +113,9 @@ class Stream:
                     wanted[i] = tuple((min(a, c), max(b, d)) for (a, b), (c, d) in zip(old, inside))
         return wanted
 
-    def run(self, read: Read, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> Flow:
+    def run(
+        self, read: ReadTensor, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62
+    ) -> Flow:
         """Iterate over the result: finished planes of the box with where they are, and a None at the end of each step.
 
         `thickness` is the most input planes a step takes; steps are shortened where a block would pass `chunk_bytes`.
@@ -149,7 +151,7 @@ class Stream:
 class Flow:
     """One run of a stream over a box of the output."""
 
-    def __init__(self, stream: Stream, read: Read, shape: Sequence[int], box: Ranges, grains: Sequence[int]):
+    def __init__(self, stream: Stream, read: ReadTensor, shape: Sequence[int], box: Ranges, grains: Sequence[int]):
         self.stream, self.read, self.grains = stream, read, grains
         self.sizes = stream.sizes(shape)
         self.wanted = stream.needs(shape, box)

@@ -154,7 +154,7 @@ class Child:
 
     def _upscale(self, task: dict) -> dict:
         from VolumeSuperResolutionLib.engine import upscale as engine
-        from VolumeSuperResolutionLib.engine.grid import Grid, Volume
+        from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
         job = task["job"]
 
@@ -179,7 +179,7 @@ class Child:
 
     def _check_disk(self, needed: int) -> None:
         """Better before computing than after; what would not even fit the memory is the engine's to refuse."""
-        from VolumeSuperResolutionLib.engine.memory import free_bytes
+        from VolumeSuperResolutionLib.engine.streaming.memory import free_bytes
 
         if shutil.disk_usage(self._folder).free < needed <= free_bytes():
             raise OSError(errno.ENOSPC, "no space for the result")

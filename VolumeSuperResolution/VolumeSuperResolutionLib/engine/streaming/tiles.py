@@ -13,7 +13,7 @@ Column = tuple[Range, Range]  # of the output
 
 
 @dataclass(frozen=True)
-class Plan:
+class Tiling:
     """How a volume is worked off: column by column, each in slabs of so many input planes."""
 
     thickness: int
@@ -45,7 +45,7 @@ def fit(
     factor: Sequence[int],
     thickest: int,
     cost: Callable[[int, Column], int],
-) -> Plan:
+) -> Tiling:
     """The thickest slabs of the fewest columns whose cost in bytes is within the budget; if none is, the smallest step.
 
     `size` is the output's cross-section. Thinner slabs come before more columns, whose halo is computed twice.
@@ -60,5 +60,5 @@ def fit(
         lengths = [max(high - low for low, high in side) // f for side, f in zip(sides, factor)]
         axis = 0 if lengths[0] >= lengths[1] else 1
         if lengths[axis] < 2 * NARROWEST or cost(thickness, column) <= budget:
-            return Plan(thickness, tuple(product(*sides)))
+            return Tiling(thickness, tuple(product(*sides)))
         counts[axis] += max(1, counts[axis] // 2)

@@ -13,6 +13,9 @@ CT_WINDOW = (-1024.0, 3071.0)
 PERCENTILES = (0.1, 99.9)
 # Air in a CT is near -1000 HU; no MR sequence goes there.
 CT_AIR = -500.0
+# Tissue is above this part of the range in MR, above these HU in CT.
+MR_FOREGROUND = 0.08
+CT_FOREGROUND = -900.0
 LARGEST_SAMPLE = 2_000_000
 # An integer type rounds visibly when the whole volume spans fewer steps than this.
 FEWEST_LEVELS = 64

@@ -10,8 +10,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from ..engine import zoo
 from ..engine.errors import RefusalError
+from ..engine.models import zoo
 from ..engine.request import Estimate, Request
 from ..engine.upscale import REGION_MARGIN, estimate, upscale
 from . import dependencies, scene

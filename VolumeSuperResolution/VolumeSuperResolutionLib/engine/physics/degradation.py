@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..volumes.intensity import PERCENTILES
 from . import separable
-from .intensity import PERCENTILES
 
 # A Gaussian's full width at half maximum in units of its sigma: one coarse voxel wide in the "profile" model.
 FWHM = 2.355

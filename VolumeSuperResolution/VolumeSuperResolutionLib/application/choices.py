@@ -8,7 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from ..engine import zoo
+from ..engine.models import zoo
 from .comparison import AXES
 from .parameters import TARGETS
 

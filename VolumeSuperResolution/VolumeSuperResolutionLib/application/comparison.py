@@ -16,7 +16,7 @@ LAYOUT = 7726
 VIEW_GROUP = 7726
 # Where leaving leads to if nothing else was there before.
 DEFAULT_LAYOUT = slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
-VIEWS = ("SuperResolutionInput", "SuperResolutionInterpolation", "SuperResolutionResult")
+VIEW_NAMES = ("SuperResolutionInput", "SuperResolutionInterpolation", "SuperResolutionResult")
 COLORS = ("#7A7A7A", "#B8860B", "#2E8B57")
 AXES = ("Axial", "Coronal", "Sagittal")
 FLICKER_MS = 600
@@ -34,7 +34,7 @@ def layoutDescription() -> str:
         f'<property name="viewcolor" action="default">{color}</property>'
         f'<property name="viewgroup" action="default">{VIEW_GROUP}</property>'
         "</view></item>"
-        for name, label, color in zip(VIEWS, labels, COLORS)
+        for name, label, color in zip(VIEW_NAMES, labels, COLORS)
     )
     return f'<layout type="horizontal">{items}</layout>'
 
@@ -164,7 +164,7 @@ class Comparison:
 
     def _widgets(self) -> list:
         manager = slicer.app.layoutManager()
-        return [manager.sliceWidget(name) for name in VIEWS]
+        return [manager.sliceWidget(name) for name in VIEW_NAMES]
 
     def _sliceNodes(self) -> list:
         return [widget.mrmlSliceNode() for widget in self._widgets()]

@@ -13,9 +13,9 @@ from typing import Callable, NamedTuple
 
 import torch
 
-from .networks.noise import Noise
+from ..networks.noise import Noise
+from .tiles import Range
 
-Range = tuple[int, int]
 Ranges = tuple[Range, Range, Range]
 ONE: Ranges = ((0, 1), (0, 1), (0, 1))
 Activation = tuple[str, tuple[float, ...]]  # oneDNN's name of it, and its numbers

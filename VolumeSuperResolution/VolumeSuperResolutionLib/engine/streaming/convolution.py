@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .stream_nodes import Activation, Input, Node, Piece, Ranges, Reach, Scratch, place, trimmed
+from .nodes import Activation, Input, Node, Piece, Ranges, Reach, Scratch, place, trimmed
 
 FULL = 16  # channels that fill oneDNN's blocks
 

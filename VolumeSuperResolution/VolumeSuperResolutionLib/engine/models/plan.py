@@ -10,27 +10,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import interpolation, separable
-from .intensity import Window
+from ..callbacks import Block, Cancel, Progress, ReadBlock, WriteBlock
+from ..physics import interpolation, separable
+from ..volumes.intensity import Window
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from . import inference
+    from ..streaming import inference
     from .zoo import Card, Stage
 
 Shape = tuple[int, int, int]
-Region = tuple[slice, slice, slice]
-Read = Callable[[Region], np.ndarray]
-Write = Callable[[Region, np.ndarray], None]
 
 # The order of axes in which a network sees the slices of each view: the one across, then rows and columns. Views that
 # contain the through-plane axis k have it last, where the depth networks scale.
-VIEWS = {"k": (0, 1, 2), "j": (1, 2, 0), "i": (2, 1, 0)}
+VIEW_ORDERS = {"k": (0, 1, 2), "j": (1, 2, 0), "i": (2, 1, 0)}
 WHOLE = (0, 1, 2)
 ENSEMBLE_SLICES = 16
 
@@ -43,15 +41,15 @@ class Run:
     precision: str = "auto"
     memory: int | None = None
     half_allowed: bool = False
-    progress: separable.Progress | None = None
-    cancel: separable.Cancel | None = None
+    progress: Progress | None = None
+    cancel: Cancel | None = None
     passes: int = 1
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
 
-    def apply(self, network: nn.Module, read: Read, shape: Shape, write: Write, part: float = 1.0) -> None:
+    def apply(self, network: nn.Module, read: ReadBlock, shape: Shape, write: WriteBlock, part: float = 1.0) -> None:
         """One pass of a network (or `part` of one)."""
-        from . import inference  # brings torch, which the interpolations do without
+        from ..streaming import inference  # brings torch, which the interpolations do without
 
         compute = inference.Compute(self.device, self.precision, self.memory)
         with self.step(part) as tell:
@@ -61,7 +59,7 @@ class Run:
         self.accounts.append(account)
 
     @contextmanager
-    def step(self, part: float = 1.0) -> Iterator[separable.Progress]:
+    def step(self, part: float = 1.0) -> Iterator[Progress]:
         """A progress callable for one pass, told on as its share of all passes."""
 
         def tell(done: int, total: int) -> None:
@@ -88,7 +86,7 @@ def run(
     card: Card,
     networks: Sequence[nn.Module],
     size: Sequence[int],
-    write: Write,
+    write: WriteBlock,
     work: Run,
     ensemble: bool = False,
 ) -> None:
@@ -98,7 +96,7 @@ def run(
     """
     natural = natural_shape(card, array.shape)
 
-    def finish(region: Region, values: np.ndarray) -> None:
+    def finish(region: Block, values: np.ndarray) -> None:
         write(region, window.to_scanner(values))
 
     held = None if natural == tuple(size) else np.empty(natural, np.float32)
@@ -120,7 +118,7 @@ def run(
         )
 
 
-def _scan(array: np.ndarray, window: Window, network: nn.Module, natural: Shape) -> tuple[Read, Shape]:
+def _scan(array: np.ndarray, window: Window, network: nn.Module, natural: Shape) -> tuple[ReadBlock, Shape]:
     """What the first network reads: the scan in network units, interpolated first where the network wants it."""
     if not network.on_interpolated:
         return lambda region: window.to_network(np.ascontiguousarray(array[region])), array.shape
@@ -130,24 +128,24 @@ def _scan(array: np.ndarray, window: Window, network: nn.Module, natural: Shape)
 
 def _stage_shape(stage: Stage, network: nn.Module, shape: Shape) -> Shape:
     result = list(shape)
-    order = VIEWS[stage.views[0]] if stage.views else WHOLE
+    order = VIEW_ORDERS[stage.views[0]] if stage.views else WHOLE
     for axis, factor in zip(order[-len(network.factor) :], network.factor):
         result[axis] *= factor
     return tuple(result)  # type: ignore[return-value]
 
 
 def _apply_stage(
-    stage: Stage, network: nn.Module, read: Read, shape: Shape, sink: Write, work: Run, reduction: str
+    stage: Stage, network: nn.Module, read: ReadBlock, shape: Shape, sink: WriteBlock, work: Run, reduction: str
 ) -> None:
     """One network over the volume; with several views, their mean."""
     views = stage.views or ("",)
     total = np.zeros(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
 
-    def add(region: Region, values: np.ndarray) -> None:
+    def add(region: Block, values: np.ndarray) -> None:
         total[region] += values * np.float32(1 / len(views))
 
     for view in views:
-        order = VIEWS.get(view, WHOLE)
+        order = VIEW_ORDERS.get(view, WHOLE)
         view_read, view_write = _turned(read, sink if total is None else add, order)
         view_shape = tuple(shape[axis] for axis in order)
         if reduction and view:
@@ -159,25 +157,27 @@ def _apply_stage(
             sink((slice(k, k + 1), slice(0, total.shape[1]), slice(0, total.shape[2])), total[k : k + 1])
 
 
-def _turned(read: Read, write: Write, order: Sequence[int]) -> tuple[Read, Write]:
+def _turned(read: ReadBlock, write: WriteBlock, order: Sequence[int]) -> tuple[ReadBlock, WriteBlock]:
     """Reading and writing with the axes in another order."""
     if tuple(order) == WHOLE:
         return read, write
     back = np.argsort(order)
 
-    def original(region: Region) -> Region:
+    def original(region: Block) -> Block:
         return tuple(region[axis] for axis in back)  # type: ignore[return-value]
 
-    def turned_read(region: Region) -> np.ndarray:
+    def turned_read(region: Block) -> np.ndarray:
         return np.ascontiguousarray(read(original(region)).transpose(order))
 
-    def turned_write(region: Region, values: np.ndarray) -> None:
+    def turned_write(region: Block, values: np.ndarray) -> None:
         write(original(region), values.transpose(back))
 
     return turned_read, turned_write
 
 
-def _apply_ensemble(network: nn.Module, read: Read, shape: Shape, write: Write, work: Run, reduction: str) -> None:
+def _apply_ensemble(
+    network: nn.Module, read: ReadBlock, shape: Shape, write: WriteBlock, work: Run, reduction: str
+) -> None:
     """A 2D network over the flips (and, where rows and columns scale alike, the rotations) of every slice."""
     swaps = (False, True) if network.factor[0] == network.factor[1] else (False,)
     turns = list(product((1, -1), (1, -1), swaps))

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..errors import RefusalError
 from . import weights
-from .errors import RefusalError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,7 +115,7 @@ def folders() -> list[Path]:
     """Where models are looked for: one's own, the extension's, the repository's."""
     own = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]
     here = Path(__file__).resolve()
-    return [*own, here.parents[1] / "weights", here.parents[3] / "weights"]
+    return [*own, here.parents[2] / "weights", here.parents[4] / "weights"]
 
 
 def cards() -> dict[str, Card]:
@@ -219,7 +219,7 @@ def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
     """A card's networks without weights, and its verified weights in float32."""
     import torch
 
-    from .networks import build
+    from ..networks import build
 
     with torch.device("meta"):
         networks = [build(stage.network, **stage.arguments) for stage in card.stages]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..callbacks import Cancel, Progress, ReadBlock, WriteBlock
+from ..errors import CancelledError, RefusalError
 from .devices import (
     PRECISIONS,
     Transfers,
@@ -19,15 +21,9 @@ from .devices import (
     is_out_of_memory,
     peak_of,
 )
-from .errors import CancelledError, RefusalError
-from .stream_nodes import Ranges
-from .streaming import Stream
+from .nodes import Ranges
+from .stream import Stream
 from .tiles import Column, fit, halves
-
-Read = Callable[[tuple[slice, slice, slice]], np.ndarray]
-Write = Callable[[tuple[slice, slice, slice], np.ndarray], None]
-Progress = Callable[[int, int], None]
-Cancel = Callable[[], bool]
 
 CHUNK_ON_CPU = 8 << 20  # bytes of one block: on the CPU it should stay in the cache and below malloc's own mapping
 CHUNK_ON_GPU = 128 << 20
@@ -61,9 +57,9 @@ class Account:
 
 def apply(
     network: torch.nn.Module,
-    read: Read,
+    read: ReadBlock,
     shape: Sequence[int],
-    write: Write,
+    write: WriteBlock,
     compute: Compute,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
@@ -86,9 +82,9 @@ class _Run:
     def __init__(
         self,
         network: torch.nn.Module,
-        read: Read,
+        read: ReadBlock,
         shape: Sequence[int],
-        write: Write,
+        write: WriteBlock,
         compute: Compute,
         progress: Progress | None,
         cancel: Cancel | None,
@@ -141,9 +137,9 @@ class _Run:
             box = ((0, self.size[0]), *column)
             return OVERHEAD + int(SLACK * self.engine.bytes(self.shape, box, thickness, self.chunk))
 
-        plan = fit(budget, self.size[1:], self.factor[1:], min(THICKEST, self.shape[0]), cost)
-        boxes = [((0, self.size[0]), *column) for column in plan.columns]
-        self.thickness = self.engine.grains(self.shape, boxes[0], plan.thickness, self.chunk)[0]
+        tiling = fit(budget, self.size[1:], self.factor[1:], min(THICKEST, self.shape[0]), cost)
+        boxes = [((0, self.size[0]), *column) for column in tiling.columns]
+        self.thickness = self.engine.grains(self.shape, boxes[0], tiling.thickness, self.chunk)[0]
         return boxes
 
     def _work(self, box: Ranges) -> Ranges | None:

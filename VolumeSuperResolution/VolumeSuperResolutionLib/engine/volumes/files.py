@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .errors import RefusalError
+from ..errors import RefusalError
 from .grid import Grid, Volume
 
 NIFTI_LABELS = "1002"

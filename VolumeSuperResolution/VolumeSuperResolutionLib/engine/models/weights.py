@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from .errors import RefusalError
+from ..errors import RefusalError
 
 DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("<i1")}
 # A tensor of whole numbers is to be multiplied by the tensor of its name and this, one value for each first index.
-SCALE = ".scale"
+SCALE_SUFFIX = ".scale"
 
 
 def sha256(data: bytes) -> str:
@@ -46,10 +46,10 @@ def read_tensors(path: Path, size: int, checksum: str) -> dict[str, np.ndarray]:
 def restored(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Floats again where whole numbers and their scales were stored; the others as they are."""
     whole = {name for name, tensor in tensors.items() if tensor.dtype == DTYPES["I8"]}
-    scales = {name + SCALE for name in whole}
+    scales = {name + SCALE_SUFFIX for name in whole}
     result = {name: tensor for name, tensor in tensors.items() if name not in whole | scales}
     for name in whole:
-        scale = tensors[name + SCALE].reshape(len(tensors[name]), *(1,) * (tensors[name].ndim - 1))
+        scale = tensors[name + SCALE_SUFFIX].reshape(len(tensors[name]), *(1,) * (tensors[name].ndim - 1))
         result[name] = tensors[name] * scale.astype(np.float32)
     return result
 

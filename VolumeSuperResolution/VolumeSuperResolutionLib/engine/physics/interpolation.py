@@ -11,6 +11,7 @@ from typing import Callable
 
 import numpy as np
 
+from ..callbacks import Cancel, Progress
 from . import degradation, separable
 
 LANCZOS_RADIUS = 5
@@ -112,8 +113,8 @@ def back_project(
     high: np.ndarray,
     low: np.ndarray,
     rounds: int,
-    progress: separable.Progress | None = None,
-    cancel: separable.Cancel | None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> None:
     """Data consistency, in place: high += U(low - D(high)), each round bringing D(high) closer to the scan."""
     down = forward_matrices(high.shape, low.shape)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from .grid import Volume
-from .intensity import percentiles
-from .quality import MR_FOREGROUND
+from ..volumes.grid import Volume
+from ..volumes.intensity import MR_FOREGROUND, percentiles
 from .zoo import Card
 
 MOST_ANISOTROPY = 2.5
 # Second differences of white noise have six times its variance; a normal variable's median distance is 0.6745 sigma.
 NOISE_OF_DIFFERENCES = 0.6745 * 6**0.5
-LARGEST_SAMPLE = 60
+MOST_SLICES = 60
 
 
 def noise_level(array: np.ndarray) -> float:
     """A robust estimate of the noise as a part of the intensity range, from some slices in the middle."""
     low, high = percentiles(array)
-    step = max(1, array.shape[0] // LARGEST_SAMPLE)
+    step = max(1, array.shape[0] // MOST_SLICES)
     slices = array[::step].astype(np.float32)
     if high <= low or slices.shape[2] < 3:
         return 0.0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import RefusalError
+from ..errors import RefusalError
 
 Size = tuple[int, int, int]
 Triple = tuple[float, float, float]

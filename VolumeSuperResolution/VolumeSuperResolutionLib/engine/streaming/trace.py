@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from .networks.fsrcnn import CroppedTransposedConv
-from .networks.noise import Noise
-from .networks.shuffle import VoxelShuffle
-from .stream_build import At, Builder, UnstreamableError, pruned
-from .stream_nodes import Concat, Gate, Linear, Nearest, Node, Phases, Pointwise, Pool, Product, Sum
+from ..networks.fsrcnn import CroppedTransposedConv
+from ..networks.noise import Noise
+from ..networks.shuffle import VoxelShuffle
+from .build import At, Builder, UnstreamableError, pruned
+from .nodes import Concat, Gate, Linear, Nearest, Node, Phases, Pointwise, Pool, Product, Sum
 
 
 class _Tracer(fx.Tracer):

@@ -21,7 +21,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
-from ..engine.grid import Grid, Volume
+from ..engine.volumes.grid import Grid, Volume
 from . import dependencies
 from .child import ChildProcess, killTree
 from .engine_process import DISK_FULL, OUT_OF_MEMORY, disk_full

@@ -1,0 +1,1 @@
+"""What a model is: its card, its weights, and how its networks are applied."""
