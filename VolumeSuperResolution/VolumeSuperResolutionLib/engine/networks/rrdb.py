@@ -13,7 +13,7 @@ from .noise import Noise
 SLOPE = 0.2
 RESIDUAL_SCALE = 0.2
 # For each noise: the faintest contrast that it is added to, in network units; the amplitude of its white part; that of
-# its blurred part. Together: white noise in unmasked air; in tissue the white parts cancel, and less, blurred noise stays.
+# its blurred part. Unmasked air gets white noise; in tissue the white parts cancel, and fainter blurred noise remains.
 GRAINS = ((5e-4, 0.01, 0.0), (2e-3, -0.01, 0.002))
 BLUR = 0.6  # of a Gaussian, in fine voxels
 
@@ -50,7 +50,7 @@ class Rrdb(nn.Module):
 
 
 class Rrdb3d(Network):
-    """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest neighbour and a convolution.
+    """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest-neighbor and a convolution.
 
     With `noise`, which is not published, noise is added to the result, because that of a fine scan cannot be predicted
     from a coarse one. Its strength is not learned, but is stored with the weights, and is mixed with them.
