@@ -42,7 +42,6 @@ SHORTFALLS = {"over_lanczos": "Worse than Lanczos under", "over_backprojection":
 QUALITIES = ("psnr", "ssim", "lpips", "fid")
 # Where Lanczos is within this fraction of the range from the truth, there is nothing to improve.
 ALREADY_RIGHT = 0.01
-VOLUME_PATTERNS = ("*.nii", "*.nii.gz", "*.nrrd", "*.mha", "*.mhd")
 
 
 @dataclass(frozen=True)
@@ -91,14 +90,6 @@ def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
 
 
-def volumes_in(folder: Path) -> list[Path]:
-    """The volume files of a folder, by name."""
-    found = sorted({path for pattern in VOLUME_PATTERNS for path in Path(folder).glob(pattern)})
-    if not found:
-        raise RefusalError(f"There are no volumes in {folder}; give a folder with NIfTI, NRRD or MetaImage files.")
-    return found
-
-
 def evaluate(
     models: Sequence[str],
     volumes: Path,
@@ -115,7 +106,7 @@ def evaluate(
         raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
-    for path in volumes_in(volumes):
+    for path in files.volumes_in(volumes):
         case = make_case(path, [int(f) for f in factor], protocol)
         mask = quality.foreground(case.truth, case.modality)
         peak = quality.data_range(case.truth)
