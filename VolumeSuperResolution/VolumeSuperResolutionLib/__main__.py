@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .engine.errors import RefusalError
 from .engine.models import zoo
+from .engine.physics import degradation
 from .engine.request import Request
 from .engine.upscale import Result, upscale
 from .engine.volumes import files
@@ -207,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--model", default="", metavar="ID[,ID...]", help="beside the baselines")
     test.add_argument("--volumes", type=Path, required=True, metavar="FOLDER")
     test.add_argument("--scale", type=_triple, required=True, metavar="2|1,1,4")
-    test.add_argument("--protocol", choices=("profile", "box", "scanner"), default="profile")
+    test.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile")
     test.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
     test.add_argument("--consistency", type=int, metavar="N", help="rounds for the models, instead of the card's")
     test.add_argument("--perceptual", action="store_true", help="LPIPS and FID too (see `vsr pretrained`)")
