@@ -11,7 +11,7 @@ import numpy as np
 from .errors import RefusalError
 from .models import plan, zoo
 from .models.domain import warnings_for
-from .models.zoo import Card
+from .models.card import Card
 from .request import MEGA, Estimate, Request
 from .streaming import memory
 from .volumes import intensity
