@@ -12,6 +12,7 @@ from .callbacks import Cancel, Progress
 from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
 from .models import plan, zoo
+from .models.card import Card
 from .physics import interpolation, separable
 from .request import MEGA, Estimate, Report, Request
 from .streaming import memory
@@ -90,6 +91,8 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         if plain is None:
             plain = _stored(values[crop], prepared.dtype, copy=True)
         _accumulate(values, mean, squares, count)
+    if request.uncertainty:
+        _check_numbers(squares, prepared.layout.card)
     result = _stored(mean[crop], prepared.dtype) if _ensemble_by_flips(prepared, request) else plain
     return result, np.sqrt(squares[crop] / len(flips)) if request.uncertainty else None
 
@@ -103,6 +106,7 @@ def _once(
     source, target = low.transpose(order), high.transpose(order)
 
     def write(region: tuple[slice, ...], values: np.ndarray) -> None:
+        _check_numbers(values, card)
         target[region] = intensity.to_type(values, target.dtype)
 
     if card.learned:
@@ -114,6 +118,15 @@ def _once(
     if prepared.layout.rounds:
         with work.step() as tell:
             interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
+        for plane in target:
+            _check_numbers(plane, card)
+
+
+def _check_numbers(values: np.ndarray, card: Card) -> None:
+    if not np.isfinite(values).all():
+        raise RefusalError(
+            f"{card.title} gave values that are not numbers; install the model again, or choose another one."
+        )
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:

@@ -140,7 +140,9 @@ class Card:
     )
     weights: Mapping[str, Any] = _field(
         "the size in bytes and the checksum (sha256) of the weights' file",
-        schema.record({"bytes": schema.whole(9, MOST_WEIGHT_BYTES), "sha256": schema.text(64, 64)}, ("bytes", "sha256")),
+        schema.record(
+            {"bytes": schema.whole(9, MOST_WEIGHT_BYTES), "sha256": schema.text(64, 64)}, ("bytes", "sha256")
+        ),
         default_factory=dict,
     )
     # Not of the card itself: fields of later versions, which are kept but not used; and where the card lies.

@@ -81,7 +81,9 @@ def check_fit(card: Card, networks: Sequence[nn.Module]) -> None:
     reached = natural_shape(card, (1, 1, 1)) if networks[0].on_interpolated else (1, 1, 1)
     for stage, network in zip(card.stages, networks):
         if bool(stage.views) != (network.dimensions == 2):
-            raise RefusalError(f"{stage.network} works in {network.dimensions} dimensions; mend the views of its stage.")
+            raise RefusalError(
+                f"{stage.network} works in {network.dimensions} dimensions; mend the views of its stage."
+            )
         shapes = {_stage_shape(replace(stage, views=(view,)), network, reached) for view in stage.views}
         if len(shapes) > 1:
             raise RefusalError(f"the views of {stage.network} scale different axes; mend the views of its stage.")

@@ -109,9 +109,7 @@ def record(checks: Mapping[str, Check], needed: Sequence[str] = ()) -> Check:
         missing = [key for key in needed if key not in values]
         if missing:
             raise ValueError(f"has no {missing[0]}")
-        return {
-            text(1, 200)(key): _within(key, checks.get(key, document), value) for key, value in values.items()
-        }
+        return {text(1, 200)(key): _within(key, checks.get(key, document), value) for key, value in values.items()}
 
     return checked
 
