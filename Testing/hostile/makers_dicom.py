@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 ORIENTATION = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0)  # rows run along y, columns along -x: the normal is z
-ORIGIN = np.array((10.0, -20.0, 30.0))
+ORIGIN = (10.0, -20.0, 30.0)
 SPACING = 3.0
 COUNT = 8
 ROWS, COLUMNS = 6, 7
@@ -55,7 +55,7 @@ def one(number: int, count: int = COUNT, series: int = 1, offset: int = 0) -> Da
     data.SeriesDescription = f"series {series}"
     data.PixelSpacing, data.SliceThickness, data.SpacingBetweenSlices = [0.75, 0.5], 2.5, SPACING
     data.ImageOrientationPatient = list(ORIENTATION)
-    data.ImagePositionPatient = list(ORIGIN + (0, 0, SPACING * number))
+    data.ImagePositionPatient = [*ORIGIN[:2], ORIGIN[2] + SPACING * number]
     data.EchoTime, data.RepetitionTime = 10.0, 500.0
     data.PixelData = values(number).tobytes()
     return data
@@ -92,7 +92,7 @@ def multi_frame(folder: Path, edit: Edit | None = None, count: int = COUNT, orde
     frames, pixels = [], b""
     for place, k in enumerate(range(count) if order is None else order):
         frame, position, content = Dataset(), Dataset(), Dataset()
-        position.ImagePositionPatient = list(ORIGIN + (0, 0, SPACING * k))
+        position.ImagePositionPatient = [*ORIGIN[:2], ORIGIN[2] + SPACING * k]
         content.StackID, content.InStackPositionNumber, content.DimensionIndexValues = "1", place + 1, [1, place + 1]
         frame.PlanePositionSequence, frame.FrameContentSequence = Sequence([position]), Sequence([content])
         if edit is not None:

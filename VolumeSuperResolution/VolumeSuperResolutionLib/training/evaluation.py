@@ -42,7 +42,6 @@ SHORTFALLS = {"over_lanczos": "Worse than Lanczos under", "over_backprojection":
 QUALITIES = ("psnr", "ssim", "lpips", "fid")
 # Where Lanczos is within this part of the range of the truth, there is nothing to invent.
 ALREADY_RIGHT = 0.01
-VOLUME_PATTERNS = ("*.nii", "*.nii.gz", "*.nrrd", "*.mha", "*.mhd")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Case:
 
 def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
     """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it."""
-    volume, _ = files.read(path)
+    volume = files.read(path).volume
     steps = tuple(factor)[::-1]
     if any(n < f for n, f in zip(volume.array.shape, steps)):
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
@@ -89,14 +88,6 @@ def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
         low = degradation.degrade(truth, steps, protocol)
     grid = volume.grid.cropped(tuple((0, n) for n in truth.shape[::-1]))
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
-
-
-def volumes_in(folder: Path) -> list[Path]:
-    """The volume files of a folder, by name."""
-    found = sorted({path for pattern in VOLUME_PATTERNS for path in Path(folder).glob(pattern)})
-    if not found:
-        raise RefusalError(f"There are no volumes in {folder}; give a folder with NIfTI, NRRD or MetaImage files.")
-    return found
 
 
 def evaluate(
@@ -115,7 +106,7 @@ def evaluate(
         raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
-    for path in volumes_in(volumes):
+    for path in files.volumes_in(volumes):
         case = make_case(path, [int(f) for f in factor], protocol)
         mask = quality.foreground(case.truth, case.modality)
         peak = quality.data_range(case.truth)

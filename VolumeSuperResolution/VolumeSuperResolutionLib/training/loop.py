@@ -19,10 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from ..engine.volumes import files
 from . import checkpoints, export, features, losses, rounding
 from .adversary import Adversary
 from .configs import StageConfig, read
-from .evaluation import volumes_in
 from .feed import Batch, Feed
 from .journal import ACCURACY, Journal
 from .optimizers import OPTIMIZERS
@@ -106,10 +106,10 @@ def read_volumes(folder: Path) -> tuple[list[Scan], list[Scan]]:
         raise RefusalError(f"There is no folder {folder}; give the one that holds the training volumes.")
     if (folder / "train").is_dir() and (folder / "validation").is_dir():
         train_scans, held_out = (
-            [read_scan(path) for path in volumes_in(folder / part)] for part in ("train", "validation")
+            [read_scan(path) for path in files.volumes_in(folder / part)] for part in ("train", "validation")
         )
         return train_scans, held_out
-    scans = [read_scan(path) for path in volumes_in(folder)]
+    scans = [read_scan(path) for path in files.volumes_in(folder)]
     if len(scans) == 1:
         return scans, scans
     kept = len(scans) - max(1, round(HELD_OUT_SHARE * len(scans)))

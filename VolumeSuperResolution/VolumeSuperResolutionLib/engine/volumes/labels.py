@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SAMPLE = 2_000_000
+SAMPLE = 400_000
 # Of the pairs of neighbors off the background, the part that is alike in a scan, at the most, and in a label map.
 SCAN_ALIKE = 0.5
 LABELS_ALIKE = 0.75
