@@ -29,8 +29,8 @@ def run(options: argparse.Namespace) -> int:
     refused = 0
     for path in files.volumes_in(options.input):
         try:
-            result = upscale_file(path, options)
-            save(result, options.output / path.name)
+            result, metadata = upscale_file(path, options)
+            save(result, options.output / path.name, metadata)
         except RefusalError as refusal:
             refused += 1
             print(f"{path.name}: {refusal}", file=sys.stderr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..engine.errors import RefusalError
@@ -23,25 +25,31 @@ def run(options: argparse.Namespace) -> None:
     if options.output.resolve() == options.input.resolve():
         raise RefusalError("The output would overwrite the input; give another name.")
     files.check_writable(options.output)
-    result = upscale_file(options.input, options)
-    save(result, options.output)
+    targets = {options.output, *([beside(options.output, "uncertainty")] if options.uncertainty else [])}
+    written = {file for target in targets for file in files.written_by(target)}
+    files.check_apart(written, files.read_by(options.input))
+    result, metadata = upscale_file(options.input, options)
+    save(result, options.output, metadata)
     if options.json:
         print(json.dumps(result.report.to_dict()))
     elif not options.quiet:
         print(result.report)
 
 
-def upscale_file(path: Path, options: argparse.Namespace) -> Result:
-    """One volume file or folder, as the options say."""
-    volume, labels = files.read(path)
-    request = request_from(options, label_map=labels)
+def upscale_file(path: Path, options: argparse.Namespace) -> tuple[Result, Mapping[str, str]]:
+    """One volume file or folder, as the options say, and the keys of its own that the result keeps."""
+    loaded = files.read(path)
+    # Unsure counts as a label map until there is an option to say which.
+    request = request_from(options, label_map=loaded.label_map is not False)
     with Bar(path.name, hidden=options.quiet or options.json) as bar:
-        return upscale(volume, request, progress=bar)
+        result = upscale(loaded.volume, request, progress=bar)
+    report = replace(result.report, warnings=(*loaded.notes, *result.report.warnings))
+    return result._replace(report=report), loaded.metadata
 
 
-def save(result: Result, path: Path) -> None:
+def save(result: Result, path: Path, metadata: Mapping[str, str]) -> None:
     """The result, and its map of uncertainty beside it."""
-    files.write(result.volume, path)
+    files.write(result.volume, path, metadata)
     if result.uncertainty is not None:
         files.write(result.uncertainty, beside(path, "uncertainty"))
 

@@ -77,7 +77,7 @@ class Case:
 
 def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
     """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it."""
-    volume, _ = files.read(path)
+    volume = files.read(path).volume
     steps = tuple(factor)[::-1]
     if any(n < f for n, f in zip(volume.array.shape, steps)):
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")

@@ -108,7 +108,7 @@ class Cut:
 
 def read_scan(path: Path) -> Scan:
     """A volume file as a scan."""
-    volume, _ = files.read(path)
+    volume = files.read(path).volume
     array = volume.array
     if not np.isfinite(array).all():
         raise RefusalError(f"{path.name} holds values that are not numbers; take it out of the training folder.")
