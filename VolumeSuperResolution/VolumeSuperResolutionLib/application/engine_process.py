@@ -22,6 +22,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+# How the names of the folders begin that the worker makes.
+FOLDER_PREFIX = "VolumeSuperResolution-"
 PROGRESS_SECONDS = 0.05
 WATCH_SECONDS = 1.0
 HALF_INSTALLED = (
@@ -108,11 +110,14 @@ class Child:
     def _listen(self) -> None:
         """Take requests, also while computing; no more input means that the application is gone."""
         for line in sys.stdin.buffer:
-            message = json.loads(line)
-            if "cancel" in message:
-                self._cancelled.add(message["cancel"])
-            else:
-                self._tasks.put(message)
+            try:
+                message = dict(json.loads(line))
+                if "cancel" in message:
+                    self._cancelled.add(int(message["cancel"]))
+                else:
+                    self._tasks.put(message)
+            except (ValueError, TypeError, RecursionError) as error:
+                print(f"A line that is no message was passed over: {error}", file=sys.stderr, flush=True)
         self._leave()
 
     def _watch(self) -> None:
@@ -127,8 +132,14 @@ class Child:
                 pass  # it is there
 
     def _leave(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove(self._folder)
         os._exit(0)
+
+    def _remove(self, folder: Path) -> None:
+        """Remove a folder: the one that the worker made for this process, or one in it, and no other."""
+        own = self._folder.resolve()
+        if own.name.startswith(FOLDER_PREFIX) and own in (folder.resolve(), *folder.resolve().parents):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _answer(self, **message: Any) -> None:
         self._answers.write(json.dumps(message) + "\n")
@@ -139,9 +150,9 @@ class Child:
             self._answer(torch=torch_problem())
             return
         if "remove" in task:
-            shutil.rmtree(task["remove"], ignore_errors=True)
+            self._remove(Path(task["remove"]))
             return
-        job = task["job"]
+        job = task.get("job")
         try:
             answer = self._upscale(task)
             if "torch" in sys.modules:

@@ -10,8 +10,8 @@ import numpy as np
 
 from .errors import RefusalError
 from .models import plan, zoo
-from .models.domain import warnings_for
 from .models.card import MOST_ROUNDS, Card
+from .models.domain import warnings_for
 from .request import MEGA, Estimate, Request
 from .streaming import memory
 from .volumes import intensity
@@ -62,6 +62,18 @@ def check_request(request: Request) -> Card:
     if request.memory_mb is not None and request.memory_mb <= 0:
         raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
     return card
+
+
+def check_device(request: Request) -> None:
+    """Refuse a device that a network cannot run on here."""
+    from .streaming.devices import choose_device  # brings torch
+
+    choose_device(request.device)
+
+
+def invents_labels(request: Request) -> bool:
+    """Whether labels that are upscaled as asked would become others."""
+    return zoo.card(request.model).id != "nearest"
 
 
 def rounds_of(card: Card, request: Request) -> int:
@@ -115,7 +127,7 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     if array.dtype.kind not in "biuf":
         raise RefusalError("Only volumes with one real number a voxel can be upscaled; extract one component first.")
     layout = lay_out(volume.grid, request)
-    if request.label_map and layout.card.id != "nearest":
+    if request.label_map and invents_labels(request):
         raise RefusalError("A label map can only be upscaled with the model nearest; others would invent labels.")
     _check_memory(volume.grid, array.dtype, request)
     if array.dtype.kind == "b":

@@ -217,8 +217,7 @@ def _check_agreement(card: Card) -> None:
 
 
 # What a learned model's card cannot do without.
-NEEDED = tuple(f.name for f in described() if f.default is MISSING and f.default_factory is MISSING) + (
-    "factor",
-    "stages",
-    "weights",
+NEEDED = (
+    *(f.name for f in described() if f.default is MISSING and f.default_factory is MISSING),
+    *("factor", "stages", "weights"),
 )
