@@ -150,7 +150,7 @@ class Child:
             self._answer(torch=torch_problem())
             return
         if "remove" in task:
-            self._remove(Path(task["remove"]))
+            self._remove(Path(str(task["remove"])))
             return
         job = task.get("job")
         try:
