@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..engine.errors import RefusalError
 from ..engine.models import zoo
+from ..engine.physics import degradation
 from ..engine.request import options as request_options
 from ..engine.request import read_whole
 from ..engine.volumes import files
@@ -23,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_volumes(parser)
     scale = reader("scale", request_options()["scale"].parse, "2 or 1,1,4")
     parser.add_argument("--scale", type=scale, required=True, metavar="2|1,1,4", help="by what they are degraded")
-    parser.add_argument("--protocol", choices=("profile", "box", "scanner"), default="profile", help="and how")
+    parser.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile", help="and how")
     parser.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
     parser.add_argument(
         "--consistency",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CARD_FILE", "Card", "Stage", "card", "cards", "load", "noiseless", "partner", "read_card", "write_card"]
 
 WEIGHTS_FILE = "weights.safetensors"
-# More folders with models of one's own, separated as in PATH.
+# Additional folders with models, separated as in PATH.
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
 # How alike two names have to be for one to be taken for the other mistyped.
 ALIKE = 0.6
@@ -46,16 +46,16 @@ CLASSICAL = (
 
 
 def folders() -> list[Path]:
-    """Where models are looked for: one's own, the extension's, the repository's."""
+    """Where models are looked for: the user's folders, then the extension's or package's, then the repository's."""
     own = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]
     here = Path(__file__).resolve()
     return [*own, here.parents[2] / "weights", here.parents[4] / "weights"]
 
 
 def cards() -> dict[str, Card]:
-    """Every model at hand by its id, the interpolations first. One whose card is broken is logged, and keeps no other.
+    """Every installed model by its id, the interpolations first.
 
-    To ask for that one raises what is wrong with it.
+    A model whose card cannot be read is logged and skipped; `card` of its id says what is wrong with it.
     """
     found, broken = _look()
     for refusal in broken:
@@ -168,5 +168,5 @@ def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
 
 
 def _floats(network: nn.Module) -> dict[str, Any]:
-    """What a network learned: its floating-point state (batch counters are of no use to inference)."""
+    """A network's floating-point state, all that inference needs (batch counters are integers)."""
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
