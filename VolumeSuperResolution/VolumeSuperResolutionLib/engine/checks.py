@@ -43,6 +43,7 @@ class Prepared(NamedTuple):
     dtype: np.dtype
     modality: str
     window: intensity.Window
+    carrier: intensity.Carrier
     notes: tuple[str, ...]
 
 
@@ -104,7 +105,7 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     if array.dtype.kind not in "biuf":
         raise RefusalError("Only volumes with one real number a voxel can be upscaled; extract one component first.")
     layout = lay_out(volume.grid, request)
-    if request.label_map and layout.card.id != "nearest":
+    if request.label_map and (layout.card.id != "nearest" or layout.rounds):
         raise RefusalError("A label map can only be upscaled with the model nearest; others would invent labels.")
     _check_memory(volume.grid, array.dtype, request)
     if array.dtype.kind == "b":
@@ -123,7 +124,9 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         notes.append(f"The spacing was adjusted to {mm} mm so that the field of view stays as it is.")
     modality = intensity.guess_modality(array) if request.modality == "auto" else request.modality
     notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
-    return Prepared(layout, array, dtype, modality, intensity.window_for(array, modality), tuple(notes))
+    carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
+    window = intensity.window_for(array, modality)
+    return Prepared(layout, array, dtype, modality, window, carrier, tuple(notes))
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
