@@ -89,7 +89,7 @@ UNFIT_WEIGHTS = {
     "infinity": (with_tensors(lambda v: first(v, lambda t: t + np.inf)), "not numbers"),
     "numbers whose sums are none": (
         with_tensors(lambda v: {n: np.full_like(t, 3e38) for n, t in v.items()}),
-        "gave values that are not numbers",
+        "would hold values that are not numbers",
     ),
     "whole numbers without a scale": (in_bytes(None), "without a fitting scale"),
     "whole numbers with half a scale": (in_bytes(lambda t: np.ones(1, np.float32)), "without a fitting scale"),

@@ -42,6 +42,7 @@ class Prepared(NamedTuple):
     dtype: np.dtype
     modality: str
     window: intensity.Window
+    carrier: intensity.Carrier
     notes: tuple[str, ...]
 
 
@@ -73,7 +74,8 @@ def check_device(request: Request) -> None:
 
 def invents_labels(request: Request) -> bool:
     """Whether labels that are upscaled as asked would become others."""
-    return zoo.card(request.model).id != "nearest"
+    card = zoo.card(request.model)
+    return card.id != "nearest" or rounds_of(card, request) > 0
 
 
 def rounds_of(card: Card, request: Request) -> int:
@@ -146,7 +148,9 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         notes.append(f"The spacing was adjusted to {mm} mm so that the field of view stays as it is.")
     modality = intensity.guess_modality(array) if request.modality == "auto" else request.modality
     notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
-    return Prepared(layout, array, dtype, modality, intensity.window_for(array, modality), tuple(notes))
+    carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
+    window = intensity.window_for(array, modality)
+    return Prepared(layout, array, dtype, modality, window, carrier, tuple(notes))
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:

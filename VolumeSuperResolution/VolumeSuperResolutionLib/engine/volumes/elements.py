@@ -165,9 +165,9 @@ class _Parser:
 
     def _elements(self, place: int, end: int, item: Item, depth: int, last_group: int | None = None) -> int:
         while place < end:
-            tag, length, value, sequence = self._head(place)
-            if last_group is not None and tag >> 16 != last_group:
+            if last_group is not None and self.data[place : place + 2] != struct.pack("<H", last_group):
                 return place
+            tag, length, value, sequence = self._head(place)
             if tag in (ITEM_END, SEQUENCE_END):
                 return value
             if tag in PIXELS and depth == 0:

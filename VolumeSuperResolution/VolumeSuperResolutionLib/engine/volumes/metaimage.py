@@ -50,7 +50,9 @@ def header(path: Path) -> Header:
     except ValueError as error:
         if isinstance(error, RefusalError):
             raise
-        raise RefusalError(f"{path} is damaged: its header holds something else where a number should be.") from error
+        raise RefusalError(
+            f"{path} cannot be read: its header holds something else where a number should be."
+        ) from error
 
 
 def _lines(path: Path) -> tuple[dict[str, str], int]:
@@ -60,7 +62,9 @@ def _lines(path: Path) -> tuple[dict[str, str], int]:
         while "ElementDataFile" not in fields:
             line = file.readline(LARGEST_HEADER)
             if not line or file.tell() > LARGEST_HEADER:
-                raise RefusalError(f"{path} is cut off or damaged: its header does not say where its voxels are.")
+                raise RefusalError(
+                    f"{path} cannot be read: its header is cut off or damaged and does not say where its voxels are."
+                )
             found = LINE.match(line.decode("utf-8", "surrogateescape"))
             if found:
                 fields[found.group(1)] = found.group(2)
@@ -71,7 +75,9 @@ def _understood(path: Path, fields: dict[str, str], end: int) -> Header:
     size = tuple(int(word) for word in fields.get("DimSize", "").split())
     check_size(path, size)
     if len(size) != int(fields.get("NDims", 0)):
-        raise RefusalError(f"{path} is damaged: it has {len(size)} sizes and {fields.get('NDims', 'no')} dimensions.")
+        raise RefusalError(
+            f"{path} cannot be read: it has {len(size)} sizes and {fields.get('NDims', 'no')} dimensions."
+        )
     channels = int(fields.get("ElementNumberOfChannels", 1))
     if channels != 1:
         raise RefusalError(f"{path} holds {channels} values in each voxel; convert it to one value a voxel first.")
@@ -108,7 +114,7 @@ def _first(fields: dict[str, str], *names: str, otherwise: str = "") -> str:
 def _floats(path: Path, text: str, count: int, what: str) -> np.ndarray:
     values = np.array([float(word) for word in text.split()])
     if len(values) != count or not np.isfinite(values).all():
-        raise RefusalError(f"{path} is damaged: its {what} is not {count} numbers.")
+        raise RefusalError(f"{path} cannot be read: its {what} is not {count} numbers.")
     return values
 
 
@@ -119,7 +125,7 @@ def _grid(path: Path, fields: dict[str, str], size: tuple[int, ...], notes: list
         notes.append("The header says no voxel size; it was taken as 1 mm.")
     spacing = tuple(float(word) for word in words.split()) if words else (1.0,) * n
     if len(spacing) != n:
-        raise RefusalError(f"{path} is damaged: it has {len(spacing)} spacings and {n} dimensions.")
+        raise RefusalError(f"{path} cannot be read: it has {len(spacing)} spacings and {n} dimensions.")
     check_spacing(path, spacing)
     if fields.get("DistanceUnits", "mm").lower() not in ("mm", "", "?"):
         notes.append(f"The header counts in {fields['DistanceUnits']}; its numbers were taken as millimeters.")
@@ -169,5 +175,5 @@ def _data_files(path: Path, name: str, size: tuple[int, ...], end: int) -> list[
     numbers = [int(word) for word in pattern.group(2).split()]
     first, last, step = (*numbers, *(1, size[-1] + (numbers[:1] or [1])[0] - 1, 1)[len(numbers) :])
     if step == 0 or abs(last - first) // abs(step) > LARGEST_HEADER // 100:
-        raise RefusalError(f"{path} is damaged: it counts its data files from {first} to {last} by {step}.")
+        raise RefusalError(f"{path} cannot be read: it counts its data files from {first} to {last} by {step}.")
     return [pattern.group(1) % number for number in range(first, last + (1 if step > 0 else -1), step)]

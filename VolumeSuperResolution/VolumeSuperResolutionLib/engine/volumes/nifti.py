@@ -231,7 +231,7 @@ def _prefer_rows(fields: dict, srow: np.ndarray, axes: np.ndarray, notes: list[s
     shift, turn = srow[:, 3] - fields["qoffset"], srow[:, :3] - axes
     far_corner = np.array([n - 1 for n in fields["dim"][1:4]], float)
     apart = max(np.abs(shift).max(), np.abs(shift + turn @ far_corner).max())
-    rows = fields["sform_code"] == 1 or fields["qform_code"] != 1
+    rows = fields["sform_code"] == 1
     if apart > SAME_PLACE * min(fields["pixdim"][1:4]):
         notes.append(f"The header gives two positions (qform and sform); the {'s' if rows else 'q'}form was taken.")
         return rows

@@ -50,7 +50,7 @@ def header(path: Path) -> Header:
     sizes = tuple(_numbers(path, fields, "sizes", int))
     check_size(path, sizes)
     if len(sizes) != int(_field(path, fields, "dimension")):
-        raise RefusalError(f"{path} is damaged: it has {len(sizes)} sizes and dimension {fields['dimension']}.")
+        raise RefusalError(f"{path} cannot be read: it has {len(sizes)} sizes and dimension {fields['dimension']}.")
     dtype = _dtype(path, fields)
     notes: list[str] = []
     axes = _spatial_axes(path, fields, sizes)
@@ -85,13 +85,13 @@ def _lines(path: Path) -> tuple[dict[str, str], dict[str, str], int | None]:
                     fields["list"] = file.read(LARGEST_HEADER).decode("utf-8", "surrogateescape")
                     break
             else:
-                raise RefusalError(f"{path} is damaged: its header holds a line that is none of NRRD's.")
+                raise RefusalError(f"{path} cannot be read: its header holds a line that is none of NRRD's.")
         return fields, keys, None if "datafile" in fields else file.tell()
 
 
 def _field(path: Path, fields: dict[str, str], name: str) -> str:
     if name not in fields:
-        raise RefusalError(f"{path} is damaged: its header does not say its {name}.")
+        raise RefusalError(f"{path} cannot be read: its header does not say its {name}.")
     return fields[name]
 
 
@@ -99,7 +99,7 @@ def _numbers(path: Path, fields: dict[str, str], name: str, kind: type) -> list:
     try:
         return [kind(word) for word in _field(path, fields, name).split()]
     except ValueError as error:
-        raise RefusalError(f"{path} is damaged: its {name} are not numbers.") from error
+        raise RefusalError(f"{path} cannot be read: its {name} are not numbers.") from error
 
 
 def _dtype(path: Path, fields: dict[str, str]) -> np.dtype:
@@ -110,7 +110,7 @@ def _dtype(path: Path, fields: dict[str, str]) -> np.dtype:
     order = fields.get("endian", "").lower()
     packed = ENCODINGS.get(fields.get("encoding", "").lower()) != "text"
     if code[1] != "1" and packed and order not in ("little", "big"):
-        raise RefusalError(f"{path} is damaged: its header does not say the byte order of its voxels.")
+        raise RefusalError(f"{path} cannot be read: its header does not say the byte order of its voxels.")
     return np.dtype((">" if order == "big" and packed else "<" if packed else "=") + code)
 
 
@@ -164,7 +164,7 @@ def _grid(path: Path, fields: dict[str, str], axes: list[int], size: tuple[int, 
                 steps.append(1.0)
             origin.append(0.0 if low is None else low[axis] + (steps[-1] / 2 if cell else 0.0))
         except IndexError as error:
-            raise RefusalError(f"{path} is damaged: its header has fewer spacings than dimensions.") from error
+            raise RefusalError(f"{path} cannot be read: its header has fewer spacings than dimensions.") from error
     if spacing is None and low is None:
         notes.append("The header says no voxel size; it was taken as 1 mm.")
     check_spacing(path, tuple(steps))
@@ -207,7 +207,7 @@ def _vector(path: Path, text: str | None) -> np.ndarray:
     except ValueError:
         values = np.zeros(0)
     if values.shape != (3,) or not np.isfinite(values).all():
-        raise RefusalError(f"{path} is damaged: its position in space is not three numbers an axis.")
+        raise RefusalError(f"{path} cannot be read: its position in space is not three numbers an axis.")
     return values
 
 
@@ -219,7 +219,7 @@ def _parts(path: Path, fields: dict[str, str], end: int | None, total: int) -> t
     try:
         lines, skip = (int(fields.get(name, 0)) for name in ("lineskip", "byteskip"))
     except ValueError as error:
-        raise RefusalError(f"{path} is damaged: what it skips is not a number.") from error
+        raise RefusalError(f"{path} cannot be read: what it skips is not a number.") from error
     if lines < 0 or skip < -1 or (skip == -1 and encoding != "raw"):
         raise RefusalError(f"{path} skips {skip} bytes and {lines} lines, which cannot be; save it again.")
     if end is not None:
@@ -253,5 +253,5 @@ def _data_files(path: Path, fields: dict[str, str]) -> list[str]:
         return [text]
     name, first, last, step = pattern.group(1), *(int(pattern.group(n)) for n in (2, 3, 4))
     if step == 0 or abs(last - first) // abs(step) > LARGEST_HEADER // 100:
-        raise RefusalError(f"{path} is damaged: it counts its data files from {first} to {last} by {step}.")
+        raise RefusalError(f"{path} cannot be read: it counts its data files from {first} to {last} by {step}.")
     return [name % number for number in range(first, last + (1 if step > 0 else -1), step)]
