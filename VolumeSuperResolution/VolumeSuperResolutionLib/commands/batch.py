@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
             elif not options.quiet:
                 print(f"{path.name}: {result.report}\n", flush=True)
     except KeyboardInterrupt as interrupt:
+        done += bool(interrupt.args)  # it waited until one more was written
         interrupt.args = (f"interrupted; {done} of {len(targets)} volumes are in {options.output}",)
         raise
     if failed:

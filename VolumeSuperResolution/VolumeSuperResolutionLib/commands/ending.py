@@ -35,10 +35,10 @@ NOTHING_WRITTEN = "interrupted; nothing was written"
 
 
 class StoppedError(KeyboardInterrupt):
-    """A signal other than Ctrl-C asked the program to end; it cleans up as with that."""
+    """A signal asked the program to end; whichever it was, that cleans up as after Ctrl-C."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
+    def __init__(self, number: int, *sentence: str) -> None:
+        super().__init__(*sentence)
         self.number = number
 
 
@@ -74,8 +74,8 @@ def told(error: Exception) -> tuple[int, str]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Signals wait: for the few milliseconds in which finished files get their names."""
+def uninterrupted(sentence: str) -> Iterator[None]:
+    """Signals wait: for the few milliseconds in which finished files get their names; told by `sentence` then."""
     caught: list[int] = []
     handlers = _handlers(lambda number, frame: caught.append(number))
     try:
@@ -83,7 +83,7 @@ def uninterrupted() -> Iterator[None]:
     finally:
         _restore(handlers)
     if caught:
-        raise KeyboardInterrupt if caught[0] == signal.SIGINT else StoppedError(caught[0])
+        raise StoppedError(caught[0], sentence)
 
 
 def _refusal(error: Exception) -> str | None:

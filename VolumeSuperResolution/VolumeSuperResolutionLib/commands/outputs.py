@@ -80,7 +80,8 @@ def write_together(volumes: Mapping[Path, Volume], metadata: Mapping[str, str] |
                 files.write(volume, Path(place) / path.name, metadata)
         except RefusalError as refusal:
             raise RefusalError(str(refusal).replace(place, str(folder))) from refusal
-        with uninterrupted():
+        names = " and ".join(path.name for path in volumes)
+        with uninterrupted(f"interrupted, but {names} were written"):
             for part in sorted(Path(place).iterdir()):
                 os.replace(part, folder / part.name)
 
