@@ -77,7 +77,7 @@ CASES = [
         "one without a number",
         with_hole,
         BATCH,
-        says="b.nrrd: The volume does not hold",
+        says="b.nrrd: The volume holds nothing but",
         lines=2,
         leaves=("out/a.nrrd",),
     ),

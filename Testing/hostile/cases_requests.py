@@ -69,7 +69,7 @@ CASES = [
     Case("no number", values(np.nan), says="holds 1 values that are not numbers"),
     Case("infinities", values(np.inf, -np.inf), says="holds 2 values that are not numbers"),
     Case("infinities replaced", values(np.inf, -np.inf), FILL, DONE, leaves=("out.nrrd",)),
-    Case("nothing but infinities", values(*[np.inf] * 210), FILL, says="single number"),
+    Case("nothing but infinities", values(*[np.inf] * 210), FILL, says="nothing but values"),
     Case("numbers whose sum is none", values(1e308, 1e308, dtype=np.float64), status=DONE, leaves=("out.nrrd",)),
     Case(
         "labels of one's own word",

@@ -77,6 +77,8 @@ class Child:
 
     def __init__(self, folder: Path, parent: int, idle_seconds: float) -> None:
         self._folder = folder
+        # One that is somebody else's is not removed at the end.
+        self._made_for_this = folder.name.startswith(FOLDER_PREFIX) or not any(folder.glob("*"))
         self._parent = parent
         self._idle_seconds = idle_seconds
         # The protocol keeps the real standard output; whatever libraries print goes to the error channel.
@@ -132,14 +134,9 @@ class Child:
                 pass  # it is there
 
     def _leave(self) -> None:
-        self._remove(self._folder)
+        if self._made_for_this:
+            shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(0)
-
-    def _remove(self, folder: Path) -> None:
-        """Remove a folder: the one that the worker made for this process, or one in it, and no other."""
-        own = self._folder.resolve()
-        if own.name.startswith(FOLDER_PREFIX) and own in (folder.resolve(), *folder.resolve().parents):
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _answer(self, **message: Any) -> None:
         self._answers.write(json.dumps(message) + "\n")
@@ -150,7 +147,8 @@ class Child:
             self._answer(torch=torch_problem())
             return
         if "remove" in task:
-            self._remove(Path(str(task["remove"])))
+            if self._folder.resolve() in Path(str(task["remove"])).resolve().parents:
+                shutil.rmtree(task["remove"], ignore_errors=True)
             return
         job = task.get("job")
         try:

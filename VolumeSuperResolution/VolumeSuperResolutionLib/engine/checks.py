@@ -214,7 +214,7 @@ def filled(array: np.ndarray, allowed: bool) -> np.ndarray:
     """The lowest value where there is none; refused where that was not asked for, or there is no number at all."""
     finite = np.isfinite(array)
     if not finite.any():
-        raise RefusalError("The volume does not hold a single number; choose another one.")
+        raise RefusalError("The volume holds nothing but values that are not numbers; choose another one.")
     if not allowed:
         raise RefusalError(
             f"The volume holds {array.size - int(finite.sum())} values that are not numbers; ask for them to be "
