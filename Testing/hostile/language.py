@@ -11,6 +11,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,19 @@ from VolumeSuperResolutionLib.commands import main
 
 DONE, DEFECT, REFUSED = 0, 1, 2
 UPSCALE = "upscale scan.nrrd out.nrrd --model linear --scale 2 --quiet"
+# The same with its report, notes included, on standard output.
+TOLD = UPSCALE.replace("--quiet", "--json")
 # What no sentence for a user may hold: a traceback, a memory address, the name of a class.
 UNFIT = re.compile(r"Traceback|0x[0-9a-f]{6,}|<class|itk::|\.py\b|Error:")
 
 
 @dataclass(frozen=True)
 class Case:
-    """`says` is a regular expression for the sentence on the error channel; `check` looks at what was written."""
+    """How a command has to end.
+
+    `says` is a regular expression for the sentence on the error channel, `tells` one for what is printed; `check` looks
+    at what was written. `while_` holds while the command runs (a full disk).
+    """
 
     name: str
     make: Callable[[Path], object]
@@ -33,6 +40,8 @@ class Case:
     says: str = ""
     leaves: tuple[str, ...] = ()
     check: Callable[[Path], object] | None = None
+    tells: str = ""
+    while_: Callable[[], AbstractContextManager] = nullcontext
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -46,14 +55,16 @@ def play(case: Case, folder: Path, capfd) -> None:
     case.make(folder)
     before = contents(folder)
     capfd.readouterr()
-    status = main(shlex.split(case.command))
-    said = capfd.readouterr().err.strip()
+    with case.while_():
+        status = main(shlex.split(case.command))
+    told, said = (text.strip() for text in capfd.readouterr())
     after = contents(folder)
     assert status == case.status, f"status {status}: {said}"
     assert not UNFIT.search(said), said
     if status == REFUSED:
         assert said.count("\n") == 0 and said.startswith("vsr: "), said
     assert re.search(case.says, said), said
+    assert re.search(case.tells, told), told
     assert {name: after.get(name) for name in before} == before, "something that was there has changed"
     assert sorted(set(after) - set(before)) == sorted(case.leaves)
     if case.check is not None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..engine.errors import RefusalError
 from ..engine.upscale import Result, upscale
 from ..engine.volumes import files
 from .bar import Bar
@@ -22,8 +21,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    if options.output.resolve() == options.input.resolve():
-        raise RefusalError("The output would overwrite the input; give another name.")
     files.check_writable(options.output)
     targets = {options.output, *([beside(options.output, "uncertainty")] if options.uncertainty else [])}
     written = {file for target in targets for file in files.written_by(target)}
