@@ -230,7 +230,9 @@ CASES = [
     kept("big endian", written_as(ExplicitVRBigEndian), "truth"),
     kept("deflated", written_as(DeflatedExplicitVRLittleEndian), "truth"),
     kept(
-        "one file of a series", lambda folder: sorted(series(folder).iterdir())[0].rename(folder / "scan" / "x"), "scan"
+        "a file without an ending",
+        lambda folder: sorted(series(folder).iterdir())[0].rename(folder / "scan" / "x"),
+        "scan",
     ),
     kept(
         "a scaling that differs from slice to slice",
