@@ -97,7 +97,7 @@ CASES = [
         three,
         BATCH.replace("--quiet", "--json"),
         lines=2,
-        prints=r'(?s)"file": "a.nrrd".*"file": "c.nii.gz"',
+        tells=r'(?s)"file": "a.nrrd".*"file": "c.nii.gz"',
         leaves=("out/a.nrrd", "out/c.nii.gz"),
     ),
     Case("a request that nothing fits, said once", three, BATCH.replace("scale 2", "scale 99"), says="out of reach"),

@@ -106,7 +106,7 @@ def several(folder) -> None:
 NEWER = with_values(precisions={"MR": ["bf16"]}, shape_of_water=1)
 CASES = [
     *(Case(f"{name}, used", make, MINE, says=says) for name, (make, says) in {**BAD, **UNBUILT}.items()),
-    *(Case(f"{name}, listed", make, "models", DONE, says, prints=r"\nlanczos ") for name, (make, says) in BAD.items()),
+    *(Case(f"{name}, listed", make, "models", DONE, says, tells=r"\nlanczos ") for name, (make, says) in BAD.items()),
     Case("sound", put, MINE, DONE, leaves=("out.nrrd",)),
     Case(
         "sound, with a byte order mark",
@@ -115,7 +115,7 @@ CASES = [
         DONE,
         leaves=("out.nrrd",),
     ),
-    Case("sound between bad ones, listed", several, "models", DONE, "card.json", prints="sound "),
+    Case("sound between bad ones, listed", several, "models", DONE, "card.json", tells="sound "),
     Case("sound between bad ones, used", several, MINE.replace("mine", "sound"), DONE, "^$", ("out.nrrd",)),
     Case(
         "fields of a later version",
@@ -123,14 +123,14 @@ CASES = [
         MINE.replace("--quiet", ""),
         DONE,
         leaves=("out.nrrd",),
-        prints=r"more than this version understands \(precisions, shape_of_water\)",
+        tells=r"more than this version understands \(precisions, shape_of_water\)",
     ),
     Case(
         "escape sequences in its texts",
         with_values(summary="\x1b]0;title\x07\x9b1mx\r\nend"),
         "models",
         DONE,
-        prints=r"(?s)^[^\x1b\x07\x9b\r]*x  end[^\x1b\x07\x9b\r]*$",
+        tells=r"(?s)^[^\x1b\x07\x9b\r]*x  end[^\x1b\x07\x9b\r]*$",
     ),
     Case("escape sequences in its errors", with_values(kernel="\x1b[2J\x1b]0;x\x07"), MINE, REFUSED, "kernel is"),
     Case(
@@ -138,16 +138,16 @@ CASES = [
         with_text(json.dumps({**sound()[0], "summary": "a\ud800b"})),
         "models",
         DONE,
-        prints="ab",
+        tells="ab",
     ),
-    Case("the whole cards beside bad ones", several, "models --json", DONE, "card.json", prints='"id": "sound"'),
-    Case("the page of a card without measurements", put, "models --markdown", DONE, prints="## mine"),
+    Case("the whole cards beside bad ones", several, "models --json", DONE, "card.json", tells='"id": "sound"'),
+    Case("the page of a card without measurements", put, "models --markdown", DONE, tells="## mine"),
     Case(
         "a list in place of the folder of models",
         lambda folder: (folder / "models").write_text("x"),
         "models",
         DONE,
-        prints="lanczos",
+        tells="lanczos",
     ),
     Case(
         "a factor that the network has not",

@@ -198,6 +198,6 @@ CASES = [
     ),
     *(Case(f"scored: {name}", make, EVALUATE, says=says) for name, (make, says) in SCANS.items()),
     *(Case(f"scored: {name}", make, command, says=says) for name, (make, command, says) in SCORED.items()),
-    Case("scored: holes filled", odd("hole", HOLE), EVALUATE + " --fill-nonfinite", DONE, prints="hole.nrrd"),
+    Case("scored: holes filled", odd("hole", HOLE), EVALUATE + " --fill-nonfinite", DONE, tells="hole.nrrd"),
     Case("scored: beside the scans", scans, EVALUATE + " --json scores.json", DONE, leaves=("scores.json",)),
 ]

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from VolumeSuperResolutionLib.engine.models import zoo
 
 DONE, DEFECT, REFUSED = 0, 1, 2
 UPSCALE = "upscale scan.nrrd out.nrrd --model linear --scale 2 --quiet"
+# The same with its report, notes included, on standard output.
+TOLD = UPSCALE.replace("--quiet", "--json")
 # What no sentence for a user may hold: a traceback, a memory address, the name of a class.
 UNFIT = re.compile(r"Traceback|0x[0-9a-f]{6,}|<class|itk::|\.py\b|Error:|\x1b")
 MODELS = "models"
@@ -29,9 +32,11 @@ MODELS = "models"
 
 @dataclass(frozen=True)
 class Case:
-    """`says` is a regular expression for the sentence on the error channel, `prints` for the standard output.
+    """How a command has to end.
 
-    A refusal is one line, a batch in which several are refused has `lines`; `check` looks at what was written.
+    `says` is a regular expression for the sentence on the error channel, `tells` one for what is printed; a refusal is
+    one line, a batch in which several are refused has `lines`. `check` looks at what was written. `while_` holds while
+    the command runs (a full disk).
     """
 
     name: str
@@ -41,8 +46,9 @@ class Case:
     says: str = ""
     leaves: tuple[str, ...] = ()
     check: Callable[[Path], object] | None = None
-    prints: str = ""
+    tells: str = ""
     lines: int = 1
+    while_: Callable[[], AbstractContextManager] = nullcontext
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -56,12 +62,11 @@ def play(case: Case, folder: Path, capfd) -> None:
     case.make(folder)
     before = contents(folder)
     capfd.readouterr()
-    with pytest.MonkeyPatch.context() as patch:
+    with case.while_(), pytest.MonkeyPatch.context() as patch:
         if os.path.lexists(folder / MODELS):
             patch.setenv(zoo.FOLDERS_VARIABLE, str(folder / MODELS))
         status = main(shlex.split(case.command))
-    printed, said = capfd.readouterr()
-    said = said.strip()
+    told, said = (text.strip() for text in capfd.readouterr())
     after = contents(folder)
     assert status == case.status, f"status {status}: {said}"
     assert not UNFIT.search(said), said
@@ -69,7 +74,7 @@ def play(case: Case, folder: Path, capfd) -> None:
         assert said.count("\n") == case.lines - 1, said
         assert all(line.startswith("vsr: ") for line in said.splitlines()), said
     assert re.search(case.says, said), said
-    assert re.search(case.prints, printed), printed
+    assert re.search(case.tells, told), told
     assert {name: after.get(name) for name in before} == before, "something that was there has changed"
     assert sorted(set(after) - set(before)) == sorted(case.leaves)
     if case.check is not None:

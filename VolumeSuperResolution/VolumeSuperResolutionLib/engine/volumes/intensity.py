@@ -28,6 +28,7 @@ TOUCHING = 0.01
 LARGEST = 1e30
 # Fewer steps of float32 than this across a volume's range would show.
 FINENESS = 2**14
+MOST_LOST = 0.01
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def output_type(array: np.ndarray) -> np.dtype:
 def to_type(values: np.ndarray, dtype: np.dtype, offset: int = 0) -> np.ndarray:
     """Float values, and an offset, in a scalar type: rounded to nearest, held at the type's limits."""
     if np.dtype(dtype).kind == "f":
+        if values.dtype.itemsize > np.dtype(dtype).itemsize:
+            values = np.clip(values, np.finfo(dtype).min, np.finfo(dtype).max)
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     rounded = np.rint(values)
@@ -178,12 +181,13 @@ def carrier_for(array: np.ndarray) -> Carrier:
     whole = array.dtype.kind != "f"
     unit = 1.0 if whole or 1 / LARGEST <= span <= LARGEST else span
     offset = float(low // 1) if whole else low if fine is False else 0.0
-    if (
-        largest / unit > LARGEST
-        and max(abs(lowest / unit - offset / unit), abs(highest / unit - offset / unit)) > LARGEST
-    ):
+    carrier = Carrier(offset, unit)
+    # What becomes zero or infinite on the way is lost.
+    carried = carrier.carry(array)
+    lost = np.mean(((carried == 0) & (array != offset)) | ~np.isfinite(carried))
+    if lost > MOST_LOST:
         raise RefusalError(
-            f"The volume's values reach from {lowest:g} to {highest:g} while most lie within {span:g} of each other, "
-            "which cannot be computed with; remove the outliers first."
+            f"The volume's values reach from {lowest:g} to {highest:g}, and beside that most are too close together to be "
+            "told apart; remove the outliers first."
         )
-    return Carrier(offset, unit)
+    return carrier

@@ -160,6 +160,8 @@ def _parts(
     for place in places:
         if not place.is_file():
             raise RefusalError(f"{path} keeps its voxels in {place.name}, which is not there; put it beside it.")
+    if len(places) > 1 and len(places) != size[-1]:
+        raise RefusalError(f"{path} cannot be read: it has {size[-1]} slices and names {len(places)} files for them.")
     return tuple(Part(place, encoding, None if skip == -1 else skip) for place in places)
 
 

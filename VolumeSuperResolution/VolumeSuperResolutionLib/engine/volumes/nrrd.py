@@ -33,7 +33,8 @@ ENCODINGS = {
 # The signs that take a space to LPS. ITK mirrors LAS, others do not: such a file is not read at all.
 SPACES = {"LPS": (1, 1, 1), "RAS": (-1, -1, 1)}
 MIRRORED = "LAS"
-# Fields that say what is derived from others, or nothing about the place and the values of voxels.
+# A data file that holds more or less than a slice.
+SUBDIMENSION = re.compile(r"^LIST\s+\d+$|%\d*d\S*(\s+-?\d+){4}$", re.IGNORECASE)
 VECTOR = re.compile(r"\(([^)]*)\)|none", re.IGNORECASE)
 # What Slicer writes into every segmentation; where in the volume each segment ends is no longer true of a finer one.
 SEGMENT = re.compile(r"Segment\d+_ID$")
@@ -56,9 +57,10 @@ def header(path: Path) -> Header:
     axes = _spatial_axes(path, fields, sizes)
     size = tuple(sizes[axis] for axis in axes)
     grid = _grid(path, fields, axes, (*size, *(1,) * (3 - len(size))), notes)
-    bytes_ = int(np.prod(sizes, dtype=object)) * dtype.itemsize
     labels = True if any(SEGMENT.match(key) for key in keys) else None
-    parts = _parts(path, fields, end, bytes_)
+    parts = _parts(path, fields, end)
+    if len(parts) > 1 and len(parts) != sizes[-1] and not SUBDIMENSION.search(fields["datafile"]):
+        raise RefusalError(f"{path} cannot be read: it has {sizes[-1]} slices and names {len(parts)} files for them.")
     return Header(path, grid, dtype, parts, label_map=labels, notes=tuple(notes), metadata=keys)
 
 
@@ -211,7 +213,7 @@ def _vector(path: Path, text: str | None) -> np.ndarray:
     return values
 
 
-def _parts(path: Path, fields: dict[str, str], end: int | None, total: int) -> tuple[Part, ...]:
+def _parts(path: Path, fields: dict[str, str], end: int | None) -> tuple[Part, ...]:
     word = _field(path, fields, "encoding").lower()
     if word not in ENCODINGS:
         raise RefusalError(f"{path} packs its voxels as {word!r}, which cannot be read; save it as raw or gzip.")

@@ -47,18 +47,18 @@ def write(volume: Volume, path: str | Path, metadata: Mapping[str, str] | None =
 def check_writable(path: Path) -> None:
     """Refuse a target that cannot be written, before anything is computed."""
     check_name(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise RefusalError(f"{path} cannot be written: its folder does not exist, or it is a folder itself.")
     _ending(path)
-    for each in written_by(path):
-        if os.path.lexists(each) and not each.is_file():
-            raise RefusalError(f"{each} is there already and no regular file; give another name.")
     try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise RefusalError(f"{path} cannot be written: its folder does not exist, or it is a folder itself.")
+        for each in written_by(path):
+            if os.path.lexists(each) and not each.is_file():
+                raise RefusalError(f"{each} is there already and no regular file; give another name.")
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".vsr-") as folder:
             for each in written_by(path):
                 (Path(folder) / each.name).touch()
     except OSError as error:
-        raise RefusalError(f"{path} cannot be written to: {error.strerror}; choose another folder or name.") from error
+        raise RefusalError(f"{path} cannot be written: {error.strerror}; choose another folder or name.") from error
 
 
 def written_by(path: str | Path) -> set[Path]:
@@ -120,16 +120,18 @@ def _keep_intent(path: Path, metadata: Mapping[str, str]) -> None:
 
 def _check_written(volume: Volume, made: Path) -> None:
     """Read back what was written: the header, and whether every voxel is there."""
-    found = header(made)
-    if found is None or found.grid.size != volume.grid.size or found.dtype.newbyteorder("=") != volume.array.dtype:
-        raise OSError(f"{made.name} is not what was written")
+    try:
+        found = header(made)
+        if found is None:
+            raise OSError("what was written is something else")
+        stored.verify(found)
+    except RefusalError as error:
+        raise OSError("what was written is not whole") from error
+    if found.grid.size != volume.grid.size or found.dtype.newbyteorder("=") != volume.array.dtype:
+        raise OSError("what was written is something else")
     near = np.allclose(found.grid.spacing, volume.grid.spacing, rtol=1e-4)
     if not near or not np.allclose(found.grid.direction, volume.grid.direction, atol=1e-3):
         raise RefusalError(f"The geometry of the result cannot be stored in {made.suffix} files; choose .nrrd.")
-    try:
-        stored.verify(found)
-    except RefusalError as error:
-        raise OSError("what was written is cut off") from error
     for part in made.parent.iterdir():
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
