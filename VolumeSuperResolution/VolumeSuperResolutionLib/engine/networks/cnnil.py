@@ -27,7 +27,8 @@ class Cnnil(Network):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         if not self.head.weight.is_meta:
             self._wake()
 
