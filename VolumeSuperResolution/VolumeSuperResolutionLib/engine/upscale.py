@@ -90,6 +90,7 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         if plain is None:
             plain = _stored(values[crop], prepared.dtype, copy=True)
         _accumulate(values, mean, squares, count)
+    assert plain is not None
     result = _stored(mean[crop], prepared.dtype) if _ensemble_by_flips(prepared, request) else plain
     return result, np.sqrt(squares[crop] / len(flips)) if request.uncertainty else None
 
@@ -182,7 +183,7 @@ def _report(
         input_spacing=layout.source.spacing,
         output_size=layout.grid.size,
         output_spacing=layout.grid.spacing,
-        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),
+        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),  # type: ignore[arg-type]
         scalar_type=dtype.name,
         tiles=tiles,
         seconds=seconds,

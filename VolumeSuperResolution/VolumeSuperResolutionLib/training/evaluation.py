@@ -82,7 +82,8 @@ def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
     truth = volume.array[tuple(slice(0, n - n % f) for n, f in zip(volume.array.shape, steps))].astype(np.float32)
     low = degradation.observe(truth, steps, protocol, path.name)
-    grid = volume.grid.cropped(tuple((0, n) for n in truth.shape[::-1]))
+    k, j, i = truth.shape
+    grid = volume.grid.cropped(((0, i), (0, j), (0, k)))
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
 
 
@@ -100,6 +101,8 @@ def evaluate(
     """Scores of the baselines and the models on every volume of a folder."""
     if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
         raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
+    i, j, k = map(float, factor)
+    scale = (i, j, k)
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
     for path in files.volumes_in(volumes):
@@ -112,9 +115,7 @@ def evaluate(
         right = None
         for model in sorted(methods, key=lambda m: m != "lanczos"):
             rounds = None if model in BASELINES else consistency
-            request = Request(
-                model, scale=tuple(map(float, factor)), device=device, modality=case.modality, consistency=rounds
-            )
+            request = Request(model, scale=scale, device=device, modality=case.modality, consistency=rounds)
             result = upscale(case.low, request)
             array = result.volume.array
             error = np.abs(array - case.truth)

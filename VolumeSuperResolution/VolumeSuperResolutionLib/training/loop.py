@@ -58,7 +58,9 @@ def train(
     with processes(device) as (place, rank, world):
         scans, held_out = read_volumes(Path(volumes))
         shares = [stage.minutes or 1.0 for stage in recipe.stages]
-        starts = export.start_networks(start_from, recipe) if start_from else [None] * len(recipe.stages)
+        starts: Sequence[Network | None] = [None] * len(recipe.stages)
+        if start_from:
+            starts = export.start_networks(start_from, recipe)
         folders = [output / f"stage{n}" for n in range(len(recipe.stages))]
         stored = []
         for n, stage in enumerate(recipe.stages):
@@ -160,7 +162,8 @@ class Trainer:
             for parameter in network.tail.parameters():
                 nn.init.zeros_(parameter)
         layout = torch.channels_last if network.dimensions == 2 else torch.channels_last_3d
-        self.network = network.to(device=self.device, memory_format=layout)
+        self.network = network.to(self.device)
+        self.network.to(memory_format=layout)  # type: ignore[call-overload]  # torch does not declare memory_format
         self.adversary = None
         if losses.ADVERSARIAL in config.losses:
             if self.world > 1:
@@ -228,6 +231,7 @@ class Trainer:
             out = torch.func.functional_call(self.network, dict(state), (x,))
             return losses.consistent(out, scanned, self.config.consistency)
 
+        assert self.validation is not None  # only the first process measures
         self.network.eval()
         with torch.inference_mode():
             return self.validation.gains(upscale, self.device)
@@ -248,6 +252,7 @@ class Trainer:
         if self.done >= NORMS_SETTLE:
             for name, norm in self.norms.items():
                 norm.eval()
+                assert norm.running_mean is not None and norm.running_var is not None
                 norm.running_mean.copy_(self.ema[f"{name}.running_mean"])
                 norm.running_var.copy_(self.ema[f"{name}.running_var"])
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,11 +24,24 @@ from . import weights
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..networks import Network
+
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
 # Additional folders with models, separated as in PATH.
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
-Described = TypeVar("Described")
+
+
+class _Described(Protocol):
+    """Anything of dataclasses that has a network's arguments."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+
+
+Described = TypeVar("Described", bound=_Described)
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,7 @@ def read_card(path: Path) -> Card:
 def write_card(card: Card) -> None:
     """The card into its folder."""
     text = json.dumps(card.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    assert card.folder is not None
     (card.folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -194,7 +208,7 @@ def noiseless(stage: Described) -> Described:
     return replace(stage, arguments={name: value for name, value in stage.arguments.items() if name != "noise"})
 
 
-def load(card: Card, realism: float | None = None) -> list[nn.Module]:
+def load(card: Card, realism: float | None = None) -> list[Network]:
     """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer.
 
     Below 1, realism is the share of the card's own weights; the rest are those of its partner.
@@ -215,7 +229,7 @@ def load(card: Card, realism: float | None = None) -> list[nn.Module]:
     return networks
 
 
-def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
+def _networks(card: Card) -> tuple[list[Network], dict[str, np.ndarray]]:
     """A card's networks without weights, and its verified weights in float32."""
     import torch
 
@@ -224,6 +238,7 @@ def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
     with torch.device("meta"):
         networks = [build(stage.network, **stage.arguments) for stage in card.stages]
     shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
+    assert card.folder is not None
     path = card.folder / WEIGHTS_FILE
     tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])
     weights.check(tensors, shapes, path)

@@ -7,7 +7,7 @@ fill the same extent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -91,7 +91,8 @@ def target_size(
         spacing = (min(grid.spacing),) * 3
     if spacing is not None:
         _check_positive("spacing", spacing)
-        scale = np.asarray(grid.spacing) / np.asarray(spacing, float)
+        scale = _floats(np.asarray(grid.spacing) / np.asarray(spacing, float))
+    assert scale is not None
     _check_positive("scale", scale)
     if max(scale) > LARGEST_FACTOR or min(scale) < 1.0 / LARGEST_FACTOR:
         raise RefusalError(
@@ -119,9 +120,9 @@ def _words(values: Sequence[float]) -> str:
     return " x ".join(f"{v:g}" for v in values)
 
 
-def _ints(values: Sequence[float]) -> Size:
+def _ints(values: Iterable[float]) -> Size:
     return tuple(int(v) for v in values)  # type: ignore[return-value]
 
 
-def _floats(values: Sequence[float]) -> Triple:
+def _floats(values: Iterable[float]) -> Triple:
     return tuple(float(v) for v in values)  # type: ignore[return-value]
