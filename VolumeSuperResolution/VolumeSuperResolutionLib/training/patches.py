@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import quality
-from ..engine.errors import RefusalError
+from ..engine.checks import all_numbers, filled
+from ..engine.errors import RefusalError, about
 from ..engine.physics import degradation, interpolation, separable
 from ..engine.physics.degradation import Blur
 from ..engine.volumes import files
@@ -98,12 +99,18 @@ class Cut:
         return tuple(d // t for d, t in zip(self.degraded, self.target))
 
 
-def read_scan(path: Path) -> Scan:
+def read_scan(path: Path, fill_nonfinite: bool = False) -> Scan:
     """A volume file as a scan."""
-    volume, _ = files.read(path)
-    array = volume.array
-    if not np.isfinite(array).all():
-        raise RefusalError(f"{path.name} holds values that are not numbers; take it out of the training folder.")
+    with about(path.name):
+        volume = files.read(path).volume
+        array = volume.array
+        if not all_numbers(array):
+            if not fill_nonfinite:
+                raise RefusalError(
+                    f"{path.name} holds values that are not numbers; take it out of the training folder, or ask for "
+                    "them to be replaced (--fill-nonfinite)."
+                )
+            array = filled(array, allowed=True)
     array = np.ascontiguousarray(array[tuple(slice(n // MULTIPLE * MULTIPLE) for n in array.shape)])
     low, high = percentiles(array) if array.size else (0.0, 0.0)
     if high <= low:

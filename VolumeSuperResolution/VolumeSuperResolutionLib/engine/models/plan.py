@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..callbacks import Block, Cancel, Progress, ReadBlock, WriteBlock
+from ..errors import RefusalError
 from ..physics import interpolation, separable
 from ..volumes.intensity import Window
 
 if TYPE_CHECKING:
     from ..networks import Network
     from ..streaming import inference
-    from .zoo import Card, Stage
+    from .card import Card, Stage
 
 Shape = tuple[int, int, int]
 
@@ -72,6 +73,23 @@ class Run:
 def natural_shape(card: Card, shape: Sequence[int]) -> Shape:
     """The shape (k, j, i) that the card's networks give before any last resampling."""
     return tuple(n * f for n, f in zip(shape, card.factor[::-1]))  # type: ignore[return-value]
+
+
+def check_fit(card: Card, networks: Sequence[nn.Module]) -> None:
+    """Refuse networks that do not give, one after the other, what the card says of them."""
+    reached = natural_shape(card, (1, 1, 1)) if networks[0].on_interpolated else (1, 1, 1)
+    for stage, network in zip(card.stages, networks):
+        if bool(stage.views) != (network.dimensions == 2):
+            raise RefusalError(
+                f"{stage.network} works in {network.dimensions} dimensions; mend the views of its stage."
+            )
+        shapes = {_stage_shape(replace(stage, views=(view,)), network, reached) for view in stage.views}
+        if len(shapes) > 1:
+            raise RefusalError(f"the views of {stage.network} scale different axes; mend the views of its stage.")
+        reached = shapes.pop() if shapes else _stage_shape(stage, network, reached)
+    if reached != natural_shape(card, (1, 1, 1)):
+        words = " x ".join(map(str, reached[::-1]))
+        raise RefusalError(f"together they scale by {words}; mend the factor of the card or of its stages.")
 
 
 def count_passes(card: Card) -> int:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 Factor = Union[int, Sequence[int]]
-Convolution = Union[nn.Conv2d, nn.Conv3d]
+LARGEST_FACTOR = 16
 
 
 class Network(nn.Module):
@@ -53,7 +53,7 @@ class Residual(nn.Module):
 def per_axis(factor: Factor, dimensions: int) -> tuple[int, ...]:
     """One whole number an axis."""
     factors = (factor,) * dimensions if isinstance(factor, int) else tuple(factor)
-    if len(factors) != dimensions or any(f < 1 for f in factors):
+    if len(factors) != dimensions or not all(1 <= f <= LARGEST_FACTOR for f in factors):
         raise ValueError(f"{factor!r} is no factor for {dimensions} axes")
     return factors
 

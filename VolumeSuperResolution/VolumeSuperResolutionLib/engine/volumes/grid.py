@@ -85,21 +85,26 @@ def target_size(
 
     The field of view stays, so where it is no multiple of the spacing asked for, the spacing gives way a little.
     """
-    if (scale is not None) + (spacing is not None) + bool(isotropic) != 1:
-        raise RefusalError("Give exactly one target: a scale, a spacing in mm, or isotropic.")
+    check_target(scale, spacing, isotropic)
     if isotropic:
         spacing = (min(grid.spacing),) * 3
     if spacing is not None:
-        _check_positive("spacing", spacing)
-        scale = _floats(np.asarray(grid.spacing) / np.asarray(spacing, float))
-    assert scale is not None
-    _check_positive("scale", scale)
-    if max(scale) > LARGEST_FACTOR or min(scale) < 1.0 / LARGEST_FACTOR:
-        raise RefusalError(
-            f"A factor of {_words(scale)} is out of reach; choose factors from 1/{LARGEST_FACTOR:g} "
-            f"to {LARGEST_FACTOR:g} along each axis."
-        )
+        scale = np.asarray(grid.spacing) / np.asarray(spacing, float)
+        _check_reachable(scale)
     return _ints([max(1, int(np.floor(n * s + 0.5))) for n, s in zip(grid.size, scale)])
+
+
+def check_target(
+    scale: Sequence[float] | None = None, spacing: Sequence[float] | None = None, isotropic: bool = False
+) -> None:
+    """Refuse targets that no volume can be brought to."""
+    if (scale is not None) + (spacing is not None) + bool(isotropic) != 1:
+        raise RefusalError("Give exactly one target: a scale, a spacing in mm, or isotropic.")
+    if spacing is not None:
+        _check_positive("spacing", spacing)
+    if scale is not None:
+        _check_positive("scale", scale)
+        _check_reachable(scale)
 
 
 def check_region(region: Region, size: Size) -> None:
@@ -114,6 +119,14 @@ def check_region(region: Region, size: Size) -> None:
 def _check_positive(what: str, values: Sequence[float]) -> None:
     if len(values) != 3 or not all(np.isfinite(v) and v > 0 for v in values):
         raise RefusalError(f"The {what} {_words(values)} is not possible; give one or three numbers above zero.")
+
+
+def _check_reachable(scale: Sequence[float]) -> None:
+    if max(scale) > LARGEST_FACTOR or min(scale) < 1.0 / LARGEST_FACTOR:
+        raise RefusalError(
+            f"A factor of {_words(scale)} is out of reach; choose factors from 1/{LARGEST_FACTOR:g} "
+            f"to {LARGEST_FACTOR:g} along each axis."
+        )
 
 
 def _words(values: Sequence[float]) -> str:
