@@ -127,11 +127,15 @@ def axis_matrix(n_high: int, n_low: int, profile: str | Profile = "gaussian", wi
 
     The matrix of one axis does not depend on the voxels' size, as both grids fill the same extent.
     """
+    s = n_high / n_low
+    return rows((np.arange(n_low) + 0.5) * s - 0.5, n_high, profile, width * s, s)
+
+
+def rows(centers: np.ndarray, n_high: int, profile: str | Profile, width: float, spacing: float) -> np.ndarray:
+    """What coarse voxels anywhere on an axis see of n_high fine ones; all lengths in fine voxels."""
     if isinstance(profile, str):
         profile = PROFILES[profile]
-    s = n_high / n_low
-    centers = (np.arange(n_low) + 0.5) * s - 0.5
-    weights = profile.weights(np.arange(n_high)[None, :] - centers[:, None], width * s, s)
+    weights = profile.weights(np.arange(n_high)[None, :] - centers[:, None], width, spacing)
     return weights / weights.sum(axis=1, keepdims=True)
 
 

@@ -105,6 +105,11 @@ def repeat(
             progress(k + 1, len(planes))
 
 
+def at_positions(n_in: int, positions: np.ndarray, factor: float = 1.0) -> np.ndarray:
+    """Lanczos weights for values anywhere along an axis; `factor` below 1 widens the kernel, as for coarser grids."""
+    return _kernel_matrix(n_in, positions, _lanczos, LANCZOS_RADIUS, _clamp, factor)
+
+
 def matrices(shape: Sequence[int], size: Sequence[int], kernel: str) -> separable.Matrices:
     """The operator from one shape to another over the same field of view, both in array order (k, j, i)."""
     return tuple(axis_matrix(n, m, kernel) for n, m in zip(shape, size))  # type: ignore[return-value]

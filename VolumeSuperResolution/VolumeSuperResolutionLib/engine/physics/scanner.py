@@ -68,9 +68,9 @@ class Measured:
                 ends.append(x[inner])
         return float(ends[1] - ends[0])
 
-    def matrix(self, n_high: int, n_low: int, width: float) -> np.ndarray:
-        """As degradation.axis_matrix: the profile stretched to a width in coarse voxels."""
-        return degradation.axis_matrix(n_high, n_low, degradation.Profile("measured", "", self._weights), width)
+    def profile(self) -> degradation.Profile:
+        """As a registered one, which can be stretched to any width."""
+        return degradation.Profile("measured", "", self._weights)
 
     def _weights(self, distance: np.ndarray, width: float, spacing: float) -> np.ndarray:
         """The integral over each fine voxel."""
@@ -128,10 +128,17 @@ class Axis:
 
     def matrix(self, n_high: int, n_low: int, spacing: float) -> np.ndarray:
         """What n_low voxels every `spacing` mm see of n_high finer ones over the same extent."""
-        width = self.width_at(spacing) / spacing
-        if isinstance(self.profile, Measured):
-            return self.profile.matrix(n_high, n_low, width)
-        return degradation.axis_matrix(n_high, n_low, self.profile, width)
+        return degradation.axis_matrix(n_high, n_low, self._shape(), self.width_at(spacing) / spacing)
+
+    def rows(self, centers: np.ndarray, n_high: int, spacing: float, step: float) -> np.ndarray:
+        """What voxels every `spacing` mm, anywhere on the axis, see of n_high finer ones every `step` mm.
+
+        `centers` are in finer voxels.
+        """
+        return degradation.rows(centers, n_high, self._shape(), self.width_at(spacing) / step, spacing / step)
+
+    def _shape(self) -> str | degradation.Profile:
+        return self.profile.profile() if isinstance(self.profile, Measured) else self.profile
 
 
 @dataclass(frozen=True)

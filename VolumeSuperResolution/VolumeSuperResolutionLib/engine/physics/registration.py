@@ -1,0 +1,238 @@
+"""Where the patient lay in each scan: rigid motions between stacks of one thing, and how sure they are.
+
+Two thick stacks look different because each is blurred along its own slice axis. So each is blurred by the other's
+profile first, and then they are compared (Mattes' mutual information, SimpleITK). That comes close; the rest of the way
+a stack is compared with what the volume made of the other stacks predicts for it, by least squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..volumes import files
+from ..volumes.grid import Grid, Volume
+from ..volumes.intensity import MR_FOREGROUND, percentiles
+from . import stacks
+from .degradation import FWHM
+from .scanner import Scanner
+from .stacks import Pose, Stack
+
+# Voxels of the images that are registered: beyond that they are coarser than the finest pixels.
+ENOUGH_VOXELS = 400_000
+SAMPLES = 30_000
+BINS = 32
+SHRINK = (4, 2, 1)
+SMOOTH = (2.0, 1.0, 0.0)
+ROUNDS = 60
+# A pair that is less alike than this is tried from other starts.
+ALIKE = 0.8
+START_DEGREES = 12.0
+# Least squares: the largest step in voxels, when it has arrived, and the residuals that do not count (in sigmas).
+LARGEST_STEP = 2.0
+ARRIVED = 0.01
+STEPS = 4
+OUTSIDE = 4.7
+
+
+class Match(NamedTuple):
+    """A motion from one scan's space to another's, and the correlation of the two after it (matched profiles)."""
+
+    pose: Pose
+    alike: float
+
+
+class Fit(NamedTuple):
+    """A stack beside what is predicted for it: pose, y = gain * prediction + offset, correlation, residual's sigma."""
+
+    pose: Pose
+    gain: float
+    offset: float
+    alike: float
+    sigma: float
+
+
+def match(fixed: Volume, moving: Volume, scanners: tuple[Scanner, Scanner], spacing: float) -> Match:
+    """The motion that takes what is at p in `fixed` to where it is in `moving`."""
+    images = [
+        _blurred(fixed, scanners[1], moving.grid, spacing),
+        _blurred(moving, scanners[0], fixed.grid, spacing),
+    ]
+    mask = _tissue(images[0])
+    center = _center_of_mass(images[0])
+    shift = _center_of_mass(images[1]) - center
+    found = _best(images, mask, center, [(np.zeros(3), np.zeros(3)), (np.zeros(3), shift)])
+    if found.alike < ALIKE:
+        turns = [np.deg2rad(START_DEGREES) * np.array(t) for t in product((-1.0, 0.0, 1.0), repeat=3) if any(t)]
+        found = max(found, _best(images, mask, center, [(t, shift) for t in turns]), key=lambda m: m.alike)
+    return found
+
+
+def loop_error(poses: Sequence[Pose], points: np.ndarray) -> float:
+    """By how many mm points are off, on average, after they went around through all scans and came home."""
+    whole = stacks.STILL
+    for pose in poses:
+        whole = pose.after(whole)
+    return float(whole.displacement(points).mean())
+
+
+def fit(stack: Stack, prediction: np.ndarray, slopes: Sequence[np.ndarray] = ()) -> tuple[np.ndarray, float, float]:
+    """Robust regression of the stack's values on the prediction, 1 and slopes: coefficients, correlation, sigma."""
+    chosen = stack.seen & (prediction > np.quantile(prediction[stack.seen], 0.02))
+    y = stack.values[chosen].astype(float)
+    columns = np.stack([prediction[chosen], np.ones(y.size), *(s[chosen] for s in slopes)], axis=1).astype(float)
+    weights = np.broadcast_to(stack.along_slices(stack.slice_weights), stack.values.shape)[chosen].copy()
+    given = weights.copy()
+    for _ in range(4):
+        scaled = columns * weights[:, None]
+        gram = scaled.T @ columns
+        gram[np.diag_indices_from(gram)] *= 1 + 1e-9
+        solution = np.linalg.solve(gram, scaled.T @ y)
+        residual = y - columns @ solution
+        sigma = float(np.median(np.abs(residual[given > 0.1 * given.max()]))) / 0.6745
+        weights = given * np.square(np.maximum(0.0, 1 - np.square(residual / (OUTSIDE * sigma + 1e-12))))
+    alike = float(np.corrcoef(y, columns[:, 0])[0, 1]) if y.std() > 0 and columns[:, 0].std() > 0 else 0.0
+    return solution, alike, sigma
+
+
+def refine(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, weights: np.ndarray | None = None) -> Fit:
+    """The stack's pose from the volume that the other stacks made, by least squares; None of it if nothing is seen."""
+    step = np.asarray(fine.grid.spacing)[::-1]
+    gradient = [g.astype(np.float32) / np.float32(s) for g, s in zip(np.gradient(fine.array), step)]
+    center = fine.grid.to_physical((np.asarray(fine.grid.size) - 1) / 2.0)
+    axes = np.asarray(fine.grid.direction).reshape(3, 3)
+    slopes: list[np.ndarray] = []
+    for count in range(STEPS):
+        stack = stacks.observe(volume, scanner, fine.grid, pose)
+        if stack is None:
+            return Fit(pose, 1.0, 0.0, 0.0, 0.0)
+        if weights is not None:
+            stack.slice_weights = weights[stack.rows[stack.slice_axis]]
+        prediction = stack.see(fine.array)
+        if count == 0 or slopes[0].shape != prediction.shape:
+            slopes = [stack.see(g) for g in gradient]
+        # Slopes along the axes of space, and the moments of them around the center.
+        there = pose.inverse()
+        points = stack.points(volume.grid) @ there.rotation.T + there.shift - center
+        force = np.stack(slopes[::-1], axis=-1) @ axes.T
+        moment = np.cross(points, force)
+        columns = [*np.moveaxis(moment, -1, 0), *np.moveaxis(force, -1, 0)]
+        found, alike, sigma = fit(stack, prediction, columns)
+        gain = found[0] if abs(found[0]) > 1e-6 else 1.0
+        turn, shift = found[2:5] / gain, found[5:8] / gain
+        reach = float(np.linalg.norm(points.reshape(-1, 3)[:: max(1, points.size // 3000)], axis=1).mean())
+        length = (np.linalg.norm(turn) * reach + np.linalg.norm(shift)) / step.min()
+        part = min(1.0, LARGEST_STEP / max(length, 1e-9))
+        pose = pose.after(_small(turn * part, shift * part, center).inverse())
+        if length < ARRIVED:
+            break
+    return Fit(pose, float(found[0]), float(found[1]), alike, sigma)
+
+
+def _small(turn: np.ndarray, shift: np.ndarray, center: np.ndarray) -> Pose:
+    angle = float(np.linalg.norm(turn))
+    axis = turn / angle if angle > 0 else np.array([0.0, 0.0, 1.0])
+    transform = sitk.VersorRigid3DTransform()
+    transform.SetRotation(tuple(axis), angle)
+    rotation = np.array(transform.GetMatrix()).reshape(3, 3)
+    return Pose(rotation, center - rotation @ center + shift)
+
+
+def _blurred(volume: Volume, other: Scanner, grid: Grid, spacing: float) -> sitk.Image:
+    """The scan as if it also had the other's thickness, on cubes; its range is brought to 0 to 1."""
+    low, high = percentiles(volume.array)
+    array = np.clip((volume.array.astype(np.float32) - low) / max(high - low, 1e-6), -0.5, 1.5)
+    image = files.to_image(Volume(array, volume.grid))
+    across = int(np.argmax(grid.spacing))
+    direction = np.asarray(grid.direction).reshape(3, 3)[:, across]
+    along = int(np.argmax(np.abs(np.asarray(volume.grid.direction).reshape(3, 3).T @ direction)))
+    width = other.axes[across].width_at(grid.spacing[across])
+    own = volume.grid.spacing[along]
+    if width > 1.5 * own and image.GetSize()[along] >= 4:
+        image = sitk.RecursiveGaussian(image, width / FWHM, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, along)
+    voxels = np.prod(np.asarray(volume.grid.size) * volume.grid.spacing) / spacing**3
+    step = spacing * max(1.0, (voxels / ENOUGH_VOXELS) ** (1 / 3))
+    for axis in range(3):
+        pixel = volume.grid.spacing[axis]
+        if pixel < 0.75 * step and image.GetSize()[axis] >= 4:
+            image = sitk.RecursiveGaussian(image, 0.4 * step, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis)
+    size = [max(1, int(round(n * s / step))) for n, s in zip(volume.grid.size, volume.grid.spacing)]
+    wanted = files.to_image(Volume(np.zeros(size[::-1], np.uint8), volume.grid.refined(size)))
+    return sitk.Resample(image, wanted, sitk.Transform(), sitk.sitkBSpline, 0.0, sitk.sitkFloat32)
+
+
+def _tissue(image: sitk.Image) -> sitk.Image:
+    """Where it is brighter than air, with some margin; all of it where that is nearly nothing."""
+    mask = sitk.BinaryDilate(image > MR_FOREGROUND, (2, 2, 2))
+    if sitk.GetArrayViewFromImage(mask).mean() < 0.01:
+        return image > -1e9
+    return mask
+
+
+def _center_of_mass(image: sitk.Image) -> np.ndarray:
+    array = np.clip(sitk.GetArrayFromImage(image), 0, 1) + 1e-6
+    at = [
+        float((np.arange(n) * array.sum(axis=tuple(b for b in range(3) if b != a))).sum() / array.sum())
+        for a, n in enumerate(array.shape)
+    ]
+    return np.array(image.TransformContinuousIndexToPhysicalPoint(at[::-1]))
+
+
+def _best(images, mask, center, starts) -> Match:
+    """From each of the starts (angles and shift) coarsely, the best of them to the end."""
+    coarse = [_register(images, mask, center, start, SHRINK[:1], SMOOTH[:1]) for start in starts]
+    scored = [(_alike(images, mask, transform), n) for n, transform in enumerate(coarse)]
+    transform = coarse[max(scored)[1]]
+    transform = _register(images, mask, center, transform, SHRINK[1:], SMOOTH[1:])
+    rotation = np.array(transform.GetMatrix()).reshape(3, 3)
+    middle = np.array(transform.GetCenter())
+    shift = middle - rotation @ middle + np.array(transform.GetTranslation())
+    return Match(Pose(rotation, shift), _alike(images, mask, transform))
+
+
+def _register(images, mask, center, start, shrink, smooth) -> sitk.Euler3DTransform:
+    if isinstance(start, tuple):
+        angles, shift = start
+        start = sitk.Euler3DTransform(tuple(map(float, center)), *map(float, angles), tuple(map(float, shift)))
+    transform = sitk.Euler3DTransform(start)
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(BINS)
+    method.SetMetricFixedMask(mask)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    inside = int(sitk.GetArrayViewFromImage(mask).sum())
+    method.SetMetricSamplingPercentagePerLevel(
+        [
+            min(1.0, max(0.02, SAMPLES * s**3 / mask.GetNumberOfPixels(), SAMPLES / max(inside, 1) * 0.2))
+            for s in shrink
+        ],
+        seed=1,
+    )
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=2.0 * max(shrink), minStep=0.01, numberOfIterations=ROUNDS, relaxationFactor=0.6
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel(list(shrink))
+    method.SetSmoothingSigmasPerLevel(list(smooth))
+    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOff()
+    method.SetInitialTransform(transform, inPlace=True)
+    try:
+        method.Execute(*images)
+    except RuntimeError:
+        # Too few samples of one fall into the other: this start leads nowhere.
+        return sitk.Euler3DTransform(start)
+    return transform
+
+
+def _alike(images, mask, transform) -> float:
+    """Correlation within the tissue that both hold; 0 where that is next to nothing."""
+    moved = sitk.Resample(images[1], images[0], transform, sitk.sitkLinear, float("nan"))
+    a, b = (sitk.GetArrayViewFromImage(image) for image in (images[0], moved))
+    both = (sitk.GetArrayViewFromImage(mask) > 0) & np.isfinite(b)
+    if both.sum() < 0.05 * (sitk.GetArrayViewFromImage(mask) > 0).sum() or both.sum() < 100:
+        return 0.0
+    return float(np.corrcoef(a[both], b[both])[0, 1])
