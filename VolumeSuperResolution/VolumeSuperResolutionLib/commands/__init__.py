@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Sequence
 
 from .. import __version__
-from . import batch, ending, evaluate, models, pretrained, train, upscale
+from . import batch, combine, ending, evaluate, models, pretrained, train, upscale
 from .parser import Parser
 
-COMMANDS = (upscale, batch, models, evaluate, pretrained, train)
+COMMANDS = (upscale, batch, combine, models, evaluate, pretrained, train)
 EXAMPLES = """examples:
   vsr models
   vsr upscale T1.nii.gz T1-sharp.nii.gz --model fsrcnn3d-x2 --scale 2
   vsr upscale CT-folder CT-isotropic.nrrd --model cnnil-depth-x4 --isotropic
+  vsr combine axial.nii.gz sagittal.nii.gz coronal.nii.gz sharp.nii.gz
   vsr batch scans/ sharp/ --model fsrcnn3d-x2 --scale 2
 """
 

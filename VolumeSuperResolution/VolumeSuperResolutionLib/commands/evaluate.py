@@ -11,7 +11,7 @@ from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.physics import degradation
 from ..engine.request import options as request_options
-from ..engine.request import read_whole
+from ..engine.request import read_numbers, read_whole
 from ..engine.volumes import files
 from . import outputs
 from .channels import say
@@ -23,7 +23,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="ID[,ID...]", help="beside the baselines")
     add_volumes(parser)
     scale = reader("scale", request_options()["scale"].parse, "2 or 1,1,4")
-    parser.add_argument("--scale", type=scale, required=True, metavar="2|1,1,4", help="by what they are degraded")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--scale", type=scale, metavar="2|1,1,4", help="by what they are degraded")
+    how.add_argument(
+        "--stacks",
+        type=reader("stacks", read_numbers, "a thickness in voxels, and a gap in parts of it: 4 or 4,0.2"),
+        metavar="THICKNESS[,GAP]",
+        help="combine three orthogonal stacks of every volume, moved by up to 3 degrees and 3 mm",
+    )
     parser.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile", help="and how")
     parser.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
     parser.add_argument(
@@ -47,6 +54,9 @@ def run(options: argparse.Namespace) -> None:
     for model in models:
         zoo.card(model)
     _check(options, models)
+    if options.stacks:
+        _run_stacks(options, models)
+        return
     perception = None
     if options.perceptual:
         from ..training.perception import Perception
@@ -80,6 +90,24 @@ def run(options: argparse.Namespace) -> None:
             measured = {**card.gains, options.protocol: evaluation.gains(scores, model)}
             known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
+
+
+def _run_stacks(options: argparse.Namespace, models: list[str]) -> None:
+    from ..training import stacks_evaluation
+
+    thickness, gap = (*options.stacks, 0.0)[:2]
+    if thickness < 2 or not 0 <= gap <= 1 or len(options.stacks) > 2:
+        raise RefusalError("Stacks are at least 2 voxels thick with gaps of 0 to 1 of that; give for example 4,0.2.")
+    paths = files.volumes_in(options.volumes)
+
+    def tell(line: str) -> None:
+        if not options.quiet:
+            say(line)
+
+    scores = stacks_evaluation.evaluate(paths, thickness, gap, models, device=options.device, tell=tell)
+    print(stacks_evaluation.table(scores))
+    if options.json_file is not None:
+        options.json_file.write_text(json.dumps(stacks_evaluation.to_json(scores), indent=1, allow_nan=False))
 
 
 def _check(options: argparse.Namespace, models: list[str]) -> None:

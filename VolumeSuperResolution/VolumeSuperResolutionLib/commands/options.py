@@ -20,6 +20,12 @@ def add_request(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
+def add_fields(parser: argparse.ArgumentParser, kind: type) -> None:
+    """An option for every field of a kind of request that has one."""
+    for name, option in options(kind).items():
+        _add(parser, name, option, kind)
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Where a command computes."""
     _add(parser, "device", options()["device"])
@@ -47,13 +53,13 @@ def add_fill(parser: argparse.ArgumentParser) -> None:
     _add(parser, "fill_nonfinite", options()["fill_nonfinite"])
 
 
-def request_from(given: argparse.Namespace) -> Request:
+def request_from(given: argparse.Namespace, kind: type = Request) -> Any:
     """The request that a command line makes."""
-    return Request(**{name: getattr(given, name) for name in options()})
+    return kind(**{name: getattr(given, name) for name in options(kind)})
 
 
-def _add(parser: Any, name: str, option: Option) -> None:
-    default = next(f.default for f in fields(Request) if f.name == name)
+def _add(parser: Any, name: str, option: Option, kind: type = Request) -> None:
+    default = next(f.default for f in fields(kind) if f.name == name)
     flag = "--" + name.replace("_", "-")
     if isinstance(default, bool):
         parser.add_argument(flag, action="store_true", help=option.help)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Callable, NamedTuple, TypeVar
 
+from .physics.scanner import Scanner
 from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6
@@ -56,6 +57,11 @@ def read_triple(text: str) -> Triple:
     if len(values) not in (1, 3):
         raise ValueError("has neither one number nor three")
     return tuple(values * 3 if len(values) == 1 else values)  # type: ignore[return-value]
+
+
+def read_numbers(text: str) -> tuple[float, ...]:
+    """ "4" or "4,4,3" as numbers."""
+    return tuple(read_number(part) for part in text.split(","))
 
 
 def read_region(text: str) -> Region:
@@ -162,9 +168,44 @@ class Request(_Json):
     )
 
 
-def options() -> dict[str, Option]:
-    """The fields of a request that a user may set, in their order."""
-    return {f.name: f.metadata["option"] for f in fields(Request) if "option" in f.metadata}
+@dataclass(frozen=True)
+class CombineRequest(_Json):
+    """How several scans of one thing become one volume. `reference` counts the scans from 1.
+
+    `scanners` says how each was scanned; where it is empty, a profile as wide as the spacing (or the thickness given)
+    is assumed.
+    """
+
+    reference: int = field(
+        default=1, metadata=_option("the scan whose place, axes and brightness the result has", "N", read_whole)
+    )
+    spacing: float | None = field(
+        default=None, metadata=_option("the voxel size wanted; default: the finest pixels", "MM", read_number)
+    )
+    fov: str = field(
+        default="reference",
+        metadata=_option(
+            "the field of view: the reference's, what all scans share, or what any has",
+            choices=("reference", "intersection", "union"),
+        ),
+    )
+    aligned: bool = field(default=False, metadata=_option("the patient did not move: take the scans where they lie"))
+    slice_thickness: tuple[float, ...] = field(
+        default=(),
+        metadata=_option("of all scans, or of each, where it is not the slice spacing", "MM[,MM...]", read_numbers),
+    )
+    scanners: tuple[Scanner, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CombineRequest:
+        """From what to_dict gave, or from JSON made of it; unknown names are left out."""
+        scanners = tuple(Scanner.from_dict(scanner) for scanner in values.get("scanners", ()))
+        return replace(super().from_dict({**values, "scanners": ()}), scanners=scanners)
+
+
+def options(kind: type = Request) -> dict[str, Option]:
+    """The fields of a kind of request that a user may set, in their order."""
+    return {f.name: f.metadata["option"] for f in fields(kind) if "option" in f.metadata}
 
 
 @dataclass(frozen=True)
@@ -202,6 +243,66 @@ class Report(_Json):
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average "
             f"({self.consistency_rounds} consistency rounds)",
         ]
+        return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
+
+
+@dataclass(frozen=True)
+class StackReport(_Json):
+    """What was found out about one of several scans. Its pose takes the reference's space to the scan's (LPS, mm)."""
+
+    rotation: tuple[float, ...]
+    shift: Triple
+    # How far it moves the middle of the volume, and by how much it turns it.
+    moved_mm: float
+    turned_degrees: float
+    # Correlation with what the other scans predict for it.
+    alike: float
+    gain: float
+    offset: float
+    # In parts of the range of the reference: white noise, and what the result does not explain (root mean square).
+    noise: float
+    residual: float
+    slices: int
+    # Counted from 0 in the scan's own order.
+    dropped: tuple[int, ...]
+    scanner: str
+
+
+@dataclass(frozen=True)
+class CombineReport(_Json):
+    """What several scans were made into."""
+
+    reference: int
+    output_size: Size
+    output_spacing: Triple
+    scalar_type: str
+    fov: str
+    # By how many mm points come home wrong after a way through all scans; None where they were taken where they lie.
+    loop_error_mm: float | None
+    # The part of the result that so many scans saw: none, one, two, ...
+    coverage: tuple[float, ...]
+    stacks: tuple[StackReport, ...]
+    seconds: float
+    peak_memory_mb: float
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CombineReport:
+        """From what to_dict gave, or from JSON made of it; unknown names are left out."""
+        stacks = tuple(StackReport.from_dict(stack) for stack in values["stacks"])
+        return replace(super().from_dict({**values, "stacks": ()}), stacks=stacks)
+
+    def __str__(self) -> str:
+        loop = "" if self.loop_error_mm is None else f", loop error {self.loop_error_mm:.2f} mm"
+        lines = [
+            f"{len(self.stacks)} scans -> {describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
+            f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{loop}",
+        ]
+        for number, stack in enumerate(self.stacks, start=1):
+            place = f"moved {stack.moved_mm:.2f} mm, turned {stack.turned_degrees:.2f} degrees, alike {stack.alike:.2f}"
+            place = "the reference" if number == self.reference else place
+            dropped = f", {len(stack.dropped)} of {stack.slices} slices dropped" if stack.dropped else ""
+            lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 
 

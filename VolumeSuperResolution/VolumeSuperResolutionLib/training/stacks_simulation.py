@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..engine.physics import separable
-from ..engine.physics.scanner import Axis, Scanner
+from ..engine.physics.scanner import Scanner
 from ..engine.physics.stacks import STILL, Pose
 from ..engine.volumes import files
 from ..engine.volumes.grid import Grid, Volume
@@ -33,6 +33,12 @@ def cube(volume: Volume) -> Volume:
     return Volume(volume.array, Grid(volume.grid.size))
 
 
+def middle(grid: Grid, size: int) -> Grid:
+    """The middle of a grid, so many voxels long or all there are."""
+    starts = [max(0, n - size) // 2 for n in grid.size]
+    return grid.cropped(tuple((a, a + min(n, size)) for a, n in zip(starts, grid.size)))  # type: ignore[arg-type]
+
+
 def random_pose(random: np.random.Generator, degrees: float, mm: float, center: Sequence[float]) -> Pose:
     """A turn by up to so many degrees about each axis, around a center, and a shift by up to so many mm along each."""
     angles = np.deg2rad(random.uniform(-degrees, degrees, 3))
@@ -50,20 +56,25 @@ def simulate(
     random: np.random.Generator,
     noise: float = 0.01,
     pose: Pose = STILL,
+    field: Grid | None = None,
 ) -> Simulated:
-    """One stack; thickness in voxels of the truth, the gap in parts of the thickness, noise in parts of the range."""
+    """One stack; thickness in voxels of the truth, the gap in parts of the thickness, noise in parts of the range.
+
+    `field` are the voxels of the truth that the scanner's field of view has, all of them by default.
+    """
+    field = field or truth.grid
     spacing = thickness * (1 + gap)
     order = (slice_axis, *(axis for axis in range(3) if axis != slice_axis))
-    shape = np.array(truth.array.shape)[list(order)]
+    shape = np.array(field.size[::-1])[list(order)]
     count = int(shape[0] / spacing)
     # Slices fill whole fine voxels, so that the truth's grid can be met again.
     while count > 1 and abs(count * spacing - round(count * spacing)) > 1e-6:
         count -= 1
-    fine = (int(round(count * spacing)), *shape[1:])
-    inside = [(0, n) for n in truth.grid.size]
+    fine = (round(count * spacing), *shape[1:])
+    inside = [(0, n) for n in field.size]
     begin = (shape[0] - fine[0]) // 2
     inside[2 - slice_axis] = (int(begin), int(begin + fine[0]))
-    grid = _turned(truth.grid.cropped(tuple(inside)), [2 - axis for axis in order[::-1]])  # type: ignore[arg-type]
+    grid = _turned(field.cropped(tuple(inside)), [2 - axis for axis in order[::-1]])  # type: ignore[arg-type]
     sharp = _moved(truth, grid, pose)
     step = grid.spacing[2]
     scanner = Scanner().along(2, width=thickness * step, told="user")

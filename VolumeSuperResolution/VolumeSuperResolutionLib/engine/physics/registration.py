@@ -35,7 +35,7 @@ START_DEGREES = 12.0
 # Least squares: the largest step in voxels, when it has arrived, and the residuals that do not count (in sigmas).
 LARGEST_STEP = 2.0
 ARRIVED = 0.01
-STEPS = 4
+STEPS = 5
 OUTSIDE = 4.7
 
 
@@ -47,13 +47,12 @@ class Match(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A stack beside what is predicted for it: pose, y = gain * prediction + offset, correlation, residual's sigma."""
+    """A stack beside what is predicted for it: its pose, their correlation, and both; None where nothing is seen."""
 
     pose: Pose
-    gain: float
-    offset: float
     alike: float
-    sigma: float
+    stack: Stack | None = None
+    prediction: np.ndarray | None = None
 
 
 def match(fixed: Volume, moving: Volume, scanners: tuple[Scanner, Scanner], spacing: float) -> Match:
@@ -99,19 +98,21 @@ def fit(stack: Stack, prediction: np.ndarray, slopes: Sequence[np.ndarray] = ())
     return solution, alike, sigma
 
 
-def refine(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, weights: np.ndarray | None = None) -> Fit:
-    """The stack's pose from the volume that the other stacks made, by least squares; None of it if nothing is seen."""
+def refine(
+    volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, weights: np.ndarray | None = None, steps: int = STEPS
+) -> Fit:
+    """The stack's pose from the volume that the other stacks made, by least squares; with one step it stays."""
     step = np.asarray(fine.grid.spacing)[::-1]
     gradient = [g.astype(np.float32) / np.float32(s) for g, s in zip(np.gradient(fine.array), step)]
     center = fine.grid.to_physical((np.asarray(fine.grid.size) - 1) / 2.0)
     axes = np.asarray(fine.grid.direction).reshape(3, 3)
     slopes: list[np.ndarray] = []
-    for count in range(STEPS):
+    for count in range(steps):
         stack = stacks.observe(volume, scanner, fine.grid, pose)
         if stack is None:
-            return Fit(pose, 1.0, 0.0, 0.0, 0.0)
+            return Fit(pose, 0.0)
         if weights is not None:
-            stack.slice_weights = weights[stack.rows[stack.slice_axis]]
+            stack.weigh(weights)
         prediction = stack.see(fine.array)
         if count == 0 or slopes[0].shape != prediction.shape:
             slopes = [stack.see(g) for g in gradient]
@@ -121,16 +122,17 @@ def refine(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, weights: 
         force = np.stack(slopes[::-1], axis=-1) @ axes.T
         moment = np.cross(points, force)
         columns = [*np.moveaxis(moment, -1, 0), *np.moveaxis(force, -1, 0)]
-        found, alike, sigma = fit(stack, prediction, columns)
+        found, alike, _sigma = fit(stack, prediction, columns)
         gain = found[0] if abs(found[0]) > 1e-6 else 1.0
         turn, shift = found[2:5] / gain, found[5:8] / gain
         reach = float(np.linalg.norm(points.reshape(-1, 3)[:: max(1, points.size // 3000)], axis=1).mean())
+        # A step so small changes neither the prediction nor what is made of it.
         length = (np.linalg.norm(turn) * reach + np.linalg.norm(shift)) / step.min()
-        part = min(1.0, LARGEST_STEP / max(length, 1e-9))
-        pose = pose.after(_small(turn * part, shift * part, center).inverse())
-        if length < ARRIVED:
+        if length < ARRIVED or count == steps - 1:
             break
-    return Fit(pose, float(found[0]), float(found[1]), alike, sigma)
+        part = min(1.0, LARGEST_STEP / length)
+        pose = pose.after(_small(turn * part, shift * part, center).inverse())
+    return Fit(pose, alike, stack, prediction)
 
 
 def _small(turn: np.ndarray, shift: np.ndarray, center: np.ndarray) -> Pose:
@@ -182,22 +184,29 @@ def _center_of_mass(image: sitk.Image) -> np.ndarray:
     return np.array(image.TransformContinuousIndexToPhysicalPoint(at[::-1]))
 
 
-def _best(images, mask, center, starts) -> Match:
+def _best(
+    images: Sequence[sitk.Image], mask: sitk.Image, center: np.ndarray, starts: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> Match:
     """From each of the starts (angles and shift) coarsely, the best of them to the end."""
-    coarse = [_register(images, mask, center, start, SHRINK[:1], SMOOTH[:1]) for start in starts]
+    middle = tuple(map(float, center))
+    transforms = [sitk.Euler3DTransform(middle, *map(float, a), tuple(map(float, t))) for a, t in starts]
+    coarse = [_register(images, mask, transform, SHRINK[:1], SMOOTH[:1]) for transform in transforms]
     scored = [(_alike(images, mask, transform), n) for n, transform in enumerate(coarse)]
     transform = coarse[max(scored)[1]]
-    transform = _register(images, mask, center, transform, SHRINK[1:], SMOOTH[1:])
+    transform = _register(images, mask, transform, SHRINK[1:], SMOOTH[1:])
     rotation = np.array(transform.GetMatrix()).reshape(3, 3)
-    middle = np.array(transform.GetCenter())
-    shift = middle - rotation @ middle + np.array(transform.GetTranslation())
+    shift = center - rotation @ center + np.array(transform.GetTranslation())
     return Match(Pose(rotation, shift), _alike(images, mask, transform))
 
 
-def _register(images, mask, center, start, shrink, smooth) -> sitk.Euler3DTransform:
-    if isinstance(start, tuple):
-        angles, shift = start
-        start = sitk.Euler3DTransform(tuple(map(float, center)), *map(float, angles), tuple(map(float, shift)))
+def _register(
+    images: Sequence[sitk.Image],
+    mask: sitk.Image,
+    start: sitk.Euler3DTransform,
+    shrink: Sequence[int],
+    smooth: Sequence[float],
+) -> sitk.Euler3DTransform:
+    """Mattes' mutual information, level by level."""
     transform = sitk.Euler3DTransform(start)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
@@ -228,7 +237,7 @@ def _register(images, mask, center, start, shrink, smooth) -> sitk.Euler3DTransf
     return transform
 
 
-def _alike(images, mask, transform) -> float:
+def _alike(images: Sequence[sitk.Image], mask: sitk.Image, transform: sitk.Transform) -> float:
     """Correlation within the tissue that both hold; 0 where that is next to nothing."""
     moved = sitk.Resample(images[1], images[0], transform, sitk.sitkLinear, float("nan"))
     a, b = (sitk.GetArrayViewFromImage(image) for image in (images[0], moved))

@@ -69,7 +69,7 @@ class Stack:
     """A scan as the fine grid sees it: axes in the grid's order and sense.
 
     `weights` are those of every voxel (0 where it looks beyond the fine grid) times those of its slice; `tau` is one
-    over the variance of the noise. `rows` are the voxels of the scan that can be seen from the grid at all.
+    over the variance of the noise. `rows` are those of its `counts` voxels that can be seen from the grid at all.
     """
 
     values: np.ndarray
@@ -80,6 +80,7 @@ class Stack:
     order: tuple[int, int, int]
     flipped: tuple[bool, bool, bool]
     rows: tuple[slice, slice, slice]
+    counts: tuple[int, int, int]
     tau: float = 1.0
     slice_weights: np.ndarray = field(default_factory=lambda: np.ones(1))
     seen: np.ndarray = field(default_factory=lambda: np.ones(1, bool))
@@ -101,12 +102,22 @@ class Stack:
         values *= self.along_slices(np.float32(self.tau) * self.slice_weights.astype(np.float32))
         return values
 
-    def to_scan(self, values: np.ndarray, shape: Sequence[int], fill: float = np.nan) -> np.ndarray:
-        """Values of the voxels seen, in the scan's own order of axes and on its whole grid."""
-        result = np.full([shape[axis] for axis in self.order], fill, np.float32)
-        flips = tuple(slice(None, None, -1) if f else slice(None) for f in self.flipped)
-        result[flips][self.rows] = values
-        return result.transpose(np.argsort(self.order))
+    def only_slices(self) -> bool:
+        """Whether it sees the whole fine volume, unturned, and is coarser along one axis at the most."""
+        others = [axis for axis in range(3) if axis != self.slice_axis or self.matrices[axis] is None]
+        whole = all(self.matrices[a] is None and self.values.shape[a] == self.rigid.shape[a] for a in others)
+        return whole and not self.rigid.shears and bool(self.seen.all())
+
+    def weigh(self, weights: np.ndarray) -> None:
+        """Take the weights of all the scan's slices, in the scan's own order."""
+        turned = weights[::-1] if self.flipped[self.slice_axis] else weights
+        self.slice_weights = turned[self.rows[self.slice_axis]]
+
+    def by_slice(self, values: np.ndarray, fill: float) -> np.ndarray:
+        """A value for each slice seen as one for all the scan's slices, in the scan's own order."""
+        result = np.full(self.counts[self.slice_axis], fill)
+        result[self.rows[self.slice_axis]] = values
+        return result[::-1] if self.flipped[self.slice_axis] else result
 
     def points(self, grid: Grid) -> np.ndarray:
         """Where the voxels seen are in the scan's own space (LPS, mm): (..., 3), in their order here."""
@@ -121,6 +132,19 @@ class Stack:
         shape = [1, 1, 1]
         shape[self.slice_axis] = len(values)
         return values.reshape(shape)
+
+
+class _Place(NamedTuple):
+    """A scan's first voxel at `start` and one every `scale` voxels of the turned fine grid, array order."""
+
+    rotation: np.ndarray
+    start: np.ndarray
+    scale: np.ndarray
+    # Millimeters of a fine voxel, and how many there are.
+    step: np.ndarray
+    shape: np.ndarray
+    order: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
 
 
 def observe(volume: Volume, scanner: Scanner, grid: Grid, pose: Pose = STILL) -> Stack | None:
@@ -152,13 +176,12 @@ def observe(volume: Volume, scanner: Scanner, grid: Grid, pose: Pose = STILL) ->
     if np.abs(rotation - np.eye(3)).max() * shape.max() / 2 < DRIFT:
         rotation = np.eye(3)
     start = rotation.T @ (first - center) + center
-    return _placed(values, scanner, (rotation, start, width / step, step), shape, (order, flipped))
+    return _placed(values, scanner, _Place(rotation, start, width / step, step, shape, order, flipped))
 
 
-def _placed(values, scanner, place, shape, arrangement) -> Stack | None:
-    """The scan with its first voxel at `start` and one every `scale` voxels of the turned fine grid."""
-    rotation, start, scale, step = place
-    order, flipped = arrangement
+def _placed(values: np.ndarray, scanner: Scanner, place: _Place) -> Stack | None:
+    """What the fine grid sees of the scan's values, and how."""
+    rotation, start, scale, step, shape, order, flipped = place
     turned = not np.allclose(rotation, np.eye(3))
     counts = np.array(values.shape)
     profiles = scanner.axes[::-1]
@@ -207,7 +230,8 @@ def _placed(values, scanner, place, shape, arrangement) -> Stack | None:
         slice_axis=int(np.argmax(scale)),
         order=order,
         flipped=flipped,
-        rows=tuple(rows),
+        rows=tuple(rows),  # type: ignore[arg-type]
+        counts=values.shape,
     )
     stack.slice_weights = np.ones(stack.values.shape[stack.slice_axis])
     stack.seen = np.abs(stack.see(np.ones(tuple(int(n) for n in shape), np.float32)) - 1) < WHOLE
@@ -219,7 +243,7 @@ class System:
 
     def __init__(self, stacks: Sequence[Stack], shape: Sequence[int], smoothness: float):
         self.stacks, self.shape, self.smoothness = list(stacks), tuple(shape), smoothness
-        self.exact = all(not s.rigid.shears and s.seen.all() for s in self.stacks)
+        self.exact = all(s.only_slices() for s in self.stacks)
         self.powers, self.vectors = zip(*(np.linalg.eigh(m) for m in self._axes()))
 
     def solve(
@@ -243,7 +267,7 @@ class System:
         residual -= self.normal(x)
         direction, old = None, 0.0
         for done in range(iterations):
-            _check(cancel)
+            check(cancel)
             if progress is not None:
                 progress(done + 1, iterations)
             if _dot(residual, residual) <= tolerance**2 * scale:
@@ -291,7 +315,7 @@ class System:
     def _axes(self) -> list[np.ndarray]:
         """The three matrices of the Kronecker sum: what every stack's slices see, as if none were turned."""
         result = []
-        for axis, n in enumerate(self.shape):
+        for n in self.shape:
             differences = np.diff(np.eye(n), axis=0)
             result.append(self.smoothness * differences.T @ differences)
         for stack in self.stacks:
@@ -346,6 +370,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
     return float(sum(float(np.vdot(p, q)) for p, q in zip(a, b)))
 
 
-def _check(cancel: Cancel | None) -> None:
+def check(cancel: Cancel | None) -> None:
+    """End where that is wanted."""
     if cancel is not None and cancel():
         raise CancelledError

@@ -1,0 +1,280 @@
+"""The second front door: several scans of one thing in, one sharp volume and a report out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .callbacks import Cancel, Progress
+from .errors import CancelledError, RefusalError
+from .physics import reconstruction, stacks
+from .physics.reconstruction import Scan
+from .physics.scanner import Scanner
+from .request import MEGA, CombineReport, CombineRequest, StackReport, describe_grid
+from .streaming import memory
+from .volumes import intensity
+from .volumes.grid import Grid, Volume
+
+__all__ = [
+    "CancelledError",
+    "CombineReport",
+    "CombineRequest",
+    "CombineResult",
+    "RefusalError",
+    "combine",
+    "target_grid",
+]
+
+FEWEST, MOST = 2, 8
+# Scans less alike than this, each with what the others predict for it, are not of one thing in one contrast.
+LEAST_ALIKE = 0.7
+# Points may come home wrong by this part of the thickest slices.
+LARGEST_LOOP = 0.5
+# Of the slices of a scan, so many may be dropped before it is the patient who moved all the time.
+MOST_DROPPED = 0.35
+# The part of the smaller scan that has to lie within the reference.
+LEAST_SHARED = 0.1
+# Fine voxels around the result that are solved with it, as slices are thicker than it ends.
+MARGIN = 8
+# Float volumes of the fine grid that are held at once.
+WORKING_VOLUMES = 10
+# The part of the work (in %) that is registration.
+PLACING = 40
+
+
+class CombineResult(NamedTuple):
+    """The volume, what was done, how many scans saw each voxel, and what the scans say otherwise there (RMS)."""
+
+    volume: Volume
+    report: CombineReport
+    coverage: Volume
+    residual: Volume
+
+
+def combine(
+    volumes: Sequence[Volume],
+    request: CombineRequest,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> CombineResult:
+    """One volume that explains all scans, on cubes along the axes of the reference.
+
+    Raises RefusalError, whose message is for the user, where the scans cannot be combined (some reasons show only when
+    they are laid over each other), and CancelledError as soon as cancel() answers True.
+    """
+    started = time.monotonic()
+    memory.forget_peak()
+    tell = progress or (lambda done, total: None)
+    grid = target_grid([volume.grid for volume in volumes], request)
+    scanners = _scanners(volumes, request)
+    _check_voxels(volumes, grid)
+    reference = request.reference - 1
+    modality = intensity.guess_modality(volumes[reference].array)
+    scans = [reconstruction.scan_of(_floats(v), s, modality) for v, s in zip(volumes, scanners)]
+    loop = reconstruction.find_places(
+        scans, reference, grid, request.aligned, lambda n, of: tell(PLACING * n // of, 100), cancel
+    )
+    check_places(scans, reference, loop)
+    cost = reconstruction.smoothness(scans[reference])
+    wide, inner = _with_margin(grid, scans)
+    values, seen, residuals = reconstruction.solve(
+        scans, wide, cost, lambda n, of: tell(PLACING + (99 - PLACING) * n // of, 100), cancel
+    )
+    _check_slices(scans)
+    coverage = reconstruction.coverage(scans, grid)
+    residual = reconstruction.residual_map(seen, residuals, wide.size[::-1])[inner]
+    low = float(volumes[reference].array.min())
+    values = np.where(coverage > 0, values[inner], np.float32(low))
+    dtype = intensity.output_type(volumes[reference].array)
+    result = Volume(np.ascontiguousarray(intensity.to_type(values, dtype)), grid)
+    tell(100, 100)
+    report = _report(scans, request, result, coverage, loop, time.monotonic() - started)
+    return CombineResult(result, report, Volume(coverage, grid), Volume(np.ascontiguousarray(residual), grid))
+
+
+def target_grid(grids: Sequence[Grid], request: CombineRequest) -> Grid:
+    """The grid of the result; refuses what can be refused without looking at a voxel."""
+    _check_count(grids, request)
+    for grid in grids:
+        grid.check()
+    reference = grids[request.reference - 1]
+    step = request.spacing or min(min(grid.spacing) for grid in grids)
+    if not (np.isfinite(step) and step > 0):
+        raise RefusalError(f"A spacing of {step:g} mm is not possible; give a number above zero.")
+    axes = np.asarray(reference.direction).reshape(3, 3)
+    boxes = [_box(grid, axes) for grid in grids]
+    own = boxes[request.reference - 1]
+    for number, box in enumerate(boxes, start=1):
+        shared = np.prod(np.clip(np.minimum(box[1], own[1]) - np.maximum(box[0], own[0]), 0, None))
+        if shared < LEAST_SHARED * min(np.prod(box[1] - box[0]), np.prod(own[1] - own[0])):
+            raise RefusalError(
+                f"Scan {number} and the reference (scan {request.reference}) have next to no field of view in common; "
+                "choose scans of the same part of the body, of one examination."
+            )
+    if request.fov == "union":
+        own = (np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0))
+    elif request.fov == "intersection":
+        own = (np.max([b[0] for b in boxes], axis=0), np.min([b[1] for b in boxes], axis=0))
+    elif request.fov != "reference":
+        raise RefusalError(f"No field of view is called {request.fov}; choose reference, intersection or union.")
+    count = np.maximum(1, np.floor((own[1] - own[0]) / step + 0.5)).astype(int)
+    # Whole voxels in the middle of the field of view.
+    first = own[0] + (own[1] - own[0] - count * step) / 2 + step / 2
+    return Grid(
+        tuple(int(n) for n in count),  # type: ignore[arg-type]
+        (float(step),) * 3,
+        tuple(float(v) for v in axes @ first),  # type: ignore[arg-type]
+        reference.direction,
+    )
+
+
+def _check_count(grids: Sequence[Grid], request: CombineRequest) -> None:
+    if len(grids) < FEWEST:
+        raise RefusalError("One scan alone cannot be combined; give at least two of the same contrast, or upscale it.")
+    if len(grids) > MOST:
+        raise RefusalError(f"{len(grids)} scans are too many; choose the {MOST} best at most.")
+    if not 1 <= request.reference <= len(grids):
+        raise RefusalError(f"There is no scan {request.reference}; choose a reference from 1 to {len(grids)}.")
+    for number, grid in enumerate(grids, start=1):
+        if min(grid.size) < 4:
+            raise RefusalError(
+                f"Scan {number} has {min(grid.size)} slices or fewer; at least 4 are needed to combine it."
+            )
+
+
+def _scanners(volumes: Sequence[Volume], request: CombineRequest) -> list[Scanner]:
+    """How each was scanned."""
+    count = len(volumes)
+    scanners = list(request.scanners) or [Scanner()] * count
+    if len(scanners) != count or len(request.slice_thickness) not in (0, 1, count):
+        given = len(scanners) if len(scanners) != count else len(request.slice_thickness)
+        raise RefusalError(f"There are {count} scans and {given} thicknesses; give one for all, or one for each.")
+    widths = request.slice_thickness * (count if len(request.slice_thickness) == 1 else 1)
+    result = []
+    for number, (volume, scanner) in enumerate(zip(volumes, scanners)):
+        if widths:
+            axis = int(np.argmax(volume.grid.spacing))
+            scanner = scanner.along(axis, width=widths[number], told="user")
+        scanner.check(volume.grid.spacing)
+        result.append(scanner)
+    return result
+
+
+def _check_voxels(volumes: Sequence[Volume], grid: Grid) -> None:
+    for number, volume in enumerate(volumes, start=1):
+        if volume.array.ndim != 3 or volume.array.dtype.kind not in "biuf":
+            raise RefusalError(f"Scan {number} does not hold one real number a voxel; choose a scan.")
+        if not np.isfinite(volume.array.sum(dtype=np.float64)):
+            raise RefusalError(f"Scan {number} holds values that are not numbers; mend it first.")
+        if volume.array.min() == volume.array.max():
+            raise RefusalError(f"Scan {number} holds one value only; choose a scan that shows something.")
+        for other, before in enumerate(volumes[: number - 1], start=1):
+            if before.array.shape == volume.array.shape and np.array_equal(before.array, volume.array):
+                raise RefusalError(f"Scans {other} and {number} are the same; leave one of them out.")
+    need = int(np.prod(np.asarray(grid.size, float))) * 4 * WORKING_VOLUMES + sum(4 * v.array.size for v in volumes)
+    if need > memory.free_bytes():
+        raise RefusalError(
+            f"{describe_grid(grid.size, grid.spacing)} would need about {need / MEGA:.0f} MB and "
+            f"{memory.free_bytes() / MEGA:.0f} MB are free; ask for a coarser spacing or for the intersection."
+        )
+
+
+def check_places(scans: Sequence[Scan], reference: int, loop: float | None) -> None:
+    """Refuse to combine what does not fit together."""
+    thickest = max(max(scan.volume.grid.spacing) for scan in scans)
+    others = [n for n in range(len(scans)) if n != reference]
+    worst = min(others, key=lambda n: scans[n].alike)
+    if loop is not None and loop > LARGEST_LOOP * thickest:
+        raise RefusalError(
+            f"The scans could not be laid over each other: points come home wrong by {loop:.1f} mm after a way through "
+            "all of them; align them by hand first (then ask for them as they lie), or leave one out."
+        )
+    if scans[worst].alike < LEAST_ALIKE or scans[worst].brightness[0] <= 0:
+        raise RefusalError(
+            f"Scan {worst + 1} does not look like the others (correlation {scans[worst].alike:.2f} where they overlap; "
+            f"{LEAST_ALIKE:g} is needed): its contrast is another, or it lies elsewhere; choose scans of one contrast."
+        )
+
+
+def _check_slices(scans: Sequence[Scan]) -> None:
+    for number, scan in enumerate(scans, start=1):
+        dropped = int((scan.weights == 0).sum())
+        if dropped > MOST_DROPPED * len(scan.weights):
+            raise RefusalError(
+                f"{dropped} of the {len(scan.weights)} slices of scan {number} do not fit the others: the patient or an "
+                "organ moved while it was taken; leave it out."
+            )
+
+
+def _with_margin(grid: Grid, scans: Sequence[Scan]) -> tuple[Grid, tuple[slice, slice, slice]]:
+    """The grid with some voxels around it, and where in it the grid is. Without, if the closed form needs none."""
+    seen = [scan.on(grid) for scan in scans]
+    if all(stack is not None and stack.only_slices() for stack in seen):
+        margin = 0
+    else:
+        margin = int(min(MARGIN, np.ceil(max(max(s.volume.grid.spacing) for s in scans) / grid.spacing[0])))
+    region = tuple((-margin, n + margin) for n in grid.size)
+    return grid.cropped(region), tuple(slice(margin, margin + n) for n in grid.size[::-1])  # type: ignore[arg-type]
+
+
+def _box(grid: Grid, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The extent of a grid along some axes."""
+    ends = [(-0.5, n - 0.5) for n in grid.size]
+    corners = np.array([grid.to_physical((i, j, k)) for i in ends[0] for j in ends[1] for k in ends[2]]) @ axes
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def _floats(volume: Volume) -> Volume:
+    return Volume(volume.array.astype(np.float32), volume.grid)
+
+
+def _report(
+    scans: Sequence[Scan],
+    request: CombineRequest,
+    result: Volume,
+    coverage: np.ndarray,
+    loop: float | None,
+    seconds: float,
+) -> CombineReport:
+    middle = result.grid.to_physical((np.asarray(result.grid.size) - 1) / 2.0)
+    low, high = intensity.percentiles(scans[request.reference - 1].volume.array)
+    counts = np.bincount(coverage.ravel(), minlength=len(scans) + 1) / coverage.size
+    found = []
+    for scan in scans:
+        gain = float(scan.brightness[0])
+        angle = np.degrees(np.arccos(np.clip((np.trace(scan.pose.rotation) - 1) / 2, -1, 1)))
+        found.append(
+            StackReport(
+                rotation=tuple(float(v) for v in scan.pose.rotation.ravel()),
+                shift=tuple(float(v) for v in scan.pose.shift),  # type: ignore[arg-type]
+                moved_mm=float(scan.pose.displacement(middle[None])[0]),
+                turned_degrees=float(angle),
+                alike=scan.alike,
+                gain=gain,
+                offset=float(scan.brightness[1]),
+                noise=scan.noise / abs(gain) / max(high - low, 1e-12),
+                residual=scan.residual / max(high - low, 1e-12),
+                slices=len(scan.weights),
+                dropped=tuple(int(n) for n in np.flatnonzero(scan.weights == 0)),
+                scanner=scan.scanner.words(scan.volume.grid.spacing),
+            )
+        )
+    warnings = []
+    if counts[0] > 0.01:
+        warnings.append(f"{100 * counts[0]:.0f}% of the result lies outside all scans and was left dark.")
+    return CombineReport(
+        reference=request.reference,
+        output_size=result.grid.size,
+        output_spacing=result.grid.spacing,
+        scalar_type=result.array.dtype.name,
+        fov=request.fov,
+        loop_error_mm=loop,
+        coverage=tuple(float(c) for c in counts),
+        stacks=tuple(found),
+        seconds=seconds,
+        peak_memory_mb=memory.peak_bytes() / MEGA,
+        warnings=tuple(warnings),
+    )

@@ -1,0 +1,198 @@
+"""What combining stacks is worth: simulated ones beside the truth, real ones beside a stack that was left out."""
+
+from __future__ import annotations
+
+import statistics
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engine import quality
+from ..engine.combine import CombineRequest, combine
+from ..engine.physics import reconstruction, registration, stacks
+from ..engine.physics.scanner import Scanner
+from ..engine.physics.stacks import Pose, System
+from ..engine.request import Request
+from ..engine.upscale import upscale
+from ..engine.volumes import files, intensity
+from ..engine.volumes.grid import Volume
+from . import stacks_simulation as simulation
+from .stacks_simulation import Simulated
+
+# The patient's motion between stacks: about each axis and along each.
+DEGREES, MM = 3.0, 3.0
+NOISE = 0.01
+# A volume with fewer voxels along an axis than this makes no stack.
+SHORTEST = 48
+SOLVED = "data step"
+
+
+@dataclass(frozen=True)
+class StackScore:
+    """One volume: PSNR (dB) and SSIM of the combination, beside the best that a single stack gives."""
+
+    volume: str
+    modality: str
+    psnr: float
+    ssim: float
+    lanczos: float
+    # The best of all methods over all stacks, and which it was.
+    single: float
+    single_ssim: float
+    method: str
+    # Of the poses, over the inner half of the volume, in voxels.
+    pose_error: float
+    loop_error: float
+    seconds: float
+
+
+class LeftOut(NamedTuple):
+    """How well a stack is predicted (PSNR in dB, correlation) by the combination of the others, and by the best one."""
+
+    name: str
+    combined: float
+    alone: float
+    combined_alike: float
+    alone_alike: float
+
+
+def evaluate(
+    volumes: Sequence[Path],
+    thickness: float,
+    gap: float,
+    models: Sequence[str] = (),
+    crop: int | None = None,
+    device: str = "auto",
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[StackScore]:
+    """Three orthogonal stacks of every volume, moved between them; it is not told how."""
+    scores = []
+    for path in volumes:
+        volume = simulation.cube(files.read(path).volume)
+        if min(volume.array.shape) < SHORTEST:
+            tell(f"{path.name} has too few slices to make stacks of")
+            continue
+        scores.append(score(path.name, volume, thickness, gap, models, crop, device))
+        last = scores[-1]
+        tell(f"{last.volume}  {last.psnr:.2f} dB, {last.method} {last.single:.2f} dB, pose {last.pose_error:.3f}")
+    return scores
+
+
+def score(
+    name: str, volume: Volume, thickness: float, gap: float, models: Sequence[str], crop: int | None, device: str
+) -> StackScore:
+    """One volume; what is drawn follows from its name."""
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    volume = Volume(volume.array.astype(np.float32), volume.grid)
+    modality = intensity.guess_modality(volume.array)
+    field = simulation.middle(volume.grid, crop or max(volume.grid.size))
+    center = field.to_physical((np.asarray(field.size) - 1) / 2.0)
+    made = []
+    for number, axis in enumerate(simulation.SLICE_AXES):
+        pose = stacks.STILL if number == 0 else simulation.random_pose(random, DEGREES, MM, center)
+        made.append(simulation.simulate(volume, axis, thickness, gap, random, NOISE, pose, field))
+    singles = [single for stack in made for single in _singles(stack, models, modality, device)]
+    best = max(singles)
+    request = CombineRequest(scanners=tuple(stack.scanner for stack in made))
+    result = combine([stack.volume for stack in made], request)
+    truth = made[0].truth.array
+    mask, peak = quality.foreground(truth, modality), quality.data_range(truth)
+    points = reconstruction.corners(field)
+    errors = []
+    for found, stack in zip(result.report.stacks, made):
+        pose = Pose(np.reshape(found.rotation, (3, 3)), np.asarray(found.shift))
+        errors.append(float(pose.after(stack.pose.inverse()).displacement(points).mean()))
+    return StackScore(
+        volume=name,
+        modality=modality,
+        psnr=quality.psnr(result.volume.array, truth, mask, peak),
+        ssim=quality.ssim(result.volume.array, truth, mask, peak),
+        lanczos=max(s[0] for s in singles if s[2] == "lanczos"),
+        single=best[0],
+        single_ssim=best[1],
+        method=best[2],
+        pose_error=max(errors),
+        loop_error=result.report.loop_error_mm or 0.0,
+        seconds=result.report.seconds,
+    )
+
+
+def table(scores: Sequence[StackScore]) -> str:
+    """As Markdown; PSNR / SSIM."""
+    lines = [
+        "| volume | best stack, Lanczos | best single-stack result | combined | gain | pose error (voxels) |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for s in scores:
+        lines.append(
+            f"| {s.volume} | {s.lanczos:.2f} | {s.single:.2f} / {s.single_ssim:.3f} ({s.method}) | {s.psnr:.2f} / "
+            f"{s.ssim:.3f} | {s.psnr - s.single:+.2f} | {s.pose_error:.3f} |"
+        )
+    for modality in ("MR", "CT"):
+        gains = [s.psnr - s.single for s in scores if s.modality == modality]
+        if gains:
+            lines.append(f"| mean of {len(gains)} {modality} | | | | {statistics.fmean(gains):+.2f} | |")
+    return "\n".join(lines)
+
+
+def to_json(scores: Sequence[StackScore]) -> list[dict]:
+    """Plain values."""
+    return [asdict(s) for s in scores]
+
+
+def leave_one_out(named: Sequence[tuple[str, Volume]], scanners: Sequence[Scanner]) -> list[LeftOut]:
+    """Every stack predicted from the others: combined, and from each of them alone (Lanczos), the best of which counts.
+
+    Both predictions go through the same forward model and are placed by the same registration.
+    """
+    found = []
+    for n, (name, volume) in enumerate(named):
+        others = [m for m in range(len(named)) if m != n]
+        request = CombineRequest(fov="union", scanners=tuple(scanners[m] for m in others))
+        sharp = combine([named[m][1] for m in others], request).volume
+        start = registration.match(
+            volume, named[others[0]][1], (scanners[n], scanners[others[0]]), min(volume.grid.spacing)
+        )
+        combined = _predicted(volume, scanners[n], sharp, start.pose.inverse())
+        alone = []
+        for m in others:
+            grid = named[m][1].grid
+            upscaled = upscale(named[m][1], Request("lanczos", spacing=(min(grid.spacing),) * 3)).volume
+            pose = registration.match(named[m][1], volume, (scanners[m], scanners[n]), min(grid.spacing)).pose
+            alone.append(_predicted(volume, scanners[n], upscaled, pose))
+        best = max(alone)
+        found.append(LeftOut(name, combined[0], best[0], combined[1], best[1]))
+    return found
+
+
+def _predicted(volume: Volume, scanner: Scanner, sharp: Volume, pose: Pose) -> tuple[float, float]:
+    """PSNR in tissue and correlation of a stack with what a sharp volume predicts, brightness fitted."""
+    scan = Volume(volume.array.astype(np.float32), volume.grid)
+    fine = Volume(sharp.array.astype(np.float32), sharp.grid)
+    fit = registration.refine(scan, scanner, fine, pose)
+    if fit.stack is None or fit.prediction is None:
+        return 0.0, 0.0
+    coefficients, alike, _sigma = registration.fit(fit.stack, fit.prediction)
+    predicted = coefficients[0] * fit.prediction + coefficients[1]
+    mask = fit.stack.seen & quality.foreground(fit.stack.values, "MR")
+    return quality.psnr(predicted, fit.stack.values, mask, quality.data_range(volume.array)), alike
+
+
+def _singles(stack: Simulated, models: Sequence[str], modality: str, device: str) -> list[tuple[float, float, str]]:
+    """PSNR, SSIM and name of what each method makes of one stack alone, on its own axes."""
+    truth = stack.truth.array
+    mask, peak = quality.foreground(truth, modality), quality.data_range(truth)
+    factor = stack.truth.grid.size[2] / stack.volume.grid.size[2]
+    made = {}
+    for model in dict.fromkeys(["lanczos", "backprojection", *models]):
+        request = Request(model, scale=(1.0, 1.0, factor), modality=modality, device=device)
+        made[model] = upscale(stack.volume, request).volume.array
+    scan = reconstruction.scan_of(stack.volume, stack.scanner, modality)
+    alone = scan.on(stack.truth.grid)
+    if alone is not None:
+        made[SOLVED] = System([alone], truth.shape, reconstruction.smoothness(scan)).solve()
+    return [(quality.psnr(a, truth, mask, peak), quality.ssim(a, truth, mask, peak), name) for name, a in made.items()]
