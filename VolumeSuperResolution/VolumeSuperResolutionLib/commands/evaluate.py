@@ -31,6 +31,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="THICKNESS[,GAP]",
         help="combine three orthogonal stacks of every volume, moved by up to 3 degrees and 3 mm",
     )
+    parser.add_argument(
+        "--crop",
+        type=reader("crop", read_whole, "a number of voxels"),
+        metavar="N",
+        help="with --stacks: only the middle of every volume, so many voxels long",
+    )
     parser.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile", help="and how")
     parser.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
     parser.add_argument(
@@ -104,7 +110,7 @@ def _run_stacks(options: argparse.Namespace, models: list[str]) -> None:
         if not options.quiet:
             say(line)
 
-    scores = stacks_evaluation.evaluate(paths, thickness, gap, models, device=options.device, tell=tell)
+    scores = stacks_evaluation.evaluate(paths, thickness, gap, models, options.crop, device=options.device, tell=tell)
     print(stacks_evaluation.table(scores))
     if options.json_file is not None:
         options.json_file.write_text(json.dumps(stacks_evaluation.to_json(scores), indent=1, allow_nan=False))

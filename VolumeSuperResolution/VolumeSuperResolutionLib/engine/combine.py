@@ -10,7 +10,7 @@ import numpy as np
 
 from .callbacks import Cancel, Progress
 from .errors import CancelledError, RefusalError
-from .physics import reconstruction, stacks
+from .physics import reconstruction
 from .physics.reconstruction import Scan
 from .physics.scanner import Scanner
 from .request import MEGA, CombineReport, CombineRequest, StackReport, describe_grid
@@ -204,8 +204,8 @@ def _check_slices(scans: Sequence[Scan]) -> None:
         dropped = int((scan.weights == 0).sum())
         if dropped > MOST_DROPPED * len(scan.weights):
             raise RefusalError(
-                f"{dropped} of the {len(scan.weights)} slices of scan {number} do not fit the others: the patient or an "
-                "organ moved while it was taken; leave it out."
+                f"{dropped} of the {len(scan.weights)} slices of scan {number} do not fit the others: the patient or "
+                "an organ moved while it was taken; leave it out."
             )
 
 

@@ -167,7 +167,8 @@ def _match_all(
     def match(a: int, b: int) -> registration.Match:
         stacks.check(cancel)
         pair = scans[a], scans[b]
-        return registration.match(pair[0].volume, pair[1].volume, (pair[0].scanner, pair[1].scanner), step)
+        guess = pair[1].pose.after(pair[0].pose.inverse())
+        return registration.match(pair[0].volume, pair[1].volume, (pair[0].scanner, pair[1].scanner), step, guess)
 
     for count, n in enumerate(others, start=1):
         found = match(reference, n)

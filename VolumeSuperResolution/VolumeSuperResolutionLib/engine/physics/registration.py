@@ -32,6 +32,8 @@ ROUNDS = 60
 # A pair that is less alike than this is tried from other starts.
 ALIKE = 0.8
 START_DEGREES = 12.0
+# The part of the tissue of one that has to lie within the other.
+LEAST_SHARED = 0.25
 # Least squares: the largest step in voxels, when it has arrived, and the residuals that do not count (in sigmas).
 LARGEST_STEP = 2.0
 ARRIVED = 0.01
@@ -55,8 +57,10 @@ class Fit(NamedTuple):
     prediction: np.ndarray | None = None
 
 
-def match(fixed: Volume, moving: Volume, scanners: tuple[Scanner, Scanner], spacing: float) -> Match:
-    """The motion that takes what is at p in `fixed` to where it is in `moving`."""
+def match(
+    fixed: Volume, moving: Volume, scanners: tuple[Scanner, Scanner], spacing: float, guess: Pose = stacks.STILL
+) -> Match:
+    """The motion that takes what is at p in `fixed` to where it is in `moving`; near a guess, or anywhere."""
     images = [
         _blurred(fixed, scanners[1], moving.grid, spacing),
         _blurred(moving, scanners[0], fixed.grid, spacing),
@@ -64,10 +68,11 @@ def match(fixed: Volume, moving: Volume, scanners: tuple[Scanner, Scanner], spac
     mask = _tissue(images[0])
     center = _center_of_mass(images[0])
     shift = _center_of_mass(images[1]) - center
-    found = _best(images, mask, center, [(np.zeros(3), np.zeros(3)), (np.zeros(3), shift)])
+    found = _best(images, mask, [_transform(guess, center), _turned(center, np.zeros(3), shift)])
     if found.alike < ALIKE:
         turns = [np.deg2rad(START_DEGREES) * np.array(t) for t in product((-1.0, 0.0, 1.0), repeat=3) if any(t)]
-        found = max(found, _best(images, mask, center, [(t, shift) for t in turns]), key=lambda m: m.alike)
+        others = _best(images, mask, [_turned(center, turn, shift) for turn in turns])
+        found = max(found, others, key=lambda m: m.alike)
     return found
 
 
@@ -162,7 +167,7 @@ def _blurred(volume: Volume, other: Scanner, grid: Grid, spacing: float) -> sitk
         pixel = volume.grid.spacing[axis]
         if pixel < 0.75 * step and image.GetSize()[axis] >= 4:
             image = sitk.RecursiveGaussian(image, 0.4 * step, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis)
-    size = [max(1, int(round(n * s / step))) for n, s in zip(volume.grid.size, volume.grid.spacing)]
+    size = [max(1, round(n * s / step)) for n, s in zip(volume.grid.size, volume.grid.spacing)]
     wanted = files.to_image(Volume(np.zeros(size[::-1], np.uint8), volume.grid.refined(size)))
     return sitk.Resample(image, wanted, sitk.Transform(), sitk.sitkBSpline, 0.0, sitk.sitkFloat32)
 
@@ -184,17 +189,22 @@ def _center_of_mass(image: sitk.Image) -> np.ndarray:
     return np.array(image.TransformContinuousIndexToPhysicalPoint(at[::-1]))
 
 
-def _best(
-    images: Sequence[sitk.Image], mask: sitk.Image, center: np.ndarray, starts: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> Match:
-    """From each of the starts (angles and shift) coarsely, the best of them to the end."""
-    middle = tuple(map(float, center))
-    transforms = [sitk.Euler3DTransform(middle, *map(float, a), tuple(map(float, t))) for a, t in starts]
-    coarse = [_register(images, mask, transform, SHRINK[:1], SMOOTH[:1]) for transform in transforms]
+def _turned(center: np.ndarray, angles: np.ndarray, shift: np.ndarray) -> sitk.Euler3DTransform:
+    return sitk.Euler3DTransform(tuple(map(float, center)), *map(float, angles), tuple(map(float, shift)))
+
+
+def _transform(pose: Pose, center: np.ndarray) -> sitk.Euler3DTransform:
+    transform = _turned(center, np.zeros(3), pose.rotation @ center + pose.shift - center)
+    transform.SetMatrix(tuple(map(float, pose.rotation.ravel())), 1e-6)
+    return transform
+
+
+def _best(images: Sequence[sitk.Image], mask: sitk.Image, starts: Sequence[sitk.Euler3DTransform]) -> Match:
+    """From each of the starts coarsely, from the best of them to the end."""
+    coarse = [_register(images, mask, start, SHRINK[:1], SMOOTH[:1]) for start in starts]
     scored = [(_alike(images, mask, transform), n) for n, transform in enumerate(coarse)]
-    transform = coarse[max(scored)[1]]
-    transform = _register(images, mask, transform, SHRINK[1:], SMOOTH[1:])
-    rotation = np.array(transform.GetMatrix()).reshape(3, 3)
+    transform = _register(images, mask, coarse[max(scored)[1]], SHRINK[1:], SMOOTH[1:])
+    rotation, center = np.array(transform.GetMatrix()).reshape(3, 3), np.array(transform.GetCenter())
     shift = center - rotation @ center + np.array(transform.GetTranslation())
     return Match(Pose(rotation, shift), _alike(images, mask, transform))
 
@@ -222,7 +232,7 @@ def _register(
     )
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=2.0 * max(shrink), minStep=0.01, numberOfIterations=ROUNDS, relaxationFactor=0.6
+        learningRate=float(max(shrink)), minStep=0.01, numberOfIterations=ROUNDS, relaxationFactor=0.6
     )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel(list(shrink))
@@ -238,10 +248,10 @@ def _register(
 
 
 def _alike(images: Sequence[sitk.Image], mask: sitk.Image, transform: sitk.Transform) -> float:
-    """Correlation within the tissue that both hold; 0 where that is next to nothing."""
+    """Correlation within the tissue that both hold; 0 where that is too little."""
     moved = sitk.Resample(images[1], images[0], transform, sitk.sitkLinear, float("nan"))
     a, b = (sitk.GetArrayViewFromImage(image) for image in (images[0], moved))
     both = (sitk.GetArrayViewFromImage(mask) > 0) & np.isfinite(b)
-    if both.sum() < 0.05 * (sitk.GetArrayViewFromImage(mask) > 0).sum() or both.sum() < 100:
+    if both.sum() < LEAST_SHARED * (sitk.GetArrayViewFromImage(mask) > 0).sum() or both.sum() < 100:
         return 0.0
     return float(np.corrcoef(a[both], b[both])[0, 1])

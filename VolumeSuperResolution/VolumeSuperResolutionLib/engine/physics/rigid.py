@@ -23,7 +23,8 @@ BETA = 4.0
 STILL = 0.01
 # Positions between two voxels that are told apart.
 PHASES = 2048
-LEAST_PLANES = 4
+# What is not worth a thread.
+LEAST_VOXELS = 100_000
 
 # Lower and upper corner in voxels, both within it.
 Box = tuple[np.ndarray, np.ndarray]
@@ -204,7 +205,7 @@ def _shift(source: np.ndarray, target: np.ndarray, shear: Shear, center: np.ndar
     src, dst = source.transpose(order), target.transpose(order)
     places = [np.arange(n) - c for n, c in zip(source.shape, center)]
 
-    def part(bounds: tuple[int, int]) -> None:
+    def part(bounds: Sequence[int]) -> None:
         lines = _Lines(src.shape[1], src.shape[2])
         start, stop = bounds
         shifts = shear.offset + shear.slopes[third] * places[third][start:stop, None]
@@ -218,7 +219,10 @@ def _shift(source: np.ndarray, target: np.ndarray, shear: Shear, center: np.ndar
             lines.shift(src[start + n], dst[start + n], first[n], np.ascontiguousarray(weights[n].T))
 
     threads = os.cpu_count() or 1
-    count = max(1, min(4 * threads, len(src) // LEAST_PLANES))
+    count = min(4 * threads, source.size // LEAST_VOXELS)
+    if count <= 1:
+        part((0, len(src)))
+        return
     edges = np.linspace(0, len(src), count + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(part, zip(edges[:-1], edges[1:])))
