@@ -164,11 +164,10 @@ def test_aligned_stacks_have_the_dense_solution_in_closed_form():
     assert np.abs(result - expected).max() < 1e-3 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("gap", [0.0, 0.2])
-def test_turned_stacks_come_close_to_the_dense_optimum(gap):
-    system = system_of(9, 4, 0.5, smoothness=0.02, gap=gap, thickness=2.5)
+def test_turned_stacks_come_close_to_the_dense_optimum():
+    system = system_of(8, 4, 0.4, smoothness=0.02, thickness=2)
     assert not system.exact and len(system.stacks) == 3
-    truth = head(9).array
+    truth = head(8).array
     expected = np.linalg.solve(dense(system), wanted(system)).reshape(system.shape)
     mask, peak = np.ones(truth.shape, bool), quality.data_range(truth)
     best, ours = (quality.psnr(x, truth, mask, peak) for x in (expected, system.solve()))
@@ -176,10 +175,10 @@ def test_turned_stacks_come_close_to_the_dense_optimum(gap):
 
 
 def test_a_few_steps_are_as_good_as_many():
-    system = system_of(36, 3, 3, smoothness=0.02, thickness=4)
-    truth = head(36).array
+    system = system_of(32, 3, 3, smoothness=0.02, thickness=4)
+    truth = head(32).array
     mask, peak = quality.foreground(truth, "MR"), quality.data_range(truth)
-    ours, best = (quality.psnr(system.solve(iterations=n, tolerance=0), truth, mask, peak) for n in (8, 40))
+    ours, best = (quality.psnr(system.solve(iterations=n, tolerance=0), truth, mask, peak) for n in (8, 30))
     assert ours > best - 0.3
 
 

@@ -31,6 +31,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="THICKNESS[,GAP]",
         help="combine three orthogonal stacks of every volume, moved by up to 3 degrees and 3 mm",
     )
+    how.add_argument(
+        "--leave-one-out",
+        action="store_true",
+        help="the volumes are stacks of one thing: predict each from the others combined",
+    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --stacks: write the simulated stacks there")
     parser.add_argument(
         "--crop",
         type=reader("crop", read_whole, "a number of voxels"),
@@ -60,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
     for model in models:
         zoo.card(model)
     _check(options, models)
-    if options.stacks:
+    if options.stacks or options.leave_one_out:
         _run_stacks(options, models)
         return
     perception = None
@@ -101,19 +107,30 @@ def run(options: argparse.Namespace) -> None:
 def _run_stacks(options: argparse.Namespace, models: list[str]) -> None:
     from ..training import stacks_evaluation
 
-    thickness, gap = (*options.stacks, 0.0)[:2]
-    if thickness < 2 or not 0 <= gap <= 1 or len(options.stacks) > 2:
-        raise RefusalError("Stacks are at least 2 voxels thick with gaps of 0 to 1 of that; give for example 4,0.2.")
-    paths = files.volumes_in(options.volumes)
-
     def tell(line: str) -> None:
         if not options.quiet:
             say(line)
 
-    scores = stacks_evaluation.evaluate(paths, thickness, gap, models, options.crop, device=options.device, tell=tell)
-    print(stacks_evaluation.table(scores))
+    paths = files.volumes_in(options.volumes)
+    if options.leave_one_out:
+        found = stacks_evaluation.leave_one_out(paths, tell)
+        print(stacks_evaluation.left_out_table(found))
+        values: list[dict] = [one._asdict() for one in found]
+    else:
+        thickness, gap = (*options.stacks, 0.0)[:2]
+        if thickness < 2 or not 0 <= gap <= 1 or len(options.stacks) > 2:
+            raise RefusalError(
+                "Stacks are at least 2 voxels thick with gaps of 0 to 1 of that; give for example 4,0.2."
+            )
+        if options.keep is not None:
+            outputs.make_folder(options.keep)
+        scores = stacks_evaluation.evaluate(
+            paths, thickness, gap, models, options.crop, options.device, tell, options.keep
+        )
+        print(stacks_evaluation.table(scores))
+        values = stacks_evaluation.to_json(scores)
     if options.json_file is not None:
-        options.json_file.write_text(json.dumps(stacks_evaluation.to_json(scores), indent=1, allow_nan=False))
+        options.json_file.write_text(json.dumps(values, indent=1, allow_nan=False))
 
 
 def _check(options: argparse.Namespace, models: list[str]) -> None:

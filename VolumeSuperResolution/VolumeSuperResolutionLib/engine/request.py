@@ -255,8 +255,9 @@ class StackReport(_Json):
     # How far it moves the middle of the volume, and by how much it turns it.
     moved_mm: float
     turned_degrees: float
-    # Correlation with what the other scans predict for it.
+    # Correlation in tissue with what the other scans predict for it, and how much of its structure is inverted there.
     alike: float
+    inverted: float
     gain: float
     offset: float
     # In parts of the range of the reference: white noise, and what the result does not explain (root mean square).

@@ -29,6 +29,7 @@ NOISE = 0.01
 # A volume with fewer voxels along an axis than this makes no stack.
 SHORTEST = 48
 SOLVED = "data step"
+VIEWS = ("axial", "sagittal", "coronal")
 
 
 @dataclass(frozen=True)
@@ -68,40 +69,47 @@ def evaluate(
     crop: int | None = None,
     device: str = "auto",
     tell: Callable[[str], None] = lambda line: None,
+    keep: Path | None = None,
 ) -> list[StackScore]:
-    """Three orthogonal stacks of every volume, moved between them; it is not told how."""
+    """Three orthogonal stacks of every volume, moved between them; it is not told how. `keep` is where they go."""
     scores = []
     for path in volumes:
         volume = simulation.cube(files.read(path).volume)
         if min(volume.array.shape) < SHORTEST:
             tell(f"{path.name} has too few slices to make stacks of")
             continue
-        scores.append(score(path.name, volume, thickness, gap, models, crop, device))
+        made = stacks_of(path.name, volume, thickness, gap, crop)
+        for stack, view in zip(made, VIEWS if keep else ()):
+            files.write(stack.volume, keep / f"{path.name.partition('.')[0]}-{view}.nrrd")  # type: ignore[operator]
+        scores.append(score(path.name, made, models, device))
         last = scores[-1]
         tell(f"{last.volume}  {last.psnr:.2f} dB, {last.method} {last.single:.2f} dB, pose {last.pose_error:.3f}")
     return scores
 
 
-def score(
-    name: str, volume: Volume, thickness: float, gap: float, models: Sequence[str], crop: int | None, device: str
-) -> StackScore:
-    """One volume; what is drawn follows from its name."""
+def stacks_of(name: str, volume: Volume, thickness: float, gap: float, crop: int | None) -> list[Simulated]:
+    """The stacks of one volume; what is drawn follows from its name."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     volume = Volume(volume.array.astype(np.float32), volume.grid)
-    modality = intensity.guess_modality(volume.array)
     field = simulation.middle(volume.grid, crop or max(volume.grid.size))
     center = field.to_physical((np.asarray(field.size) - 1) / 2.0)
     made = []
     for number, axis in enumerate(simulation.SLICE_AXES):
         pose = stacks.STILL if number == 0 else simulation.random_pose(random, DEGREES, MM, center)
         made.append(simulation.simulate(volume, axis, thickness, gap, random, NOISE, pose, field))
+    return made
+
+
+def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: str) -> StackScore:
+    """The combination beside the best of the stacks."""
+    modality = intensity.guess_modality(made[0].truth.array)
     singles = [single for stack in made for single in _singles(stack, models, modality, device)]
     best = max(singles)
     request = CombineRequest(scanners=tuple(stack.scanner for stack in made))
     result = combine([stack.volume for stack in made], request)
     truth = made[0].truth.array
     mask, peak = quality.foreground(truth, modality), quality.data_range(truth)
-    points = reconstruction.corners(field)
+    points = reconstruction.corners(made[0].truth.grid)
     errors = []
     for found, stack in zip(result.report.stacks, made):
         pose = Pose(np.reshape(found.rotation, (3, 3)), np.asarray(found.shift))
@@ -144,11 +152,13 @@ def to_json(scores: Sequence[StackScore]) -> list[dict]:
     return [asdict(s) for s in scores]
 
 
-def leave_one_out(named: Sequence[tuple[str, Volume]], scanners: Sequence[Scanner]) -> list[LeftOut]:
+def leave_one_out(paths: Sequence[Path], tell: Callable[[str], None] = lambda line: None) -> list[LeftOut]:
     """Every stack predicted from the others: combined, and from each of them alone (Lanczos), the best of which counts.
 
     Both predictions go through the same forward model and are placed by the same registration.
     """
+    named = [(path.name, files.read(path).volume) for path in paths]
+    scanners = [Scanner()] * len(named)
     found = []
     for n, (name, volume) in enumerate(named):
         others = [m for m in range(len(named)) if m != n]
@@ -166,7 +176,22 @@ def leave_one_out(named: Sequence[tuple[str, Volume]], scanners: Sequence[Scanne
             alone.append(_predicted(volume, scanners[n], upscaled, pose))
         best = max(alone)
         found.append(LeftOut(name, combined[0], best[0], combined[1], best[1]))
+        tell(f"{name}  {combined[0]:.2f} dB, alone {best[0]:.2f} dB")
     return found
+
+
+def left_out_table(found: Sequence[LeftOut]) -> str:
+    """As Markdown."""
+    lines = [
+        "| left out | predicted from the others combined | from the best of them, Lanczos | gain |",
+        "|---|---:|---:|---:|",
+    ]
+    for one in found:
+        lines.append(
+            f"| {one.name} | {one.combined:.2f} dB / {one.combined_alike:.3f} | {one.alone:.2f} dB / "
+            f"{one.alone_alike:.3f} | {one.combined - one.alone:+.2f} |"
+        )
+    return "\n".join(lines)
 
 
 def _predicted(volume: Volume, scanner: Scanner, sharp: Volume, pose: Pose) -> tuple[float, float]:

@@ -55,6 +55,7 @@ class Scan:
     level: np.ndarray = field(default_factory=lambda: np.zeros(0))
     weights: np.ndarray = field(default_factory=lambda: np.ones(0))
     alike: float = 1.0
+    inverted: float = 0.0
     residual: float = 0.0
 
     def __post_init__(self) -> None:
@@ -120,7 +121,8 @@ def find_places(
             progress(done, steps)
             done += 1
     for scan, found in zip(scans, working):
-        scan.pose, scan.weights, scan.alike = found.pose, found.weights, found.alike
+        scan.pose, scan.weights = found.pose, found.weights
+        scan.alike, scan.inverted = found.alike, found.inverted
         scan.brightness = found.brightness
         scan.level = _leveled(scan)
     return loop
@@ -202,6 +204,7 @@ def _compare(scan: Scan, fine: Volume, still: bool) -> None:
     raw = stacks.observe(scan.volume, scan.scanner, fine.grid, scan.pose)
     if raw is None:
         return
+    scan.inverted = registration.inverted(stack, prediction)
     stack.values = raw.values
     shape = np.array(scan.volume.array.shape)
     terms = [term * prediction for term in _field(stack.points(Grid(tuple(shape[::-1]))), shape)]

@@ -39,6 +39,11 @@ LARGEST_STEP = 2.0
 ARRIVED = 0.01
 STEPS = 5
 OUTSIDE = 4.7
+# What is compared of two scans is this part of the range above the darkest.
+TISSUE = 0.25
+FEWEST = 100
+# Pixels of the squares in which the structure of two scans is compared.
+BLOCK = 16
 
 
 class Match(NamedTuple):
@@ -99,8 +104,33 @@ def fit(stack: Stack, prediction: np.ndarray, slopes: Sequence[np.ndarray] = ())
         residual = y - columns @ solution
         sigma = float(np.median(np.abs(residual[given > 0.1 * given.max()]))) / 0.6745
         weights = given * np.square(np.maximum(0.0, 1 - np.square(residual / (OUTSIDE * sigma + 1e-12))))
-    alike = float(np.corrcoef(y, columns[:, 0])[0, 1]) if y.std() > 0 and columns[:, 0].std() > 0 else 0.0
-    return solution, alike, sigma
+    return solution, _alike_in_tissue(y, columns[:, 0]), sigma
+
+
+def inverted(stack: Stack, prediction: np.ndarray) -> float:
+    """The part of the local structure, by its strength, that is dark in one where it is bright in the other.
+
+    Two contrasts can be alike on the whole (fat is bright in both) and still differ so; scans of one contrast do not.
+    """
+    planes = [np.moveaxis(np.where(stack.seen, v, np.nan), stack.slice_axis, 0) for v in (stack.values, prediction)]
+    n = max(2, min(BLOCK, *planes[0].shape[1:]))
+    rows, columns = (m // n for m in planes[0].shape[1:])
+    shape = (len(planes[0]), rows, n, columns, n)
+    y, p = (v[:, : rows * n, : columns * n].reshape(shape).swapaxes(2, 3).reshape(-1, n * n) for v in planes)
+    whole = np.isfinite(y).all(axis=1)
+    y, p = (v[whole] - v[whole].mean(axis=1, keepdims=True) for v in (y, p))
+    strength = np.sqrt(np.square(y).mean(axis=1) * np.square(p).mean(axis=1))
+    return float(strength[(y * p).mean(axis=1) < 0].sum() / max(strength.sum(), 1e-12))
+
+
+def _alike_in_tissue(y: np.ndarray, prediction: np.ndarray) -> float:
+    """Correlation where both are well above the darkest: that a head is brighter than air says nothing."""
+    tissue = np.ones(y.shape, bool)
+    for values in (y, prediction):
+        low, high = np.percentile(values, (0.5, 99.5))
+        tissue &= values > low + TISSUE * (high - low)
+    a, b = y[tissue], prediction[tissue]
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) > FEWEST and a.std() > 0 and b.std() > 0 else 0.0
 
 
 def refine(
