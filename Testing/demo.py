@@ -178,9 +178,9 @@ def degrade(truth: Volume, protocol: str, name: str) -> Volume:
 
 def draw(views: SliceViews, columns: dict[str, Any], sample: Sample, path: Path) -> None:
     """A picture: the whole plane above, the detail below."""
-    nodes = list(columns.values())
-    whole = [frame(view, sample.whole, sample.detail) for view in views.draw(nodes, sample.whole)]
-    picture([whole, views.draw(nodes, sample.detail)], list(columns), nodes.NOTICE, path)
+    shown = list(columns.values())
+    whole = [frame(view, sample.whole, sample.detail) for view in views.draw(shown, sample.whole)]
+    picture([whole, views.draw(shown, sample.detail)], list(columns), nodes.NOTICE, path)
 
 
 def describe(node: Any) -> str:
