@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.errors import RefusalError
+from ..engine.models.zoo import register_own
 from ..engine.networks import Network, build
 from .optimizers import OPTIMIZERS
 from .patches import Cut
@@ -60,6 +61,7 @@ class StageConfig:
 
     def build(self) -> Network:
         """The network, freshly initialized."""
+        register_own()
         return build(self.network, **self.arguments)
 
     def cut(self, network: Network) -> Cut:

@@ -7,6 +7,7 @@ everything that can upscale is listed, described and reported in the same way.
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 import logging
 import os
@@ -28,6 +29,8 @@ CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
 # More folders with models of one's own, separated as in PATH.
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
+# Python modules, separated by commas, that register networks of one's own. A card alone never brings code.
+MODULES_VARIABLE = "VSR_NETWORKS"
 Described = TypeVar("Described")
 
 
@@ -207,7 +210,8 @@ def load(card: Card, realism: float | None = None) -> list[nn.Module]:
         none = np.float32(0)
         tensors = {name: rest * faithful.get(name, none) + share * own for name, own in tensors.items()}
     for n, network in enumerate(networks):
-        network.to_empty(device="cpu")
+        if any(tensor.is_meta for tensor in network.state_dict().values()):
+            network.to_empty(device="cpu")
         state = network.state_dict()
         for name in _floats(network):
             state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"]))
@@ -215,14 +219,30 @@ def load(card: Card, realism: float | None = None) -> list[nn.Module]:
     return networks
 
 
+def register_own() -> None:
+    """Imports the modules that the user named in the environment, which register networks."""
+    for module in filter(None, os.environ.get(MODULES_VARIABLE, "").split(",")):
+        try:
+            importlib.import_module(module.strip())
+        except ImportError as error:
+            raise RefusalError(
+                f"The module {module.strip()}, which {MODULES_VARIABLE} names, cannot be imported ({error}); correct "
+                "the variable, or put the module on Python's path."
+            ) from error
+
+
 def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
     """A card's networks without weights, and its verified weights in float32."""
     import torch
 
-    from ..networks import build
+    from ..networks import SHIPPED, build
 
-    with torch.device("meta"):
-        networks = [build(stage.network, **stage.arguments) for stage in card.stages]
+    register_own()
+    networks = []
+    for stage in card.stages:
+        # A network of the user's own may hold what is in no file, as a table of positions.
+        with torch.device("meta" if stage.network in SHIPPED else "cpu"):
+            networks.append(build(stage.network, **stage.arguments))
     shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
     path = card.folder / WEIGHTS_FILE
     tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])

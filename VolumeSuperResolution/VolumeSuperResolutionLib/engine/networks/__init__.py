@@ -1,10 +1,15 @@
-"""The published architectures by name. A network knows nothing of tiles, devices, files or modalities."""
+"""The networks by name: the published architectures, and those that a user registers.
+
+A network knows nothing of tiles, devices, files or modalities.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
 from typing import Any
+
+from torch import nn
 
 from ..errors import RefusalError
 from .base import Network
@@ -31,6 +36,20 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "rrdb3d": Rrdb3d,
 }
 
+SHIPPED = frozenset(NETWORKS)
+
+
+def register(name: str, make: Callable[..., nn.Module]) -> None:
+    """Makes a network of one's own known, so that cards can name it: `make` gets the arguments that the card gives.
+
+    It returns any torch module that takes [N, 1, *spatial] to [N, 1, *spatial times factor] and has the attributes of
+    a Network: `dimensions` (2 or 3), `factor` (an int for each of them), `on_interpolated`. One that cannot be
+    streamed runs in overlapping windows.
+    """
+    if name in SHIPPED:
+        raise ValueError(f"{name} is a network of the library; choose another name")
+    NETWORKS[name] = make
+
 
 def build(name: str, **arguments: Any) -> Network:
     """A freshly initialized network (from torch's global generator)."""
@@ -38,4 +57,22 @@ def build(name: str, **arguments: Any) -> Network:
         close = difflib.get_close_matches(name, NETWORKS, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(NETWORKS)}."
         raise RefusalError(f"No network is called {name!r}; {hint}")
-    return NETWORKS[name](**arguments)
+    network = NETWORKS[name](**arguments)
+    if name not in SHIPPED:
+        _check_attributes(name, network)
+    return network
+
+
+def _check_attributes(name: str, network: nn.Module) -> None:
+    factor = getattr(network, "factor", None)
+    sound = isinstance(factor, (tuple, list)) and all(isinstance(f, int) and f > 0 for f in factor)
+    if not sound or len(factor) not in (2, 3) or getattr(network, "dimensions", None) != len(factor):
+        raise RefusalError(
+            f"The network {name} does not say how it is applied; give it the attributes dimensions (2 or 3) and factor "
+            "(a whole number for each of them)."
+        )
+    if not isinstance(getattr(network, "on_interpolated", None), bool):
+        raise RefusalError(
+            f"The network {name} does not say whether its input is interpolated first; give it the attribute "
+            "on_interpolated (True or False)."
+        )
