@@ -163,18 +163,17 @@ def test_the_estimate_names_the_size_and_the_seconds(card):
 # What is asked beside the plain result, each with the arrays that it holds.
 EXTRAS = {
     "rounds": {"consistency": 2},
-    "uncertainty": {"uncertainty": True},
-    "ensemble": {"ensemble": True},
+    "flips": {"uncertainty": True, "ensemble": True},
     "resampled": {"scale": (2.4, 2.4, 2.4)},
 }
 
 
 def test_the_estimate_counts_what_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(separable, "SLAB_VOXELS", 8_000)  # as small beside this scan as slabs are beside a real one
+    monkeypatch.setattr(separable, "SLAB_VOXELS", 20_000)  # as small beside this scan as slabs are beside a real one
     monkeypatch.setattr(zoo, "folders", list)
     stages = (zoo.Stage("edsr3d", {"factor": 2, "features": 2, "blocks": 1}),)
     card = model(tmp_path / "mine", stages=stages)
-    scan = volume(np.random.default_rng(0).uniform(0, 10000, (20, 24, 30)).astype(np.int16))
+    scan = volume(np.random.default_rng(0).uniform(0, 10000, (30, 32, 40)).astype(np.int16))
 
     def held(**extra):
         """(foreseen, measured) bytes; torch's own are not measured."""
@@ -187,8 +186,8 @@ def test_the_estimate_counts_what_is_held(tmp_path, monkeypatch):
         finally:
             tracemalloc.stop()
 
-    held()  # what is loaded once
+    upscale(volume(), Request(str(card.folder), scale=(2.0, 2.0, 2.0)))  # what is loaded once
     plain = held()
     for what, extra in EXTRAS.items():
         foreseen, measured = (now - before for now, before in zip(held(**extra), plain))
-        assert 0.5 * foreseen < measured < 1.25 * foreseen, f"{what}: {measured} instead of {foreseen}"
+        assert 0.5 * foreseen < measured < 1.4 * foreseen, f"{what}: {measured} instead of {foreseen}"
