@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import standins
-from VolumeSuperResolutionLib import __main__ as command_line
+from VolumeSuperResolutionLib import commands as command_line
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 from VolumeSuperResolutionLib.training import export

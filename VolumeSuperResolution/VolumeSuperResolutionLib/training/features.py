@@ -1,4 +1,4 @@
-"""What networks trained on photographs see in slices: the features that perceptual losses and metrics compare."""
+"""Features of networks trained on photographs, which perceptual losses and metrics compare slice by slice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ INCEPTION_SIZE = 299
 
 
 class Vgg16(nn.Module):
-    """Gray images [N, 1, H, W] in [0, 1] to the last ReLU of each of the first `blocks` blocks. It never learns."""
+    """Gray images [N, 1, H, W] in [0, 1] to the last ReLU of each of the first `blocks` blocks. Its weights stay."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
 
     def __init__(self, tensors: Mapping[str, np.ndarray], blocks: int = len(BLOCKS)):
         super().__init__()
@@ -31,14 +34,15 @@ class Vgg16(nn.Module):
                 layer = nn.Conv2d(channels, width, 3, padding=1)
                 with torch.no_grad():
                     layer.weight.copy_(torch.tensor(tensors[f"conv_{number}.weight"]))
-                    layer.bias.copy_(torch.tensor(tensors[f"conv_{number}.bias"]))
+                    if layer.bias is not None:
+                        layer.bias.copy_(torch.tensor(tensors[f"conv_{number}.bias"]))
                 layers.extend([layer, nn.ReLU()])
                 number, channels = number + 1, width
             self.blocks.append(layers)
         for name, values in (("mean", MEAN), ("deviation", DEVIATION)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch does not declare memory_format
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         x = (x - self.mean) / self.deviation
@@ -62,7 +66,7 @@ class Lpips(nn.Module):
         return self.between(self.directions(x), self.directions(y))
 
     def directions(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The features of unit length: what is compared. Kept, the truth is seen only once."""
+        """The unit-length features that are compared; those of the truth need to be computed only once."""
         return [F.normalize(f, eps=1e-10) for f in self.vgg(x)]
 
     def between(self, x: Sequence[torch.Tensor], y: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -88,7 +92,7 @@ class Inception(nn.Module):
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Between the normal distributions that two sets of feature vectors [N, C] suggest.
+    """Between the normal distributions fitted to two sets of feature vectors [N, C].
 
     The trace of the root of the product of the covariances is the sum of the singular values of the product of the
     centered sets: exact, and cheap where there are fewer vectors than features.

@@ -40,7 +40,8 @@ def draw(cards: Sequence[Card], volumes: Sequence[Path], path: Path, protocol: s
 
 
 def _draw_row(line: Sequence, card: Card, case: Case) -> None:
-    request = Request(card.id, scale=tuple(map(float, card.factor)), modality=case.modality)
+    i, j, k = map(float, card.factor)
+    request = Request(card.id, scale=(i, j, k), modality=case.modality)
     result = upscale(case.low, request).volume.array
     shape = case.truth.shape
     lanczos = interpolation.resample(case.low.array, shape)
@@ -59,7 +60,7 @@ def _draw_row(line: Sequence, card: Card, case: Case) -> None:
 
 
 def _busiest(truth: np.ndarray) -> tuple[slice, int, slice]:
-    """The crop of the middle coronal slice with the most contrast."""
+    """The crop with the most contrast in the middle coronal slice."""
     j = truth.shape[1] // 2
     plane = truth[:, j]
     heights, widths = (max(1, n - CROP) for n in plane.shape)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Network, conv
+from .base import Convolution, Network, conv
 from .shuffle import VoxelShuffle
 
 
 class Cnnil(Network):
-    """The half before the shuffle works on the coarse grid, the half behind it on the fine one."""
+    """The layers before the shuffle work on the coarse grid, those after it on the fine one."""
 
     def __init__(self, factor: Sequence[int], features: int = 32, residual: bool = False):
         super().__init__(2, factor, residual=residual)
@@ -23,11 +23,12 @@ class Cnnil(Network):
         self.to_phases = conv(2, features, self.shuffle.phases)
         self.fine_head = conv(2, 1, features)
         self.fine = nn.ModuleList(conv(2, features, features) for _ in range(2))
-        self.tail = conv(2, features, 1)
+        self.tail: Convolution = conv(2, features, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         if not self.head.weight.is_meta:
             self._wake()
 
@@ -35,7 +36,7 @@ class Cnnil(Network):
         return self.with_residual(self._refine(self._intermediate(x)), x)
 
     def forward_with_intermediate(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The output, and the image right behind the shuffle, which has its own loss."""
+        """The output, and the image directly after the shuffle, which has its own loss."""
         intermediate = self._intermediate(x)
         return self.with_residual(self._refine(intermediate), x), self.with_residual(intermediate, x)
 
@@ -56,13 +57,16 @@ class Cnnil(Network):
         return F.relu(self.fine[1](F.relu(self.fine[0](h)))) + h
 
     def _wake(self) -> None:
-        """Flips the sign of the output filters that a bright image would leave dead behind their ReLU.
+        """Flips the sign of output filters that start dead: whose ReLU is zero for a bright image.
 
-        The Glorot distribution is symmetric, so this stays a draw from it; half of all outputs would never learn.
+        Otherwise half of all outputs would never learn. The Glorot distribution is symmetric, so this stays a draw
+        from it.
         """
         with torch.no_grad():
             bright = torch.ones(1, 1, 24, 24)
-            for layer, features in ((self.to_phases, self._coarse_features), (self.tail, self._fine_features)):
+            parts: list[tuple[Convolution, Callable[[torch.Tensor], torch.Tensor]]]
+            parts = [(self.to_phases, self._coarse_features), (self.tail, self._fine_features)]
+            for layer, features in parts:
                 answer = layer(features(bright))[0, :, 12, 12]
                 layer.weight *= torch.where(answer < 0, -1.0, 1.0).view(-1, 1, 1, 1)
 

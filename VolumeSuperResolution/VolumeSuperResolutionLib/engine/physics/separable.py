@@ -7,7 +7,7 @@ that stays as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Callable, Optional, overload
 
 import numpy as np
 
@@ -23,9 +23,9 @@ SLAB_VOXELS = 500_000
 
 
 def band(rows: np.ndarray) -> slice:
-    """The columns that some of these rows use."""
+    """The columns that some of these rows use; one of none, if they use none."""
     used = np.flatnonzero(np.any(rows != 0, axis=0))
-    return slice(int(used[0]), int(used[-1]) + 1)
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
 
 
 def output_shape(shape: Sequence[int], matrices: Matrices) -> tuple[int, int, int]:
@@ -41,10 +41,30 @@ def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.
     part = array[tuple(used)].astype(np.float32)
     if rows[0] is not None:
         part = np.tensordot(rows[0], part, axes=1)
-    for axis in (1, 2):
-        if rows[axis] is not None:
-            part = _along(part, rows[axis], axis)
+    for axis, matrix in enumerate(rows[1:], 1):
+        if matrix is not None:
+            part = _along(part, matrix, axis)
     return part
+
+
+@overload
+def apply(
+    array: np.ndarray,
+    matrices: Matrices,
+    write: None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> np.ndarray: ...
+
+
+@overload
+def apply(
+    array: np.ndarray,
+    matrices: Matrices,
+    write: WriteSlab,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> None: ...
 
 
 def apply(

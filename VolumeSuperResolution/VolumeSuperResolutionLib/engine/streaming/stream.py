@@ -1,8 +1,8 @@
 """A traced network as a stream of planes: exact, and nothing is computed twice.
 
-The volume passes in slabs along its first axis. Each operation computes every plane that its inputs allow; each keeps
-only the planes that are still to be read. The cross-section may be cut into columns, which are read with the context
-that the network's own index ranges ask for.
+The volume is read in slabs along its first axis. Each operation computes all planes that its inputs allow so far, and
+keeps only those that a later operation still has to read. The cross-section may be cut into columns, which are read
+with a halo as wide as the network's receptive field demands.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Callable, NamedTuple
 
 import torch
 
+from ..networks.base import Network
 from .build import UnstreamableError
 from .convolution import Conv
 from .nodes import Gate, Input, Node, Piece, Pool, Range, Ranges, Scratch, Source, bytes_of
@@ -19,10 +20,11 @@ from .trace import traced
 
 ReadTensor = Callable[[Ranges], torch.Tensor]
 CPU = torch.device("cpu")
+NOTHING = torch.empty(0)  # the block where only the memory is counted
 
 
 class Chunk(NamedTuple):
-    """Consecutive planes of one node's output; no block where only the memory is counted."""
+    """Consecutive planes of one node's output."""
 
     start: int
     stop: int
@@ -41,7 +43,7 @@ class Queue:
         return [c for c in self.chunks if c.stop > planes[0] and c.start < planes[1]]
 
     def release(self, reader: int, first: int) -> int:
-        """A reader needs nothing before plane `first`. Returns how many planes nobody needs any more."""
+        """The reader needs no planes before `first` any more. Returns how many planes were freed."""
         self.needed[reader] = first
         first = min(self.needed.values())
         freed = 0
@@ -54,7 +56,7 @@ class Queue:
 class Stream:
     """A network made ready to be streamed on a device. Raises UnstreamableError if it cannot be."""
 
-    def __init__(self, network: torch.nn.Module, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
+    def __init__(self, network: Network, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
         self.nodes: list[Node] = traced(network)
         scratch, precise = Scratch(device), self._precise()
         self.widths = [bytes_of(torch.float32 if n in precise else dtype) for n in range(len(self.nodes))]
@@ -62,9 +64,10 @@ class Stream:
             node.to(device, torch.float32 if n in precise else dtype, scratch)
         self.pooled = [size == (1, 1, 1) for size in self.sizes((1 << 20,) * 3)]
         self.readers: list[list[int]] = [[] for _ in self.nodes]
-        # What waits for a pool runs in a pass after it, for which the earlier passes' planes have been kept.
+        # What depends on a pool runs in a pass after it; the planes that it reads are kept until then.
         self.passes = [0]
-        self.scale, self.lag = [(1, 1, 1)], [0]
+        self.scale: list[tuple[int, ...]] = [(1, 1, 1)]
+        self.lag = [0]
         for n, node in enumerate(self.nodes[1:], 1):
             for i in set(node.inputs):
                 self.readers[i].append(n)
@@ -75,7 +78,7 @@ class Stream:
             self.lag.append(max(waits, default=0) * factors[0] + node.reach[0].after)
 
     def _precise(self) -> set[int]:
-        """The source and the last convolutions, with all that comes after them: they set the result's precision."""
+        """What runs in float32 whatever the dtype: the source, the last convolutions, and all that follows them."""
         precise, waiting = {0}, [len(self.nodes) - 1]
         while waiting:
             n = waiting.pop()
@@ -100,7 +103,7 @@ class Stream:
         return sizes
 
     def needs(self, shape: Sequence[int], box: Ranges) -> list[Ranges]:
-        """What a box of the output needs of every node, the input first: the derived halo, apart from pools."""
+        """The part of every node, the source first, that a box of the output depends on, halo included; pools aside."""
         sizes = self.sizes(shape)
         wanted: list[Ranges] = [()] * len(self.nodes)
         wanted[-1] = box
@@ -116,14 +119,14 @@ class Stream:
     def run(
         self, read: ReadTensor, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62
     ) -> Flow:
-        """Iterate over the result: finished planes of the box with where they are, and a None at the end of each step.
+        """Iterates over the result: finished planes of the box with their positions, and None at the end of each step.
 
         `thickness` is the most input planes a step takes; steps are shortened where a block would pass `chunk_bytes`.
         """
         return Flow(self, read, shape, box, self.grains(shape, box, thickness, chunk_bytes))
 
     def grains(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int) -> list[int]:
-        """For each node how many input planes' worth it takes at once; never more than the node before it."""
+        """For each node, how many planes of the source it advances by at once; never more than the node before it."""
         grains = []
         grain = thickness
         wanted = self.needs(shape, box)
@@ -137,11 +140,11 @@ class Stream:
     def bytes(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> int:
         """The most memory that the blocks of a run hold at once, counted by running it without any data."""
         if self.local:
-            # So many planes that all queues have filled; more change nothing.
+            # Enough planes to fill all queues; more would not change the peak.
             planes = -(-self.lag[-1] // self.scale[-1][0]) * 2 + 4 * thickness
             shape = (min(shape[0], planes), *shape[1:])
             box = ((0, self.sizes(shape)[-1][0]), *box[1:])
-        flow = self.run(lambda ranges: None, shape, box, thickness, chunk_bytes)
+        flow = self.run(lambda ranges: NOTHING, shape, box, thickness, chunk_bytes)
         flow.counting = True
         for _ in flow:
             pass
@@ -167,7 +170,7 @@ class Flow:
             yield None
 
     def _steps(self, number: int) -> list[tuple[list[list[int]], int]]:
-        """For one pass: its nodes in runs that take the same number of planes at once, and each step's first plane."""
+        """For one pass: its nodes in groups of equal grain, and the first source plane of each step."""
         nodes = [n for n, each in enumerate(self.stream.passes) if each == number]
         groups: list[list[int]] = []
         for n in nodes:
@@ -204,7 +207,7 @@ class Flow:
     def _bytes(self, n: int, planes: int) -> int:
         return planes * self._area(n) * self.stream.nodes[n].channels * self.stream.widths[n]
 
-    def _produce(self, n: int, stop: int) -> Chunk:
+    def _produce(self, n: int, stop: int) -> Chunk | None:
         """The planes of node n from where it stood to `stop`."""
         start = self.done[n]
         if stop <= start:
@@ -228,9 +231,10 @@ class Flow:
         width = self.stream.widths[n]
         self.gathered = max(self.gathered, node.gathers(*before) * width)
         self.peak = max(self.peak, self.live + node.parts_in(*before) * width + self._bytes(n, stop - start))
-        block = None
+        block = NOTHING
         if not self.counting:
-            inputs = [self._input(node, i, *each, wanted) for i, *each in zip(node.inputs, chunks, inside)]
+            parts = zip(node.inputs, chunks, inside)
+            inputs = [self._input(node, i, held, part, wanted) for i, held, part in parts]
             block = node.block(inputs, wanted)
         self.live -= freed
         return Chunk(start, stop, block)

@@ -9,12 +9,12 @@ from itertools import product
 NARROWEST = 16  # voxels of the input; narrower columns would be nearly all halo
 
 Range = tuple[int, int]
-Column = tuple[Range, Range]  # of the output
+Column = tuple[Range, ...]  # rows and columns of the output
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a volume is worked off: column by column, each in slabs of so many input planes."""
+    """How a volume is processed: column by column, each in slabs of `thickness` input planes."""
 
     thickness: int
     columns: tuple[Column, ...]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..callbacks import Cancel, Progress, ReadBlock, WriteBlock
 from ..errors import CancelledError, RefusalError
+from ..networks import Network
 from .devices import (
     PRECISIONS,
     Transfers,
@@ -50,7 +51,7 @@ class Axis(NamedTuple):
 
 
 def apply(
-    network: torch.nn.Module,
+    network: Network,
     read: ReadBlock,
     shape: Sequence[int],
     write: WriteBlock,
@@ -88,7 +89,7 @@ class _Run:
 
     def __init__(
         self,
-        network: torch.nn.Module,
+        network: Network,
         read: ReadBlock,
         shape: tuple[int, ...],
         write: WriteBlock,
@@ -137,18 +138,21 @@ class _Run:
         """A copy of the network on the device, and what its windows have to be multiples of."""
         self.network = copy.deepcopy(self.given).to(self.device).eval().requires_grad_(False)
         self.transfers = Transfers(self.device)
-        refusal = None
+        refusal: RefusalError | None = None
         for multiple, size in MULTIPLES.items():
             try:
                 self._window(self._middle(size))
-            except Exception as error:
-                if is_out_of_memory(error):
-                    self._leave_device()
-                    return
+            except RefusalError as error:
                 refusal = refusal or error
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._leave_device()
+                return
             else:
                 self.multiple = multiple
                 return
+        assert refusal is not None
         raise refusal
 
     def _middle(self, size: int) -> np.ndarray:
@@ -238,7 +242,8 @@ class _Run:
     def _read(self, ranges: Ranges) -> np.ndarray:
         """These voxels of the input; beyond its border they repeat."""
         inside: list[Range] = [(min(low, n - 1), min(high, n)) for (low, high), n in zip(ranges, self.shape)]
-        block = self.read(tuple(slice(low, high) for low, high in inside))
+        depth, rows, columns = (slice(low, high) for low, high in inside)
+        block = self.read((depth, rows, columns))
         missing = [(0, high - stop) for (_, high), (_, stop) in zip(ranges, inside)]
         return np.pad(block, missing, "edge") if any(after for _, after in missing) else block
 
@@ -299,7 +304,9 @@ class _Live(TorchDispatchMode):
         self.live = self.peak = 0
         self.users: dict[int, int] = {}  # of each storage
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         result = function(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(tensor, torch.Tensor):
