@@ -76,9 +76,9 @@ def test_every_command_does_what_it_says(place, capsys, monkeypatch):
             arguments[arguments.index("--minutes") + 1] = "0.0001"
         assert command_line.main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
     for name in ("T1-sharp.nii.gz", "CT-isotropic.nrrd", "sharp/one.nii.gz", "sharp/two.nrrd"):
-        assert files.read(place / name)[0].array.size > 0
-    assert min(files.read(place / "T1-sharp.nii.gz")[0].grid.size) == 32
-    assert len(set(files.read(place / "CT-isotropic.nrrd")[0].grid.spacing)) == 1
+        assert files.read(place / name).volume.array.size > 0
+    assert min(files.read(place / "T1-sharp.nii.gz").volume.grid.size) == 32
+    assert len(set(files.read(place / "CT-isotropic.nrrd").volume.grid.spacing)) == 1
     assert {"card.json", "weights.safetensors"} <= {path.name for path in (place / "my-model").iterdir()}
 
 
@@ -113,9 +113,9 @@ def test_every_python_example_runs(place, slicer_console, capsys):
     assert len(examples) >= 3
     for code in examples:
         exec(compile(code.replace("/data/", f"{place / 'data'}/"), "README.md", "exec"), names)
-    sizes = [files.read(place / name)[0].grid.size for name in ("T1.nii.gz", "data/sharp/one.nii.gz")]
+    sizes = [files.read(place / name).volume.grid.size for name in ("T1.nii.gz", "data/sharp/one.nii.gz")]
     assert sizes == [(16, 20, 24), (32, 40, 48)]
-    assert files.read(place / "T1-isotropic.nii.gz")[0].grid.size == (16, 20, 24)
+    assert files.read(place / "T1-isotropic.nii.gz").volume.grid.size == (16, 20, 24)
     said = capsys.readouterr().out
     assert "fsrcnn3d-x2" in said and "one.nii.gz:" not in said
 
@@ -124,7 +124,7 @@ def test_the_example_beside_the_samples_runs(place):
     page = (ROOT / "Resources" / "SampleData" / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     exec(compile(code.replace("Resources/", f"{ROOT / 'Resources'}/"), "README.md", "exec"), {})
-    assert files.read(place / "MRBrain-4mm.nrrd")[0].grid.size == (140, 19, 164)
+    assert files.read(place / "MRBrain-4mm.nrrd").volume.grid.size == (140, 19, 164)
 
 
 @pytest.mark.parametrize("page", ["README.md", "Resources/SampleData/README.md"])

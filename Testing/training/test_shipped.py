@@ -47,7 +47,7 @@ TOLERANCE = 0.1
 @pytest.fixture(scope="module")
 def psnr(tmp_path_factory):
     """The PSNR of a model on the crop, degraded by its factor; each computed once."""
-    volume, _ = files.read(ROOT / "Resources" / "SampleData" / "MRBrain.nrrd")
+    volume = files.read(ROOT / "Resources" / "SampleData" / "MRBrain.nrrd").volume
     array = volume.array[tuple(slice(*bounds) for bounds in REGION[::-1])]
     path = tmp_path_factory.mktemp("crop") / "MRBrain.nrrd"
     files.write(Volume(array, volume.grid.cropped(REGION)), path)
