@@ -99,7 +99,10 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
     result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
-    return result, np.sqrt(squares[crop] / len(flips)) * np.float32(carrier.unit) if request.uncertainty else None
+    if not request.uncertainty:
+        return result, None
+    deviation = np.sqrt(squares[crop] / len(flips))
+    return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
 
 
 def _once(
