@@ -28,6 +28,8 @@ def read(path: Path, slices: list[Slice]) -> np.ndarray:
             if each.place is not None:
                 plane[...] = _scaled(_stored(each), each.scaling, dtype)
                 continue
+            if each.stored is not None:
+                raise ValueError("said to be compressed, and is not")
             if held is None or held[0] != each.path:
                 held = each.path, _decoded(each)
             plane[...] = _scaled_again(held[1][each.frame], each, slices, dtype)
