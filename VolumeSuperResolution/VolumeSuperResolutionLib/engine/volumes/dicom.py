@@ -175,6 +175,9 @@ def _check_kind(path: Path, slices: list[Slice]) -> None:
     first = slices[0]
     if first.samples != 1 or first.photometric.startswith(("RGB", "YBR", "PALETTE")):
         raise RefusalError(f"The images in {path} are in color (3 values in each voxel); give the scan itself.")
+    for allocated, bits, _, _ in {s.pixel_format for s in slices}:
+        if allocated not in (8, 16, 32) or not 0 < bits <= allocated:
+            raise RefusalError(f"The images in {path} store {bits} of {allocated} bits a pixel, which cannot be read.")
     if any(s.photometric == "MONOCHROME1" for s in slices):
         raise RefusalError(
             f"The images in {path} are stored inverted (MONOCHROME1), which programs read differently; convert them "

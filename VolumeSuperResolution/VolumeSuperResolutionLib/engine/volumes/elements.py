@@ -148,7 +148,7 @@ def _inflated(data: bytes) -> bytes:
 class _Parser:
     """One pass over the elements; `root` holds the outermost ones."""
 
-    def __init__(self, data, order: str, explicit: bool) -> None:
+    def __init__(self, data: mmap.mmap | bytes, order: str, explicit: bool) -> None:
         self.data, self.order, self.explicit = data, order, explicit
         self.root = self._item()
         self.pixels: Pixels | None = None

@@ -195,7 +195,7 @@ def _grid(path: Path, fields: dict, size: tuple[int, int, int], notes: list[str]
         notes.append("The header says no thickness of the single slice; it was taken as 1 mm.")
     check_spacing(path, tuple(spacing))
     placed, told = fields["qform_code"] > 0, fields["sform_code"] > 0
-    by_quaternion = _quaternion_axes(path, fields) * spacing if placed else None
+    by_quaternion = _quaternion_axes(path, fields) * spacing if placed else np.zeros((3, 3))
     srow = np.array(fields["srow"], float).reshape(3, 4)
     if told and not (np.abs(srow) < FARTHEST).all():
         raise RefusalError(f"{path} places its voxels at positions that are not numbers; correct its header.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,7 +112,8 @@ def files_of(folder: Path) -> list[Path]:
         raise RefusalError(f"{folder} cannot be opened; check the rights.") from error
 
 
-def _images(path: Path, file: elements.File) -> list[Slice]:
+def _stored(path: Path, file: elements.File) -> dict[str, Any]:
+    """How the pixels of a file are laid out, as a slice says it."""
     item, pixels = file.item, file.pixels or elements.Pixels(0, False)
     rows, columns, samples, allocated, bits, high, signed = (
         int(item.packed(tag, "H") or 0)
@@ -121,15 +122,29 @@ def _images(path: Path, file: elements.File) -> list[Slice]:
     frames = item.integer(0x00280008) or 1
     if not (0 < frames <= MOST_FRAMES and rows and columns):
         raise RefusalError(f"{path} promises {frames} images of {rows} x {columns} voxels; it is damaged.")
-    if allocated not in (8, 16, 32) or not 0 < bits <= allocated:
-        raise RefusalError(f"{path} stores {bits} of {allocated} bits a pixel, which cannot be read.")
     expected = (rows * columns * max(1, samples) * frames * allocated + 7) // 8
     stored = pixels.stored if pixels.complete or pixels.stored is not None else 0
     if pixels.complete and pixels.stored is not None and pixels.stored >= expected:
         stored = expected
-    plain = pixels.tag == PIXEL_DATA and file.transfer_syntax in UNCOMPRESSED and samples <= 1
-    plain = plain and allocated in (8, 16, 32) and 0 < bits <= high + 1 <= allocated
+    plain = pixels.tag == PIXEL_DATA and file.transfer_syntax in UNCOMPRESSED and bits <= high + 1 <= allocated
     plain = plain and not (allocated == 8 and file.transfer_syntax == elements.BIG_ENDIAN)
+    return {
+        "frames": frames,
+        "samples": max(1, samples),
+        "shape": (rows, columns),
+        "pixel_format": (allocated, bits, high, signed),
+        "syntax": file.transfer_syntax,
+        "expected": expected,
+        "stored": stored,
+        "place": pixels.place if plain else None,
+        "deflated": file.deflated,
+    }
+
+
+def _images(path: Path, file: elements.File) -> list[Slice]:
+    item = file.item
+    pixels = _stored(path, file)
+    frames = pixels["frames"]
     shared = item.inside(SHARED)
     groups = item.get(PER_FRAME)
     groups = groups if isinstance(groups, list) else []
@@ -149,7 +164,6 @@ def _images(path: Path, file: elements.File) -> list[Slice]:
             Slice(
                 path=path,
                 frame=frame,
-                frames=frames,
                 uid=item.text(0x00080018),
                 series=item.text(0x0020000E),
                 number=item.text(0x00200011),
@@ -157,24 +171,17 @@ def _images(path: Path, file: elements.File) -> list[Slice]:
                 instance=item.integer(0x00200013) or 0,
                 kind=item.text(0x00080016),
                 localizer="LOCALIZER" in kinds,
-                samples=max(1, samples),
                 photometric=item.text(0x00280004).upper(),
-                shape=(rows, columns),
                 spacing=spacing if len(spacing) == 2 else (),
                 orientation=_finite(orientation, 6),
                 position=_finite(position, 3),
                 between=abs((measures.floats(0x00180088) or (0.0,))[0]),
                 tilt=(item.floats(0x00181120) or (0.0,))[0],
                 marks=_marks(item, own, kinds),
-                pixel_format=(allocated, bits, high, signed),
                 scaling=_scaling(item, shared, own),
-                syntax=file.transfer_syntax,
-                expected=expected,
-                stored=stored,
-                place=pixels.place if plain else None,
-                deflated=file.deflated,
                 expected_images=item.integer(0x00201002) or 0,
                 kept={**kept, **({"SliceThickness": thickness} if thickness else {})},
+                **pixels,
             )
         )
     return images
@@ -193,7 +200,9 @@ def _finite(values: tuple[float, ...], count: int) -> tuple[float, ...]:
     return values if len(values) == count and (np.abs(values) < FARTHEST).all() else ()
 
 
-def _place(item: elements.Item, shared: elements.Item, own: elements.Item | None):
+def _place(
+    item: elements.Item, shared: elements.Item, own: elements.Item | None
+) -> tuple[tuple[float, ...], tuple[float, ...], elements.Item]:
     """Position, orientation, and where pixel spacing and thickness are said."""
     if own is None:
         place = item if 0x00200032 in item else item.inside(DETECTOR)
