@@ -98,6 +98,8 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         if plain is None:
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
+    if request.uncertainty:
+        intensity.check_finite(squares)
     result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
     if not request.uncertainty:
         return result, None
@@ -213,7 +215,7 @@ def _report(
         input_spacing=layout.source.spacing,
         output_size=layout.grid.size,
         output_spacing=layout.grid.spacing,
-        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),
+        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),  # type: ignore[arg-type]
         scalar_type=dtype.name,
         tiles=tiles,
         seconds=seconds,
