@@ -91,11 +91,11 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     if len(flips) == 1:
         _once(prepared, request, networks, low, values, work)
         return _stored(values[crop], prepared.dtype, carrier), None
-    plain, mean, squares = None, np.zeros(size, np.float32), np.zeros(size, np.float32)
+    plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         turned = tuple(slice(None, None, step) for step in steps)
         _once(prepared, request, networks, low[turned], values[turned], work)
-        if plain is None:
+        if count == 1:
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
     if request.uncertainty:
