@@ -22,6 +22,8 @@ from .card import CARD_FILE, Card, Stage, noiseless, read_card, write_card
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..networks import Network
+
 __all__ = ["CARD_FILE", "Card", "Stage", "card", "cards", "load", "noiseless", "partner", "read_card", "write_card"]
 
 WEIGHTS_FILE = "weights.safetensors"
