@@ -129,7 +129,7 @@ def partner(model: Card) -> Card:
     return other
 
 
-def load(card: Card, realism: float | None = None) -> list[nn.Module]:
+def load(card: Card, realism: float | None = None) -> list[Network]:
     """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer.
 
     Below 1, realism is the share of the card's own weights; the rest are those of its partner.

@@ -9,7 +9,7 @@ import mmap
 import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LONG_LENGTH = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 UNDEFINED = 0xFFFFFFFF
@@ -130,7 +130,7 @@ def _read(data: mmap.mmap, start: int) -> File:
 class _Parser:
     """One pass over the elements; `root` holds the outermost ones."""
 
-    def __init__(self, data, order: str, explicit: bool) -> None:
+    def __init__(self, data: Any, order: str, explicit: bool) -> None:
         self.data, self.order, self.explicit = data, order, explicit
         self.root = self._item()
         self.pixels: Pixels | None = None

@@ -72,7 +72,9 @@ def pixels(path: Path, slices: list[Slice]) -> np.ndarray:
 
 def _one_by_one(slices: list[Slice]) -> np.ndarray:
     """Images that are scaled or stored differently, or frames of a file."""
-    planes, file, read = [], None, None
+    planes: list[np.ndarray] = []
+    file: Path | None = None
+    read: np.ndarray = np.empty(0)
     same = len({(s.pixel_format, s.scaling) for s in slices}) == 1
     for each in slices:
         if each.path != file:

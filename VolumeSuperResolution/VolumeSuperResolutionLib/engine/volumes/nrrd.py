@@ -188,7 +188,7 @@ def _placed(path: Path, fields: dict[str, str], size: tuple[int, ...], notes: li
     sign = np.array(SPACES.get(space, (1, 1, 1)), float)
     columns = [_vector(path, v.group(1)) for v in VECTOR.finditer(fields["spacedirections"]) if v.group(1) is not None]
     if len(columns) == 2:
-        normal = np.cross(*columns)
+        normal = np.cross(columns[0], columns[1])
         columns.append(normal / (np.linalg.norm(normal) or 1.0))
     matrix = sign[:, None] * np.array(columns).T
     spacing = np.linalg.norm(matrix, axis=0)

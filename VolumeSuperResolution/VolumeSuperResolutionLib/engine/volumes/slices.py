@@ -179,7 +179,9 @@ def _finite(values: tuple[float, ...], count: int) -> tuple[float, ...]:
     return values if len(values) == count and np.isfinite(values).all() else ()
 
 
-def _place(item: elements.Item, shared: elements.Item, own: elements.Item | None):
+def _place(
+    item: elements.Item, shared: elements.Item, own: elements.Item | None
+) -> tuple[tuple[float, ...], tuple[float, ...], elements.Item]:
     """Position, orientation, and where pixel spacing and thickness are said."""
     if own is None:
         place = item if 0x00200032 in item else item.inside(DETECTOR)

@@ -12,7 +12,7 @@ import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Header(NamedTuple):
     metadata: Mapping[str, str] = {}
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]  # of voxels; nobody asks how often a field holds a value
         """The number of voxels."""
         return int(np.prod([int(n) for n in self.grid.size], dtype=object))
 
@@ -87,7 +87,7 @@ def load(header: Header) -> tuple[np.ndarray, tuple[str, ...]]:
     """The voxels (k, j, i) in the machine's byte order, scaled as the header says, and what should be told of them."""
     share = _check_promise(header)
     flat = np.empty(header.count, header.dtype)
-    memory = memoryview(flat).cast("B") if flat.size else memoryview(b"")
+    memory = flat.data.cast("B") if flat.size else memoryview(b"")
     notes: list[str] = []
     for number, part in enumerate(header.parts):
         target = memory[number * share : (number + 1) * share]
@@ -178,7 +178,7 @@ def _limited(chunks: Iterator[bytes], skip: int, expected: int) -> Iterator[byte
             yield kept
 
 
-def _inflated(file, notes: list[str]) -> Iterator[bytes]:
+def _inflated(file: BinaryIO, notes: list[str]) -> Iterator[bytes]:
     """gzip or zlib data in chunks, checksums included; EOFError where it ends too early."""
     engine, data = zlib.decompressobj(47), b""
     while True:
@@ -198,7 +198,7 @@ def _inflated(file, notes: list[str]) -> Iterator[bytes]:
             engine = zlib.decompressobj(47)
 
 
-def _unzipped(file) -> Iterator[bytes]:
+def _unzipped(file: BinaryIO) -> Iterator[bytes]:
     with bz2.BZ2File(file) as unpacked:
         yield from iter(lambda: unpacked.read(CHUNK), b"")
 
