@@ -98,6 +98,7 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         if count == 1:
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
+    assert plain is not None
     if request.uncertainty:
         intensity.check_finite(squares)
     result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
