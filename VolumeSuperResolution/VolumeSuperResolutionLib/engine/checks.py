@@ -93,7 +93,8 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     source = grid.cropped(region)
     size = target_size(source, request.scale, request.spacing, request.isotropic)
     # Across a single slice there is nothing to tell apart.
-    size = tuple(1 if n == 1 else m for n, m in zip(grid.size, size))
+    i, j, k = (1 if n == 1 else m for n, m in zip(grid.size, size))
+    size = (i, j, k)
     if card.learned:
         order = orientation(card, source.size[::-1], size[::-1])
         check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from .volumes.grid import Region, Size, Triple
 
@@ -16,13 +16,16 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
+_Made = TypeVar("_Made", bound="_Json")
+
+
 class _Json:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]):
+    def from_dict(cls: type[_Made], values: Mapping[str, Any]) -> _Made:
         """From what to_dict gave, or from JSON made of it; unknown names are left out."""
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
         return cls(**{name: _tuples(value) for name, value in values.items() if name in known})

@@ -212,7 +212,7 @@ def _report(
         input_spacing=layout.source.spacing,
         output_size=layout.grid.size,
         output_spacing=layout.grid.spacing,
-        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),
+        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),  # type: ignore[arg-type]
         scalar_type=dtype.name,
         tiles=tiles,
         seconds=seconds,

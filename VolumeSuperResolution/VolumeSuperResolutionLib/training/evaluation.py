@@ -87,7 +87,8 @@ def make_case(path: Path, factor: Sequence[int], protocol: str, fill_nonfinite: 
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
     truth = array[tuple(slice(0, n - n % f) for n, f in zip(array.shape, steps))].astype(np.float32)
     low = degradation.observe(truth, steps, protocol, path.name)
-    grid = volume.grid.cropped(tuple((0, n) for n in truth.shape[::-1]))
+    k, j, i = truth.shape
+    grid = volume.grid.cropped(((0, i), (0, j), (0, k)))
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
 
 

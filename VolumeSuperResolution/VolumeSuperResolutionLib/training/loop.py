@@ -169,7 +169,8 @@ class Trainer:
             for parameter in network.tail.parameters():
                 nn.init.zeros_(parameter)
         layout = torch.channels_last if network.dimensions == 2 else torch.channels_last_3d
-        self.network = network.to(device=self.device, memory_format=layout)
+        self.network = network.to(self.device)
+        self.network.to(memory_format=layout)  # type: ignore[call-overload]  # torch does not declare memory_format
         self.adversary = None
         if losses.ADVERSARIAL in config.losses:
             if self.world > 1:
@@ -237,6 +238,7 @@ class Trainer:
             out = torch.func.functional_call(self.network, dict(state), (x,))
             return losses.consistent(out, scanned, self.config.consistency)
 
+        assert self.validation is not None  # only the first process measures
         self.network.eval()
         with torch.inference_mode():
             return self.validation.gains(upscale, self.device)
@@ -257,6 +259,7 @@ class Trainer:
         if self.done >= NORMS_SETTLE:
             for name, norm in self.norms.items():
                 norm.eval()
+                assert norm.running_mean is not None and norm.running_var is not None
                 norm.running_mean.copy_(self.ema[f"{name}.running_mean"])
                 norm.running_var.copy_(self.ema[f"{name}.running_var"])
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import RefusalError, plain
 
-DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("<i1")}
+DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("<i1")}
 # A tensor of whole numbers is to be multiplied by the tensor of its name and this, one value for each first index.
 SCALE_SUFFIX = ".scale"
 MOST_AXES = 8

@@ -162,7 +162,7 @@ def load(card: Card, realism: float | None = None) -> list[nn.Module]:
     return networks
 
 
-def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
+def _networks(card: Card) -> tuple[list[Network], dict[str, np.ndarray]]:
     """A card's networks without weights, and its verified weights in float32."""
     import torch
 
@@ -175,6 +175,7 @@ def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
     except RefusalError as refusal:
         raise RefusalError(f"The card of the model {card.id} does not fit its networks: {refusal}") from refusal
     shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
+    assert card.folder is not None
     path = card.folder / WEIGHTS_FILE
     tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])
     weights.check(tensors, shapes, path)

@@ -7,7 +7,7 @@ fill the same extent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -133,9 +133,9 @@ def _words(values: Sequence[float]) -> str:
     return " x ".join(f"{v:g}" for v in values)
 
 
-def _ints(values: Sequence[float]) -> Size:
+def _ints(values: Iterable[float]) -> Size:
     return tuple(int(v) for v in values)  # type: ignore[return-value]
 
 
-def _floats(values: Sequence[float]) -> Triple:
+def _floats(values: Iterable[float]) -> Triple:
     return tuple(float(v) for v in values)  # type: ignore[return-value]
