@@ -101,7 +101,10 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     if request.uncertainty:
         intensity.check_finite(squares)
     result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
-    return result, np.sqrt(squares[crop] / len(flips)) * np.float32(carrier.unit) if request.uncertainty else None
+    if not request.uncertainty:
+        return result, None
+    deviation = np.sqrt(squares[crop] / len(flips))
+    return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
 
 
 def _once(

@@ -216,7 +216,7 @@ def _normal(slices: Sequence[Slice]) -> np.ndarray:
 
 def _one_of_several(path: Path, slices: list[Slice], part: str, name: str) -> list[Slice]:
     """The images of one time point, echo and the like, where a place was imaged several times."""
-    if not slices[0].position:
+    if not (slices[0].position and slices[0].orientation):
         return slices
     along = np.array([s.position for s in slices]) @ _normal(slices)
     order = np.argsort(along, kind="stable")
@@ -255,7 +255,7 @@ def _order(value: object) -> tuple[int, float, str]:
 def _ladder(path: Path, slices: list[Slice], notes: list[str]) -> tuple[list[Slice], Grid]:
     """The images in their order along the normal, and the grid they lie on."""
     first = slices[0]
-    if not first.position:
+    if not (first.position and first.orientation):
         return _unplaced(path, slices, notes)
     rows, columns = np.reshape(first.orientation, (2, 3))
     normal = _normal(slices)

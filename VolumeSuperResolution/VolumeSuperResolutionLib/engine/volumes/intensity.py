@@ -180,14 +180,19 @@ def carrier_for(array: np.ndarray) -> Carrier:
         return PLAIN
     whole = array.dtype.kind != "f"
     unit = 1.0 if whole or 1 / LARGEST <= span <= LARGEST else span
-    offset = float(low // 1) if whole else low if fine is False else 0.0
+    offset = float(low // 1) if whole else 0.0 if fine else low
     carrier = Carrier(offset, unit)
     # What becomes zero or infinite on the way is lost.
     carried = carrier.carry(array)
     lost = np.mean(((carried == 0) & (array != offset)) | ~np.isfinite(carried))
     if lost > MOST_LOST:
         raise RefusalError(
+<<<<<<< HEAD
             f"The volume's values reach from {lowest:g} to {highest:g}, and beside that most are too close together to "
             "be told apart; remove the outliers first."
+=======
+            f"The volume's values reach from {lowest:g} to {highest:g}, and beside that most are too close together "
+            "to be told apart; remove the outliers first."
+>>>>>>> files
         )
     return carrier

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import RefusalError
 from . import elements
+from .stored import FARTHEST
 
 # Keywords that later tell how the scan was taken; none of them says whose it is.
 KEPT = {
@@ -29,6 +30,9 @@ ENHANCED_ECHO, B_VALUE, TIME_INDEX = 0x00189082, 0x00189087, 0x00209128
 SHARED, PER_FRAME = 0x52009229, 0x52009230
 PLANE_POSITION, PLANE_ORIENTATION, MEASURES, VALUES = 0x00209113, 0x00209116, 0x00289110, 0x00289145
 FRAME_CONTENT, MR_ECHO, MR_DIFFUSION, DETECTOR = 0x00209111, 0x00189114, 0x00189117, 0x00540022
+PIXEL_DATA = 0x7FE00010
+# Little endian with and without types, big endian, deflated.
+UNCOMPRESSED = ("", elements.IMPLICIT, "1.2.840.10008.1.2.1", elements.BIG_ENDIAN, elements.DEFLATED)
 MOST_FRAMES = 1 << 16
 
 
@@ -55,13 +59,16 @@ class Slice(NamedTuple):
     tilt: float
     # What may tell apart images of one place, by the word for several of it.
     marks: dict[str, object]
-    # Bits allocated, bits stored, signed.
-    pixel_format: tuple[int, ...]
+    # Bits allocated, bits stored, highest bit, signed.
+    pixel_format: tuple[int, int, int, int]
     scaling: tuple[float, float]
     syntax: str
     # Bytes of pixels: expected in the file, and found (None: compressed and complete).
     expected: int
     stored: int | None
+    # Where they begin, and where deflated elements do; None where SimpleITK has to decode them.
+    place: int | None
+    deflated: int | None
     expected_images: int
     kept: dict[str, str]
 
@@ -107,17 +114,22 @@ def files_of(folder: Path) -> list[Path]:
 
 def _images(path: Path, file: elements.File) -> list[Slice]:
     item, pixels = file.item, file.pixels or elements.Pixels(0, False)
-    rows, columns, samples, allocated, stored_bits, signed = (
+    rows, columns, samples, allocated, bits, high, signed = (
         int(item.packed(tag, "H") or 0)
-        for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100, 0x00280101, 0x00280103)
+        for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100, 0x00280101, 0x00280102, 0x00280103)
     )
     frames = item.integer(0x00280008) or 1
     if not (0 < frames <= MOST_FRAMES and rows and columns):
         raise RefusalError(f"{path} promises {frames} images of {rows} x {columns} voxels; it is damaged.")
+    if allocated not in (8, 16, 32) or not 0 < bits <= allocated:
+        raise RefusalError(f"{path} stores {bits} of {allocated} bits a pixel, which cannot be read.")
     expected = (rows * columns * max(1, samples) * frames * allocated + 7) // 8
     stored = pixels.stored if pixels.complete or pixels.stored is not None else 0
     if pixels.complete and pixels.stored is not None and pixels.stored >= expected:
         stored = expected
+    plain = pixels.tag == PIXEL_DATA and file.transfer_syntax in UNCOMPRESSED and samples <= 1
+    plain = plain and allocated in (8, 16, 32) and 0 < bits <= high + 1 <= allocated
+    plain = plain and not (allocated == 8 and file.transfer_syntax == elements.BIG_ENDIAN)
     shared = item.inside(SHARED)
     groups = item.get(PER_FRAME)
     groups = groups if isinstance(groups, list) else []
@@ -154,11 +166,13 @@ def _images(path: Path, file: elements.File) -> list[Slice]:
                 between=abs((measures.floats(0x00180088) or (0.0,))[0]),
                 tilt=(item.floats(0x00181120) or (0.0,))[0],
                 marks=_marks(item, own, kinds),
-                pixel_format=(allocated, stored_bits, signed),
+                pixel_format=(allocated, bits, high, signed),
                 scaling=_scaling(item, shared, own),
                 syntax=file.transfer_syntax,
                 expected=expected,
                 stored=stored,
+                place=pixels.place if plain else None,
+                deflated=file.deflated,
                 expected_images=item.integer(0x00201002) or 0,
                 kept={**kept, **({"SliceThickness": thickness} if thickness else {})},
             )
@@ -176,7 +190,7 @@ def _counted_on(position: tuple, orientation: tuple, item: elements.Item, frame:
 
 
 def _finite(values: tuple[float, ...], count: int) -> tuple[float, ...]:
-    return values if len(values) == count and np.isfinite(values).all() else ()
+    return values if len(values) == count and (np.abs(values) < FARTHEST).all() else ()
 
 
 def _place(item: elements.Item, shared: elements.Item, own: elements.Item | None):
