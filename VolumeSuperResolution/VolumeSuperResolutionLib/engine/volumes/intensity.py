@@ -187,12 +187,7 @@ def carrier_for(array: np.ndarray) -> Carrier:
     lost = np.mean(((carried == 0) & (array != offset)) | ~np.isfinite(carried))
     if lost > MOST_LOST:
         raise RefusalError(
-<<<<<<< HEAD
-            f"The volume's values reach from {lowest:g} to {highest:g}, and beside that most are too close together to "
-            "be told apart; remove the outliers first."
-=======
             f"The volume's values reach from {lowest:g} to {highest:g}, and beside that most are too close together "
             "to be told apart; remove the outliers first."
->>>>>>> files
         )
     return carrier
