@@ -49,13 +49,16 @@ class Run:
 
     def apply(self, network: Network, read: ReadBlock, shape: Shape, write: WriteBlock, part: float = 1.0) -> None:
         """One pass of a network (or `part` of one)."""
-        from ..streaming import inference  # brings torch, which the interpolations do without
+        from ..streaming import inference, windows  # bring torch, which the interpolations do without
+        from ..streaming.build import UnstreamableError
 
         compute = inference.Compute(self.device, self.precision, self.memory)
         with self.step(part) as tell:
-            account = inference.apply(
-                network, read, shape, write, compute, tell, self.cancel, half_allowed=self.half_allowed
-            )
+            given = (network, read, shape, write, compute, tell, self.cancel, self.half_allowed)
+            try:
+                account = inference.apply(*given)
+            except UnstreamableError as refusal:
+                account = windows.apply(*given, str(refusal))
         self.accounts.append(account)
 
     @contextmanager
