@@ -7,6 +7,7 @@ that the network's own index ranges ask for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Callable, NamedTuple
 
@@ -49,6 +50,18 @@ class Queue:
             chunk = self.chunks.pop(0)
             freed += chunk.stop - chunk.start
         return freed
+
+    def trim(self) -> int:
+        """Lets go of the first chunk's memory where half of it or more is not needed. Returns how many planes."""
+        if not self.chunks:
+            return 0
+        start, stop, block = self.chunks[0]
+        unneeded = min(min(self.needed.values()), stop) - start
+        if 2 * unneeded < stop - start:
+            return 0
+        kept = None if block is None else block[unneeded:].clone(memory_format=torch.contiguous_format)
+        self.chunks[0] = Chunk(start + unneeded, stop, kept)
+        return unneeded
 
 
 class Stream:
@@ -123,14 +136,22 @@ class Stream:
         return Flow(self, read, shape, box, self.grains(shape, box, thickness, chunk_bytes))
 
     def grains(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int) -> list[int]:
-        """For each node how many input planes' worth it takes at once; never more than the node before it."""
+        """For each node how many input planes' worth it takes at once; never more than the node before it.
+
+        Where a node, or one behind it, computes several planes together, it takes as many, or a multiple.
+        """
+        wanted = self.needs(shape, box)
+        areas = [(bottom - top) * (right - left) for _, (top, bottom), (left, right) in wanted]
+        units = [1]
+        for node in self.nodes[:0:-1]:
+            at_once = node.planes_at_once(areas[node.inputs[0]])
+            units.append(max(units[-1], at_once // math.gcd(at_once, self.scale[node.inputs[0]][0])))
         grains = []
         grain = thickness
-        wanted = self.needs(shape, box)
-        for n, node in enumerate(self.nodes[1:], 1):
-            _, rows, columns = wanted[n]
-            plane = (rows[1] - rows[0]) * (columns[1] - columns[0]) * node.channels * self.widths[n]
-            grain = max(1, min(grain, chunk_bytes // (self.scale[n][0] * plane)))
+        for n, (node, unit) in enumerate(zip(self.nodes[1:], units[:0:-1]), 1):
+            most = chunk_bytes // (self.scale[n][0] * areas[n] * node.channels * self.widths[n])
+            grain = max(1, min(grain, max(unit, most)))
+            grain = grain // unit * unit or grain
             grains.append(grain)
         return [grains[0], *grains]
 
@@ -232,7 +253,10 @@ class Flow:
         if not self.counting:
             inputs = [self._input(node, i, *each, wanted) for i, *each in zip(node.inputs, chunks, inside)]
             block = node.block(inputs, wanted)
+            del inputs, chunks
         self.live -= freed
+        for i in set(node.inputs):
+            self.live -= self._bytes(i, self.queues[i].trim())
         return Chunk(start, stop, block)
 
     def _input(self, node: Node, i: int, chunks: Sequence[Chunk], inside: Ranges, wanted: Ranges) -> Input:

@@ -1,0 +1,75 @@
+"""One convolution, in the form that oneDNN and cuDNN do fastest: the order of its weight, the fused activation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+
+from .nodes import Activation
+
+
+def prepared(weight: torch.Tensor, flat: bool) -> torch.Tensor:
+    """The weight in the order of its elements in which it is read fastest; without the depth if flat."""
+    weight = weight.squeeze(2) if flat else weight
+    if weight.shape[1] == 1:  # oneDNN reads a single channel in the ordinary order
+        return weight.contiguous()
+    return weight.contiguous(memory_format=torch.channels_last if flat else torch.channels_last_3d)
+
+
+def convolve(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    padding: tuple[int, int, int],
+    dilation: tuple[int, int, int],
+    fused: Activation | None = None,
+) -> tuple[torch.Tensor, bool]:
+    """Convolves [planes, height, width, channels]; says whether `fused` was applied.
+
+    A kernel one plane deep takes the planes as a batch, a deeper one takes a batch of one, whose stride must be that of
+    a longer batch or torch does not see channels-last.
+    """
+    flat = weight.dim() == 4
+    view = x.permute(0, 3, 1, 2) if flat else x.unsqueeze(0).permute(0, 4, 1, 2, 3)
+    padding, dilation = (padding[1:], dilation[1:]) if flat else (padding, dilation)
+    fast = x.device.type == "cpu" and x.dtype == torch.float32 and can_fuse()
+    if fast:
+        out = _fused_convolution(view, weight, bias, padding, dilation, fused or ("none", ()))
+    else:
+        out = (F.conv2d if flat else F.conv3d)(view, weight, bias, 1, padding, dilation)
+    out = out.permute(0, 2, 3, 1) if flat else out.permute(0, 2, 3, 4, 1)[0]
+    return out.contiguous(), fast and fused is not None
+
+
+def _fused_convolution(
+    view: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    activation: Activation,
+) -> torch.Tensor:
+    name, numbers = activation
+    return torch.ops.mkldnn._convolution_pointwise(
+        view, weight, bias, list(padding), [1] * len(padding), list(dilation), 1, name, list(numbers), ""
+    )
+
+
+@cache
+def can_fuse() -> bool:
+    """Whether torch has oneDNN's convolution with a fused activation: an inner function, which may change."""
+    x, weight, bias = torch.rand(2, 3, 4, 5, 6) - 0.5, torch.rand(2, 3, 3, 3, 3) - 0.5, torch.rand(2)
+    known = {("none", ()): lambda y: y, ("relu", ()): F.relu, ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2)}
+    try:
+        for activation, plain in known.items():
+            for axes, convolution in ((3, F.conv3d), (2, F.conv2d)):
+                view, kernel = (x, weight) if axes == 3 else (x[..., 0], weight[..., 0])
+                out = _fused_convolution(view, kernel, bias, [1] * axes, [1] * axes, activation)
+                if not torch.allclose(out, plain(convolution(view, kernel, bias, padding=1)), atol=1e-4):
+                    return False
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True
