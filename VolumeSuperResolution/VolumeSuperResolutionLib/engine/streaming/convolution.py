@@ -14,7 +14,7 @@ FULL = 16  # channels that fill oneDNN's blocks
 
 
 class Part(NamedTuple):
-    """The kernel of one phase, or of all; `first` says how many taps were left out in front of it along each axis.
+    """The kernel of one phase, or of all; `first`: how many leading taps, all zero, were cut off along each axis.
 
     `six` are the flat kernels of the same where four planes can be computed at once.
     """
@@ -78,7 +78,7 @@ class Conv(Node):
             self.parts.append(Part(weight, bias, first, six))
 
     def _split(self) -> int:
-        """In how many parts: a phase with channels enough is computed by itself, straight into its voxels."""
+        """The number of parts: phases with enough channels are computed one by one, directly into their voxels."""
         return self.phases if self.channels >= FULL else 1
 
     def planes_at_once(self, area: int) -> int:
@@ -141,7 +141,7 @@ class Conv(Node):
             target.copy_(out)
 
     def _convolved(self, x: torch.Tensor, number: int, padding: tuple[int, int, int]) -> torch.Tensor:
-        """What one part makes of it; over the cross-section as much as its own kernel gives."""
+        """The output of one part; its cross-section is as large as its own kernel leaves it."""
         part = self.parts[number]
         if len(self.parts) > 1 and self.weight.shape[2] > 1:
             beyond = self.dilation[0] * (self.weight.shape[2] - part.weight.shape[2])
@@ -155,9 +155,9 @@ class Conv(Node):
     def _gathered(
         self, inputs: Sequence[Input], lengths: Sequence[int] | None
     ) -> tuple[torch.Tensor, tuple[int, int, int], Sequence[torch.Tensor]]:
-        """One block of everything to convolve, the padding that is left to the convolution, and room to compute in.
+        """All inputs as one block, the padding that the convolution still has to add, and memory to compute in.
 
-        `lengths` are those of the output where room for blocks of planes is wanted.
+        `lengths` are those of the output, where memory for blocks of planes is wanted.
         """
         first = inputs[0]
         (z0, z1), *sides = first.outside
@@ -193,7 +193,7 @@ class Conv(Node):
 
 
 def trimmed_kernel(weight: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """A kernel without the outer taps that are all zero, and how many went in front along each axis."""
+    """A kernel without the outer taps that are all zero, and how many leading ones that were along each axis."""
     first = []
     for axis in range(2, 5):
         used = weight.movedim(axis, 0).flatten(1).ne(0).any(1).nonzero().flatten().tolist() or [0]
@@ -203,7 +203,7 @@ def trimmed_kernel(weight: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]
 
 
 class TapSum(Node):
-    """The second half of a convolution to few channels: adds what each tap along one axis contributes.
+    """The second half of a convolution with few output channels: adds up the taps along one axis.
 
     The input holds, for every tap, the outputs of the flat convolution with that tap: input channel tap * outputs + o.
     """
@@ -231,7 +231,7 @@ class TapSum(Node):
 
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         given = inputs[0]
-        # the range of outputs, before the shuffle, that the inputs given and the zeros around them are for
+        # the range of outputs, before the shuffle, that the given inputs and the zeros around them contribute to
         starts = [low - before for (low, _), (before, _) in zip(given.inside, given.outside)]
         lengths = [high + after - low for low, (_, high), (_, after) in zip(starts, given.inside, given.outside)]
         starts[self.axis] += self.before
@@ -258,7 +258,7 @@ class TapSum(Node):
 def shuffled(
     block: torch.Tensor, factor: Sequence[int], channels: int, given: Input, node: Node, wanted: Ranges
 ) -> torch.Tensor:
-    """The wanted part of a block whose phases stand one after the other."""
+    """Shuffles a block that holds one phase after the other, and returns the wanted part."""
     z, y, w, outputs = block.shape
     if outputs > channels:
         fz, fy, fw = factor

@@ -12,7 +12,7 @@ from .nodes import Activation
 
 
 def prepared(weight: torch.Tensor, flat: bool) -> torch.Tensor:
-    """The weight in the order of its elements in which it is read fastest; without the depth if flat."""
+    """The weight in the memory format that is read fastest; without the depth axis if flat."""
     weight = weight.squeeze(2) if flat else weight
     if weight.shape[1] == 1:  # oneDNN reads a single channel in the ordinary order
         return weight.contiguous()
@@ -29,8 +29,8 @@ def convolve(
 ) -> tuple[torch.Tensor, bool]:
     """Convolves [planes, height, width, channels]; says whether `fused` was applied.
 
-    A kernel one plane deep takes the planes as a batch, a deeper one takes a batch of one, whose stride must be that of
-    a longer batch or torch does not see channels-last.
+    For a kernel one plane deep, the planes are the batch. A deeper one gets a batch of one, whose stride must be that
+    of a longer batch: otherwise torch does not recognize channels-last.
     """
     flat = weight.dim() == 4
     view = x.permute(0, 3, 1, 2) if flat else x.unsqueeze(0).permute(0, 4, 1, 2, 3)
@@ -60,7 +60,7 @@ def _fused_convolution(
 
 @cache
 def can_fuse() -> bool:
-    """Whether torch has oneDNN's convolution with a fused activation: an inner function, which may change."""
+    """Whether torch has oneDNN's convolution with a fused activation: a private function, which may change."""
     x, weight, bias = torch.rand(2, 3, 4, 5, 6) - 0.5, torch.rand(2, 3, 3, 3, 3) - 0.5, torch.rand(2)
     known = {("none", ()): lambda y: y, ("relu", ()): F.relu, ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2)}
     try:
