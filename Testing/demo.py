@@ -172,7 +172,7 @@ def restore(
 def degrade(truth: Volume, protocol: str, name: str) -> Volume:
     """What a scanner with voxels twice as long would have seen."""
     array, steps = truth.array.astype(np.float32), (FACTOR,) * 3
-    low = degradation.scanner(array, steps, name) if protocol == "scanner" else degradation.degrade(array, steps)
+    low = degradation.observe(array, steps, protocol, name)
     return Volume(low, truth.grid.refined(low.shape[::-1]))
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..engine.models import zoo
+from ..engine.physics import degradation
 from ..engine.request import read_triple
 from .options import add_device, add_quiet, add_volumes
 
@@ -17,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="ID[,ID...]", help="beside the baselines")
     add_volumes(parser)
     parser.add_argument("--scale", type=read_triple, required=True, metavar="2|1,1,4", help="by what they are degraded")
-    parser.add_argument("--protocol", choices=("profile", "box", "scanner"), default="profile", help="and how")
+    parser.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile", help="and how")
     parser.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
     parser.add_argument("--consistency", type=int, metavar="N", help="rounds for the models, instead of the card's")
     parser.add_argument("--perceptual", action="store_true", help="LPIPS and FID too (see `vsr pretrained`)")

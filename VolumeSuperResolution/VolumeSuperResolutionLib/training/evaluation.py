@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 BASELINES = ("linear", "bspline", "lanczos", "backprojection")
 # The bar where the blur is unknown: the better of these two, volume by volume.
 BEST_CLASSICAL = ("lanczos", "backprojection")
-PROTOCOLS = ("profile", "box", "scanner")
 SCORE_COLUMNS = {
     "psnr": "PSNR",
     "ssim": "SSIM",
@@ -82,10 +81,7 @@ def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
     if any(n < f for n, f in zip(volume.array.shape, steps)):
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
     truth = volume.array[tuple(slice(0, n - n % f) for n, f in zip(volume.array.shape, steps))].astype(np.float32)
-    if protocol == "scanner":
-        low = degradation.scanner(truth, steps, path.name)
-    else:
-        low = degradation.degrade(truth, steps, protocol)
+    low = degradation.observe(truth, steps, protocol, path.name)
     grid = volume.grid.cropped(tuple((0, n) for n in truth.shape[::-1]))
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
 

@@ -25,7 +25,7 @@ from . import widening
 from .checkpoints import read_checkpoint
 from .configs import Config, StageConfig
 from .journal import CURVE_FILE
-from .patches import BOX_SHARE, JITTER, Scan
+from .patches import JITTER, Scan
 
 INDEX_FILE = "INDEX.tsv"
 SPEED_SIZE = 64
@@ -146,11 +146,9 @@ def _index(scans: Sequence[Scan]) -> dict[str, dict[str, str]]:
 
 
 def _degradation() -> str:
-    low, high = degradation.SCANNER_SIGMA_SCALES
     return (
-        f"Gaussian slice profile with a sigma of {low:g} to {high:g} times the nominal, a block mean for "
-        f"{100 * BOX_SHARE:.0f}% of the patches, white noise up to {100 * degradation.SCANNER_NOISE:g}% of the "
-        f"intensity range, intensities scaled by up to {100 * JITTER:g}%"
+        f"{degradation.training_words()}, white noise up to {100 * degradation.SCANNER_NOISE:g}% of the intensity "
+        f"range, intensities scaled by up to {100 * JITTER:g}%"
     )
 
 

@@ -19,10 +19,10 @@ import numpy as np
 from ..engine import quality
 from ..engine.errors import RefusalError
 from ..engine.physics import degradation, interpolation, separable
+from ..engine.physics.degradation import Blur
 from ..engine.volumes import files
 from ..engine.volumes.intensity import Window, guess_modality, percentiles, window_for
 
-BOX_SHARE = 0.25
 JITTER = 0.03
 TISSUE_STEP = 4
 # Sizes are cut to a multiple of this, so that every factor in use divides them.
@@ -50,15 +50,6 @@ class Scan:
     def name(self) -> str:
         """The file's name, which tells scans apart."""
         return self.path.name
-
-
-@dataclass(frozen=True)
-class Blur:
-    """How a patch is degraded; the noise's standard deviation is in parts of the scan's spread."""
-
-    kind: str = "profile"
-    sigma_scale: float = 1.0
-    noise: float = 0.0
 
 
 class Patch(NamedTuple):
@@ -128,10 +119,11 @@ def read_scan(path: Path) -> Scan:
 
 def random_blur(random: np.random.Generator, clean_share: float) -> Blur:
     """Drawn over the whole range expected of scanners; one in five of those with noise has the maximum."""
-    kind = "box" if random.random() < BOX_SHARE else "profile"
+    profile = degradation.training_profile(random.random())
     lowest = -1.25 * clean_share / (1 - clean_share)
     noise = degradation.SCANNER_NOISE * float(np.clip(random.uniform(lowest, 1.25), 0.0, 1.0))
-    return Blur(kind, random.uniform(*degradation.SCANNER_SIGMA_SCALES), noise)
+    width = random.uniform(*degradation.SCANNER_WIDTHS)
+    return Blur(profile.name, width if profile.varies else 1.0, noise)
 
 
 def random_patch(scan: Scan, cut: Cut, random: np.random.Generator) -> Patch:
@@ -190,7 +182,7 @@ def cut_patch(
     else:
         low, high = tuple(start), tuple(s + e for s, e in zip(start, extent))
     region = tuple(slice(a, b) for a, b in zip(low, high))
-    down = degradation.matrices(view.shape, cut.degraded, blur.kind, blur.sigma_scale)
+    down = degradation.matrices(view.shape, cut.degraded, blur.profile, blur.width)
     coarse = scan.window.to_network(separable.block(view, down, region))
     if blur.noise:
         coarse += random.standard_normal(coarse.shape, np.float32) * np.float32(blur.noise * scan.spread)
@@ -200,7 +192,7 @@ def cut_patch(
         up = tuple(None if f == 1 else _lanczos(b - a, f) for a, b, f in zip(low, high, cut.scaled()))
         local = tuple(slice(part.start - a * f, part.stop - a * f) for part, a, f in zip(fine, low, cut.scaled()))
         coarse = separable.block(coarse, up, local)
-    keep = degradation.matrices(view.shape, cut.target, blur.kind, blur.sigma_scale)
+    keep = degradation.matrices(view.shape, cut.target, blur.profile, blur.width)
     target = scan.window.to_network(separable.block(view, keep, fine))
     return Patch(coarse[:: cut.step], target[:: cut.step], scanned[:: cut.step])
 

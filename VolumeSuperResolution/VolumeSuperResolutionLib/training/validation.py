@@ -13,7 +13,7 @@ from ..engine.physics import degradation
 from . import features
 from .features import Lpips
 from .journal import LOOKS
-from .patches import Blur, Cut, Patch, Scan, cut_patch, fitting_orders, lanczos, random_patch
+from .patches import Cut, Patch, Scan, cut_patch, fitting_orders, lanczos, random_patch
 
 # Coarse voxels excluded at each side of a patch, where the network's zero padding has an effect.
 MARGIN = 4
@@ -34,10 +34,7 @@ def fixed_patch(scan: Scan, cut: Cut, protocol: str, size: int = 2) -> Patch:
         for axis, n, d, e in zip(order, shape, cut.degraded, cut.extent())
     ]
     random = np.random.default_rng(zlib.crc32(scan.name.encode()))
-    blur = Blur()
-    if protocol == "scanner":
-        blur = Blur("profile", random.uniform(*degradation.SCANNER_SIGMA_SCALES), degradation.SCANNER_NOISE)
-    return cut_patch(scan, cut, start, blur, random, order)
+    return cut_patch(scan, cut, start, degradation.PROTOCOLS[protocol].draw(random), random, order)
 
 
 def tensors(patches: Sequence[np.ndarray], dimensions: int) -> torch.Tensor:
