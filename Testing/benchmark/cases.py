@@ -24,6 +24,8 @@ from VolumeSuperResolutionLib.engine.streaming.inference import Account, Compute
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
+# What a network may be run in beside fp32; the timing does not ask for quality.
+REDUCED = ("tf32", "bf16", "fp16")
 # The slowest models are not run more often than this allows.
 ENOUGH_SECONDS = 60.0
 # The networks of the comparison, in their published sizes.
@@ -90,7 +92,9 @@ def measured(work: Callable[[], Any], repeats: int, enough: float = float("inf")
 
 
 def streamed(network: nn.Module, array: np.ndarray, out: np.ndarray, compute: Compute, half: bool = False) -> Account:
-    return apply(network, array.__getitem__, array.shape, out.__setitem__, compute, half_allowed=half)
+    return apply(
+        network, array.__getitem__, array.shape, out.__setitem__, compute, precisions=("bf16", "fp16") if half else ()
+    )
 
 
 def in_one_pass(network: nn.Module, array: np.ndarray, out: np.ndarray, channels_last: bool) -> None:
@@ -206,7 +210,8 @@ def on_gpu(case: dict[str, Any]) -> dict[str, Any]:
         return np.broadcast_to(still[:, slices[1], slices[2]], (slices[0].stop - slices[0].start, *still.shape[1:]))
 
     alone = measured(
-        lambda: apply(network, read, array.shape, lambda *_: nowhere, compute, half_allowed=True), case["repeats"]
+        lambda: apply(network, read, array.shape, lambda *_: nowhere, compute, precisions=REDUCED),
+        case["repeats"],
     )
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[account.precision]
     flops = multiply_adds(network) * array.size / 1e9

@@ -12,7 +12,7 @@ from test_streaming import Counting, Parts, box_of, run
 from torch import nn
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.shuffle import VoxelShuffle
-from VolumeSuperResolutionLib.engine.streaming import cooktoom, kernels
+from VolumeSuperResolutionLib.engine.streaming import cooktoom, kernels, trials
 from VolumeSuperResolutionLib.engine.streaming.stream import Stream
 from VolumeSuperResolutionLib.engine.streaming.tiles import parts
 
@@ -27,7 +27,7 @@ def always(monkeypatch):
     monkeypatch.setattr(cooktoom, "SMALLEST", 1)
     monkeypatch.setattr(cooktoom, "PER_OUTPUT", 0)
     monkeypatch.setattr(cooktoom, "PER_INPUT", 0)
-    monkeypatch.setattr(cooktoom, "gains", lambda weight: True)
+    monkeypatch.setattr(trials, "blocks_gain", lambda weight: True)
 
 
 WIDE = {
@@ -106,7 +106,7 @@ def test_blocks_take_half_of_the_products(monkeypatch):
     )
     array = noise((40, 6, 6))
     blocks, out = products(monkeypatch, network, array, 8)
-    monkeypatch.setattr(cooktoom, "gains", lambda weight: False)
+    monkeypatch.setattr(trials, "blocks_gain", lambda weight: False)
     direct, truth = products(monkeypatch, network, array, 8)
     assert 0.5 < blocks / direct < 0.6
     assert 0 < difference(out, truth) <= CLOSE
@@ -170,14 +170,14 @@ def test_only_wide_convolutions_in_full_precision_are_done_so(
 def test_what_does_not_gain_on_this_machine_is_not_done(direct, blocks, gain, monkeypatch):
     monkeypatch.undo()
     clock = iter([0.0, 0.0] + [t for pair in zip(direct, blocks) for t in pair])
-    monkeypatch.setattr(cooktoom, "_seconds", lambda work: next(clock))
-    cooktoom._timed.cache_clear()
-    assert cooktoom.gains(torch.zeros(40, 40, 3, 3, 3)) == gain
-    assert cooktoom.gains(torch.zeros(50, 60, 3, 3, 3)) == gain  # known by now
-    cooktoom._timed.cache_clear()
+    monkeypatch.setattr(trials, "_seconds", lambda work: next(clock))
+    trials._blocks_gain.cache_clear()
+    assert trials.blocks_gain(torch.zeros(40, 40, 3, 3, 3)) == gain
+    assert trials.blocks_gain(torch.zeros(50, 60, 3, 3, 3)) == gain  # known by now
+    trials._blocks_gain.cache_clear()
 
 
 def test_the_trial_runs_on_this_machine(monkeypatch):
     monkeypatch.undo()
-    cooktoom._timed.cache_clear()
-    assert cooktoom.gains(torch.zeros(32, 32, 3, 3, 3)) in (True, False)
+    trials._blocks_gain.cache_clear()
+    assert trials.blocks_gain(torch.zeros(32, 32, 3, 3, 3)) in (True, False)

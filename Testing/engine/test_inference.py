@@ -156,7 +156,7 @@ def test_a_device_without_memory_hands_over_to_the_cpu(memory, monkeypatch):
         return plain(x, *args)
 
     monkeypatch.setattr(kernels, "convolve", convolve)
-    account = volume.apply(network, Compute("auto", "bf16", memory), half_allowed=True)
+    account = volume.apply(network, Compute("auto", "bf16", memory), precisions=("bf16", "fp16"))
     assert difference(volume.out, whole(network, volume.array)) <= CLOSE
     assert (volume.times == 1).all()
     assert (account.device, account.precision) == ("cpu", "fp32")
@@ -257,7 +257,7 @@ def test_half_precision_is_used_where_allowed_and_refused_where_not():
     truth = Volume(network, (8, 9, 10))
     truth.apply(network)
     half = Volume(network, (8, 9, 10))
-    account = half.apply(network, Compute("cpu", "bf16"), half_allowed=True)
+    account = half.apply(network, Compute("cpu", "bf16"), precisions=("bf16", "fp16"))
     assert account.precision == "bf16" and not account.warnings
     assert 0 < difference(half.out, truth.out) < 0.05
     full = Volume(network, (8, 9, 10))
@@ -271,12 +271,12 @@ def test_half_precision_keeps_the_interpolation_under_a_residual_exact():
     torch.nn.init.zeros_(network.tail.weight)
     torch.nn.init.zeros_(network.tail.bias)
     volume = Volume(network, (6, 7, 8))
-    assert volume.apply(network, Compute("cpu", "bf16"), half_allowed=True).precision == "bf16"
+    assert volume.apply(network, Compute("cpu", "bf16"), precisions=("bf16", "fp16")).precision == "bf16"
     assert difference(volume.out, whole(network, volume.array)) <= 1e-6
 
 
 def test_on_the_cpu_the_automatic_precision_is_full():
-    assert Volume(small("srcnn3d"), (4, 4, 4)).apply(small("srcnn3d"), half_allowed=True).precision == "fp32"
+    assert Volume(small("srcnn3d"), (4, 4, 4)).apply(small("srcnn3d"), precisions=("bf16", "fp16")).precision == "fp32"
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta"])

@@ -69,7 +69,7 @@ def train(
             if rank == 0:
                 stored.append(rounding.fewest_bits(trainer.ema, trainer.gains))
         if rank == 0:
-            export.export(recipe, folders, stored, output, scans, start_from)
+            export.export(recipe, folders, stored, output, scans, start_from, held_out)
     return output
 
 

@@ -40,12 +40,14 @@ class Run:
     device: str = "auto"
     precision: str = "auto"
     memory: int | None = None
-    half_allowed: bool = False
+    precisions: tuple[str, ...] = ()
     progress: Progress | None = None
     cancel: Cancel | None = None
     passes: int = 1
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
+    # The networks as they were made ready to run, for the next time.
+    streams: inference.Streams = field(default_factory=dict)
 
     def apply(self, network: nn.Module, read: ReadBlock, shape: Shape, write: WriteBlock, part: float = 1.0) -> None:
         """One pass of a network (or `part` of one)."""
@@ -54,7 +56,7 @@ class Run:
         compute = inference.Compute(self.device, self.precision, self.memory)
         with self.step(part) as tell:
             account = inference.apply(
-                network, read, shape, write, compute, tell, self.cancel, half_allowed=self.half_allowed
+                network, read, shape, write, compute, tell, self.cancel, self.precisions, self.streams
             )
         self.accounts.append(account)
 

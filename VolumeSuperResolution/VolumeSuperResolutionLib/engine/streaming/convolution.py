@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from . import cooktoom, kernels
+from . import cooktoom, kernels, trials
 from .nodes import Input, Node, Piece, Ranges, Reach, Scratch, place, trimmed
 
 FULL = 16  # channels that fill oneDNN's blocks
@@ -83,7 +83,7 @@ class Conv(Node):
 
     def planes_at_once(self, area: int) -> int:
         """How many planes of so many voxels it can compute for less than one by one; 1 if it cannot."""
-        blocks = area >= cooktoom.SMALLEST and all(part.six and cooktoom.gains(part.weight) for part in self.parts)
+        blocks = area >= cooktoom.SMALLEST and all(part.six and trials.blocks_gain(part.weight) for part in self.parts)
         return cooktoom.PLANES if blocks else 1
 
     def gathers(self, planes: int, area: int) -> int:

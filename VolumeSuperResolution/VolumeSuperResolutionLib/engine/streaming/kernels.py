@@ -1,14 +1,54 @@
-"""One convolution, in the form that oneDNN and cuDNN do fastest: the order of its weight, the fused activation."""
+"""One convolution, in the form that oneDNN and cuDNN do fastest: the order of its weight, the fused activation.
+
+On a CPU without instructions for it, half precision is computed as a GPU does: from rounded numbers, added up in
+float32, and rounded again. So is TF32, which no CPU has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 
 from .nodes import Activation
+
+_tf32 = ContextVar("_tf32", default=False)
+
+
+@contextmanager
+def tf32(on: bool) -> Iterator[None]:
+    """Within it, float32 is multiplied in TF32: by cuDNN where it can, and on the CPU by rounding."""
+    token = _tf32.set(on)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=on):
+            yield
+    finally:
+        _tf32.reset(token)
+
+
+def is_tf32() -> bool:
+    """Whether float32 is multiplied in TF32."""
+    return _tf32.get()
+
+
+def rounded(values: torch.Tensor) -> torch.Tensor:
+    """Float32 with the 10 bits of TF32 after the leading one."""
+    return ((values.view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+@cache
+def is_native(dtype: torch.dtype) -> bool:
+    """Whether oneDNN computes in this half precision with instructions of this CPU; else it is very slow."""
+    if dtype != torch.bfloat16:
+        return False
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
 
 
 def prepared(weight: torch.Tensor, flat: bool) -> torch.Tensor:
@@ -32,6 +72,12 @@ def convolve(
     For a kernel one plane deep, the planes are the batch. A deeper one gets a batch of one, whose stride must be that
     of a longer batch: otherwise torch does not recognize channels-last.
     """
+    if x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16) and not is_native(x.dtype):
+        bias = None if bias is None else bias.float()
+        out, done = convolve(x.float(), weight.float(), bias, padding, dilation, fused)
+        return out.to(x.dtype), done
+    if x.device.type == "cpu" and x.dtype == torch.float32 and is_tf32():
+        x, weight = rounded(x), rounded(weight)
     flat = weight.dim() == 4
     view = x.permute(0, 3, 1, 2) if flat else x.unsqueeze(0).permute(0, 4, 1, 2, 3)
     padding, dilation = (padding[1:], dilation[1:]) if flat else (padding, dilation)

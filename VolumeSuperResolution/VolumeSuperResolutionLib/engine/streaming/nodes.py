@@ -83,6 +83,7 @@ class Node:
 
     reach: tuple[Reach, Reach, Reach] = (SAME, SAME, SAME)
     pads = False  # whether it takes zeros from outside the border
+    precise = False  # whether it is computed in float32 even where the others are in half precision
 
     def __init__(self, inputs: Sequence[int], channels: int):
         self.inputs = list(inputs)

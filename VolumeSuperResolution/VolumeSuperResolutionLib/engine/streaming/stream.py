@@ -69,10 +69,10 @@ class Stream:
 
     def __init__(self, network: torch.nn.Module, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
         self.nodes: list[Node] = traced(network)
-        scratch, precise = Scratch(device), self._precise()
+        self.scratch, precise = Scratch(device), self._precise()
         self.widths = [bytes_of(torch.float32 if n in precise else dtype) for n in range(len(self.nodes))]
         for n, node in enumerate(self.nodes):
-            node.to(device, torch.float32 if n in precise else dtype, scratch)
+            node.to(device, torch.float32 if n in precise else dtype, self.scratch)
         self.pooled = [size == (1, 1, 1) for size in self.sizes((1 << 20,) * 3)]
         self.readers: list[list[int]] = [[] for _ in self.nodes]
         # What depends on a pool runs in a pass after it; the planes that it reads are kept until then.
@@ -89,7 +89,8 @@ class Stream:
 
     def _precise(self) -> set[int]:
         """What runs in float32 whatever the dtype: the source, the last convolutions, and all that follows them."""
-        precise, waiting = {0}, [len(self.nodes) - 1]
+        precise = {0} | {n for n, node in enumerate(self.nodes) if node.precise}
+        waiting = [len(self.nodes) - 1]
         while waiting:
             n = waiting.pop()
             precise.add(n)
@@ -101,6 +102,10 @@ class Stream:
     def local(self) -> bool:
         """Whether each output depends on a bounded neighborhood; else a column's result is not the whole volume's."""
         return self.passes[-1] == 0
+
+    def rest(self) -> None:
+        """Lets go of what it holds beside the weights, until it is run again."""
+        self.scratch.memory.clear()
 
     def sizes(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Every node's size, for an input of this shape."""
