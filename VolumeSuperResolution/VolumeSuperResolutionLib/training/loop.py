@@ -173,8 +173,7 @@ class Trainer:
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         cut = config.cut(network)
         self.feed = Feed(scans, cut, network.dimensions, seed, config.batch, self.rank, self.world)
-        if self.device.type != "cpu":
-            self.feed.draw_ahead()
+        self.feed.draw_ahead(self.device)
         lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
         self.validation = Validation(held_out, cut, network.dimensions, lpips) if self.rank == 0 else None
         self.norms = {name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm3d)}
