@@ -16,12 +16,13 @@ import numpy as np
 
 from ..engine import quality
 from ..engine.models import zoo
+from ..engine.models.card import PRECISIONS
 from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
 from ..engine.volumes import files, intensity
 from ..engine.volumes.grid import Grid, Volume
 
-REDUCED = ("tf32", "bf16", "fp16")
+REDUCED = PRECISIONS
 MOST_LOSS = 0.02  # dB
 EDGE = 48  # voxels of a crop along each axis
 CROPS = 3  # for each modality

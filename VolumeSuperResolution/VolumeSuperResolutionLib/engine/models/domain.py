@@ -8,7 +8,7 @@ import numpy as np
 
 from ..volumes.grid import Triple, Volume
 from ..volumes.intensity import MR_FOREGROUND, guess_modality, percentiles
-from .zoo import Card
+from .card import Card
 
 MOST_ANISOTROPY = 2.5
 # Second differences of white noise have six times its variance; a normal variable's median distance is 0.6745 sigma.
@@ -63,6 +63,11 @@ def beyond(card: Card, traits: Traits) -> tuple[str, ...]:
         return ()
     spacing = traits.spacing
     warnings = [card.caution] if card.caution else []
+    if card.others:
+        warnings.append(
+            f"The card of {card.title} says more than this version understands ({', '.join(card.others)}); a newer "
+            "version may do better."
+        )
     if traits.modality not in card.modalities:
         warnings.append(
             f"{card.title} was trained on {' and '.join(card.modalities)}; this volume looks like {traits.modality}."

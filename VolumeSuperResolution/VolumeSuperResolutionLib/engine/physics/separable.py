@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Callable, Optional
+from typing import Callable, Optional, overload
 
 import numpy as np
 
@@ -53,10 +53,30 @@ def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.
         out = part.reshape(len(part), -1)
         for some in _pieces(flat.shape[1], rows[0].size):
             np.matmul(rows[0], flat[:, some], out=out[:, some])
-    for axis in (1, 2):
-        if rows[axis] is not None:
-            part = _along(part, rows[axis], axis)
+    for axis, matrix in enumerate(rows[1:], 1):
+        if matrix is not None:
+            part = _along(part, matrix, axis)
     return part
+
+
+@overload
+def apply(
+    array: np.ndarray,
+    matrices: Matrices,
+    write: None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> np.ndarray: ...
+
+
+@overload
+def apply(
+    array: np.ndarray,
+    matrices: Matrices,
+    write: WriteSlab,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> None: ...
 
 
 def apply(

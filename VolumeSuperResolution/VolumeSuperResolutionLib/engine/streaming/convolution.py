@@ -21,7 +21,7 @@ class Part(NamedTuple):
 
     weight: torch.Tensor
     bias: torch.Tensor | None
-    first: tuple[int, int, int]
+    first: tuple[int, ...]
     six: Sequence[torch.Tensor] = ()
 
 
