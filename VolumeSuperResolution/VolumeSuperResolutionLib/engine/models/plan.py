@@ -77,7 +77,7 @@ def natural_shape(card: Card, shape: Sequence[int]) -> Shape:
     return tuple(n * f for n, f in zip(shape, card.factor[::-1]))  # type: ignore[return-value]
 
 
-def check_fit(card: Card, networks: Sequence[nn.Module]) -> None:
+def check_fit(card: Card, networks: Sequence[Network]) -> None:
     """Refuse networks that do not give, one after the other, what the card says of them."""
     reached = natural_shape(card, (1, 1, 1)) if networks[0].on_interpolated else (1, 1, 1)
     for stage, network in zip(card.stages, networks):

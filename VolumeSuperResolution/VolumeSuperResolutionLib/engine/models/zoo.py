@@ -22,6 +22,8 @@ from .card import CARD_FILE, Card, Stage, noiseless, read_card, write_card
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..networks import Network
+
 __all__ = ["CARD_FILE", "Card", "Stage", "card", "cards", "load", "noiseless", "partner", "read_card", "write_card"]
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -127,7 +129,7 @@ def partner(model: Card) -> Card:
     return other
 
 
-def load(card: Card, realism: float | None = None) -> list[nn.Module]:
+def load(card: Card, realism: float | None = None) -> list[Network]:
     """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer.
 
     Below 1, realism is the share of the card's own weights; the rest are those of its partner.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 Factor = Union[int, Sequence[int]]
+Convolution = Union[nn.Conv2d, nn.Conv3d]
 LARGEST_FACTOR = 16
 
 
