@@ -94,6 +94,32 @@ def check_fit(card: Card, networks: Sequence[Network]) -> None:
         raise RefusalError(f"together they scale by {words}; mend the factor of the card or of its stages.")
 
 
+def reach(card: Card, networks: Sequence[Network], factors: Sequence[float], streams: inference.Streams) -> Shape:
+    """How many voxels of the scan around it a result depends on along each axis, for factors along them.
+
+    Derived from the networks, which are made ready for that; all in the card's own order of axes (k, j, i).
+    """
+    natural = natural_shape(card, (1, 1, 1))
+    need = [interpolation.reach("lanczos", f / n) for f, n in zip(factors, natural)]
+    for stage, network in zip(reversed(card.stages), reversed(networks)):
+        scaled = _stage_shape(stage, network, (1, 1, 1))
+        need = [-(-n // f) + h for n, f, h in zip(need, scaled, _stage_reach(stage, network, streams))]
+    if networks[0].on_interpolated:
+        need = [-(-n // f) + interpolation.reach("lanczos", f) for n, f in zip(need, natural)]
+    return tuple(need)  # type: ignore[return-value]
+
+
+def _stage_reach(stage: Stage, network: Network, streams: inference.Streams) -> list[int]:
+    from ..streaming import inference
+
+    halo = inference.halo(network, streams)
+    found = [0, 0, 0]
+    for view in stage.views or ("",):
+        for axis, n in zip(VIEW_ORDERS.get(view, WHOLE), halo):
+            found[axis] = max(found[axis], n)
+    return found
+
+
 def count_passes(card: Card) -> int:
     """How many times networks go over the volume."""
     return sum(max(1, len(stage.views)) for stage in card.stages)

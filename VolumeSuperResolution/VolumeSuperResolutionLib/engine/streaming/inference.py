@@ -32,6 +32,7 @@ from .tiles import Column, fit, halves
 CHUNK_ON_CPU = 8 << 20  # bytes of one block: on the CPU it should fit the cache, and malloc should not map it anew
 CHUNK_ON_GPU = 128 << 20
 THICKEST = 64
+FAR = 1 << 20  # voxels: more than any network looks around it
 SLACK, OVERHEAD = 1.15, 32 << 20  # what oneDNN, cuDNN and the allocators need beside the blocks, as measured
 
 
@@ -88,6 +89,18 @@ def apply(
     if len(shape) != 3 or min(shape) < 1:
         raise RefusalError(f"A volume of {tuple(shape)} voxels has nothing to upscale.")
     return _Run(network, read, shape, write, compute, progress, cancel, precisions, streams).go()
+
+
+def halo(network: Network, streams: Streams) -> tuple[int, int, int]:
+    """How many input voxels around it an output depends on along each axis, means over the volume apart."""
+    key = network, torch.device("cpu"), "fp32"
+    if key not in streams:
+        streams[key] = Stream(network)
+    middle = FAR // 2
+    factor = (1,) * (3 - len(network.factor)) + tuple(network.factor)
+    box = tuple((middle * f, (middle + 1) * f) for f in factor)
+    needed = streams[key].needs((FAR,) * 3, box)[0]
+    return tuple(max(middle - low, high - middle - 1) for low, high in needed)  # type: ignore[return-value]
 
 
 class _Run:
