@@ -94,9 +94,7 @@ def measured(work: Callable[[], Any], repeats: int, enough: float = float("inf")
 
 
 def streamed(network: nn.Module, array: np.ndarray, out: np.ndarray, compute: Compute, half: bool = False) -> Account:
-    return apply(
-        network, array.__getitem__, array.shape, out.__setitem__, compute, precisions=("bf16", "fp16") if half else ()
-    )
+    return apply(network, array.__getitem__, array.shape, out.__setitem__, compute, precisions=REDUCED if half else ())
 
 
 def in_one_pass(network: nn.Module, array: np.ndarray, out: np.ndarray, channels_last: bool) -> None:
