@@ -92,17 +92,21 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     if len(flips) == 1:
         _once(prepared, request, networks, low, values, work)
         return _stored(values[crop], prepared.dtype, carrier), None
-    plain, mean, squares = None, np.zeros(size, np.float32), np.zeros(size, np.float32)
+    plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         turned = tuple(slice(None, None, step) for step in steps)
         _once(prepared, request, networks, low[turned], values[turned], work)
-        if plain is None:
+        if count == 1:
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
+    assert plain is not None
     if request.uncertainty:
         intensity.check_finite(squares)
     result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
-    return result, np.sqrt(squares[crop] / len(flips)) * np.float32(carrier.unit) if request.uncertainty else None
+    if not request.uncertainty:
+        return result, None
+    deviation = np.sqrt(squares[crop] / len(flips))
+    return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
 
 
 def _once(

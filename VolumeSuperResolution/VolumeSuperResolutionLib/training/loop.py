@@ -65,7 +65,9 @@ def train(
             f"The card of {recipe.id} has fewer consistency rounds than a stage is trained through; raise them."
         )
     with processes(device) as (place, rank, world):
-        starts = export.start_networks(start_from, recipe) if start_from else [None] * len(recipe.stages)
+        starts: Sequence[Network | None] = [None] * len(recipe.stages)
+        if start_from:
+            starts = export.start_networks(start_from, recipe)
         scans, held_out = read_volumes(Path(volumes), fill_nonfinite)
         shares = [stage.minutes or 1.0 for stage in recipe.stages]
         folders = [output / f"stage{n}" for n in range(len(recipe.stages))]

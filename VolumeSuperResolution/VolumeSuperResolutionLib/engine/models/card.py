@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..errors import RefusalError
 from . import schema
@@ -23,7 +23,18 @@ LARGEST_ARGUMENT = 4096
 MOST_STAGES = 8
 MOST_ROUNDS = 10
 MOST_WEIGHT_BYTES = 2**30
-Described = TypeVar("Described")
+
+
+class _Described(Protocol):
+    """Any dataclass that has a network's arguments."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def arguments(self) -> Mapping[str, Any]: ...
+
+
+Described = TypeVar("Described", bound=_Described)
 
 
 def _field(means: str, check: schema.Check, **default: Any) -> Any:
@@ -205,6 +216,7 @@ def _renewed(values: Any) -> Any:
 def write_card(card: Card) -> None:
     """The card into its folder, complete or not at all."""
     text = json.dumps(card.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    assert card.folder is not None
     partial = card.folder / f"{CARD_FILE}.partial"
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(card.folder / CARD_FILE)

@@ -181,7 +181,7 @@ def carrier_for(array: np.ndarray) -> Carrier:
         return PLAIN
     whole = array.dtype.kind != "f"
     unit = 1.0 if whole or 1 / LARGEST <= span <= LARGEST else span
-    offset = float(low // 1) if whole else low if fine is False else 0.0
+    offset = float(low // 1) if whole else 0.0 if fine else low
     carrier = Carrier(offset, unit)
     # What becomes zero or infinite on the way is lost.
     carried = carrier.carry(array)
