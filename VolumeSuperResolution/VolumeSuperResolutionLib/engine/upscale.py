@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from math import gcd
 from typing import NamedTuple
 
@@ -206,6 +207,7 @@ def _margins(prepared: Prepared, networks: list, work: plan.Run) -> list[int]:
     low, high = layout.source.size[::-1], layout.grid.size[::-1]
     factors = [m / n for n, m in zip(low, high)]
     order = orientation(layout.card, low, high)
+    turned: Sequence[int]
     if layout.card.learned:
         turned = plan.reach(layout.card, networks, [factors[axis] for axis in order], work.streams)
     else:

@@ -57,9 +57,11 @@ def losses(
     found: dict[str, list[float]] = {precision: [] for precision in REDUCED}
     with TemporaryDirectory() as place:
         # The model as its card would be if it allowed everything.
-        trial = replace(card, precisions=REDUCED, folder=Path(place) / card.id)
-        trial.folder.mkdir()
-        shutil.copy(card.folder / zoo.WEIGHTS_FILE, trial.folder)
+        folder = Path(place) / card.id
+        folder.mkdir()
+        assert card.folder is not None  # which a learned model has
+        shutil.copy(card.folder / zoo.WEIGHTS_FILE, folder)
+        trial = replace(card, precisions=REDUCED, folder=folder)
         zoo.write_card(trial)
         for number, truth in enumerate(truths):
             full = _psnr(trial, truth, "fp32")
@@ -71,11 +73,12 @@ def losses(
 
 def _psnr(card: zoo.Card, truth: np.ndarray, precision: str) -> float:
     """Of a crop that was degraded and restored in a precision; infinitely bad if that could not hold the numbers."""
-    steps, scale = card.factor[::-1], tuple(map(float, card.factor))
+    i, j, k = card.factor
+    steps, scale = (k, j, i), (float(i), float(j), float(k))
     truth = truth[tuple(slice(0, n - n % f) for n, f in zip(truth.shape, steps))]
     modality, low = intensity.guess_modality(truth), degradation.degrade(truth, steps)
     request = Request(str(card.folder), scale, device="cpu", precision=precision, modality=modality)
-    result = upscale(Volume(low, Grid(low.shape[::-1], scale)), request)
+    result = upscale(Volume(low, Grid((low.shape[2], low.shape[1], low.shape[0]), scale)), request)
     if result.report.precision != precision:
         return -float("inf")
     mask, peak = quality.foreground(truth, modality), quality.data_range(truth)

@@ -126,11 +126,13 @@ class Conv(Node):
             return trimmed(out.view(z * fz, y * fy, w * fw, self.channels), first, self, wanted)
         return shuffled(out, self.factor, self.channels, first, self, wanted)
 
-    def _corner(self, number: int) -> tuple[int, int]:
+    def _corner(self, number: int) -> tuple[int, ...]:
         """Where in what a part's own kernel gives over the cross-section the result begins."""
         return tuple(n * d for n, d in zip(self.parts[number].first[1:], self.dilation[1:]))
 
-    def _combine(self, spare: Sequence[torch.Tensor], number: int, padding: tuple[int, int, int], target: torch.Tensor):
+    def _combine(
+        self, spare: Sequence[torch.Tensor], number: int, padding: tuple[int, ...], target: torch.Tensor
+    ) -> None:
         """Four planes of one part, from what is mixed in the first of the spare blocks."""
         part, (mixed, results) = self.parts[number], spare
         out = target if target.is_contiguous() else target.new_empty(target.shape)
@@ -140,7 +142,7 @@ class Conv(Node):
         if out is not target:
             target.copy_(out)
 
-    def _convolved(self, x: torch.Tensor, number: int, padding: tuple[int, int, int]) -> torch.Tensor:
+    def _convolved(self, x: torch.Tensor, number: int, padding: tuple[int, ...]) -> torch.Tensor:
         """The output of one part; its cross-section is as large as its own kernel leaves it."""
         part = self.parts[number]
         if len(self.parts) > 1 and self.weight.shape[2] > 1:
@@ -154,7 +156,7 @@ class Conv(Node):
 
     def _gathered(
         self, inputs: Sequence[Input], lengths: Sequence[int] | None
-    ) -> tuple[torch.Tensor, tuple[int, int, int], Sequence[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, tuple[int, ...], Sequence[torch.Tensor]]:
         """All inputs as one block, the padding that the convolution still has to add, and memory to compute in.
 
         `lengths` are those of the output, where memory for blocks of planes is wanted.

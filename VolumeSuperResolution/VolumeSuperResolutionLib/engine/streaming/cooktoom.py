@@ -52,11 +52,11 @@ def combine(
     mixed: torch.Tensor,
     six: Sequence[torch.Tensor],
     bias: torch.Tensor | None,
-    padding: tuple[int, int, int],
-    dilation: tuple[int, int, int],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
     results: torch.Tensor,
     out: torch.Tensor,
-    corner: tuple[int, int] = (0, 0),
+    corner: tuple[int, ...] = (0, 0),
 ) -> None:
     """Convolves the six and makes the four planes of the output of them, whose first voxel is at `corner`."""
     _, height, width, _ = results.shape

@@ -6,7 +6,7 @@ float32, and rounded again. So is TF32, which no CPU has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -63,8 +63,8 @@ def convolve(
     x: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None,
-    padding: tuple[int, int, int],
-    dilation: tuple[int, int, int],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
     fused: Activation | None = None,
 ) -> tuple[torch.Tensor, bool]:
     """Convolves [planes, height, width, channels]; says whether `fused` was applied.
@@ -108,7 +108,11 @@ def _fused_convolution(
 def can_fuse() -> bool:
     """Whether torch has oneDNN's convolution with a fused activation: a private function, which may change."""
     x, weight, bias = torch.rand(2, 3, 4, 5, 6) - 0.5, torch.rand(2, 3, 3, 3, 3) - 0.5, torch.rand(2)
-    known = {("none", ()): lambda y: y, ("relu", ()): F.relu, ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2)}
+    known: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
+        ("none", ()): lambda y: y,
+        ("relu", ()): F.relu,
+        ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2),
+    }
     try:
         for activation, plain in known.items():
             for axes, convolution in ((3, F.conv3d), (2, F.conv2d)):
