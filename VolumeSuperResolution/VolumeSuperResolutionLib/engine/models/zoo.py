@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def _look() -> tuple[dict[str, Card], list[RefusalError]]:
     for folder in folders():
         for path in _card_files(folder):
             try:
-                card = read_card(path)
+                card = _read_once(path, *_state(path))
             except RefusalError as refusal:
                 broken.append(refusal)
             else:
@@ -103,6 +103,20 @@ def _card_files(folder: Path) -> list[Path]:
     except OSError:
         return []
     return [path for path in (folder / name / CARD_FILE for name in names) if os.path.lexists(path)]
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What tells whether a file is still the one that was read."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=256)
+def _read_once(path: Path, *state: int) -> Card:
+    return read_card(path)
 
 
 @cache
