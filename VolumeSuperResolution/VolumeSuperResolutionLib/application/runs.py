@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.request import Estimate, Request
-from ..engine.upscale import REGION_MARGIN, estimate, upscale
+from ..engine.upscale import estimate, upscale
 from . import dependencies, scene
 from .signals import Signal
 from .worker import Worker
@@ -24,6 +24,8 @@ DEFAULT_MODELS = ("edsr3d-x2", "cnnil-x2", "backprojection")
 BEST_INTERPOLATION, PLAIN_INTERPOLATION = "lanczos", "linear"
 PREVIEW_SECONDS = 1.0
 PREVIEW_SIDES = (16, 64)
+# About how many voxels around a region the engine reads with it.
+TYPICAL_MARGIN = 30
 
 
 def defaultModel() -> str:
@@ -151,7 +153,7 @@ def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float]) -> 
     """The same for a box around a point, as large as takes about a second with the margin that is read around it."""
     card = zoo.card(request.model)
     voxels = PREVIEW_SECONDS * 1e6 / card.seconds_per_megavoxel if card.seconds_per_megavoxel else np.inf
-    side = int(np.clip(voxels ** (1 / 3) - 2 * REGION_MARGIN, *PREVIEW_SIDES))
+    side = int(np.clip(voxels ** (1 / 3) - 2 * TYPICAL_MARGIN, *PREVIEW_SIDES))
     values = request.to_dict()
     values.update(region=scene.regionAround(inputVolume, ras, side), uncertainty=False)
     return Request.from_dict(values)
