@@ -174,9 +174,17 @@ def test_not_numbers_are_replaced_when_asked():
 
 
 def test_more_than_the_memory_is_refused_with_what_would_fit(monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda: 10_000)
-    with pytest.raises(RefusalError, match=r"would need .* MB are free; .* 0\.\d\d times"):
-        upscale(on_grid(noise((20, 20, 20))), Request("lanczos", scale=(2, 2, 2)))
+    volume, request = on_grid(noise((20, 20, 20))), Request("lanczos", scale=(2, 2, 2))
+    foreseen = estimate(volume.grid, volume.array.dtype, request)
+    needed = foreseen.output_bytes + foreseen.working_bytes
+    monkeypatch.setattr(memory, "free_bytes", lambda: needed)
+    upscale(volume, request)
+    monkeypatch.setattr(memory, "free_bytes", lambda: needed - 1)
+    with pytest.raises(RefusalError, match=r"would need .* MB are free; .* 1\.00 times"):
+        upscale(volume, request)
+    monkeypatch.setattr(memory, "free_bytes", lambda: needed // 8)  # half along each axis
+    with pytest.raises(RefusalError, match=r"0\.50 times"):
+        upscale(volume, request)
 
 
 def test_label_maps_keep_their_labels():
