@@ -111,6 +111,7 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
         self.initializeParameterNode()
 
@@ -137,6 +138,10 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
     def onSceneStartClose(self, caller, event):
         """The nodes go away: stop what uses them."""
         self.panel.forgetScene()
+        self.panel.setParameters(None)
+
+    def onSceneStartImport(self, caller, event):
+        """Selectors choose a node of their own while a scene is loaded, which must not replace the saved choice."""
         self.panel.setParameters(None)
 
     def onSceneChanged(self, caller, event):

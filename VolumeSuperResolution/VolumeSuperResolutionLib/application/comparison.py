@@ -16,19 +16,23 @@ LAYOUT = 7726
 VIEW_GROUP = 7726
 # Where leaving leads to if nothing else was there before.
 DEFAULT_LAYOUT = slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
-VIEW_NAMES = ("SuperResolutionInput", "SuperResolutionInterpolation", "SuperResolutionResult")
+# Slicer's data probe shows these names, in eight characters.
+VIEW_NAMES = ("Input", "Interp", "Result")
 COLORS = ("#7A7A7A", "#B8860B", "#2E8B57")
 AXES = ("Axial", "Coronal", "Sagittal")
 FLICKER_MS = 600
 # What the views show around the crosshair.
 ZOOMED_MM = 40.0
+# By how much of itself a field of view may differ without being another one.
+TOLERANCE = 1e-6
 
 
 def layoutDescription() -> str:
     """The three views as MRML's layout XML."""
-    labels = (_("Input"), _("Interpolation"), _("Result"))
+    # The controller bar cuts longer words on both sides; as equal parts of a splitter the views are equally wide.
+    labels = (_("Input"), _("Interp."), _("Result"))
     items = "".join(
-        f'<item><view class="vtkMRMLSliceNode" singletontag="{name}">'
+        f'<item splitSize="500"><view class="vtkMRMLSliceNode" singletontag="{name}">'
         f'<property name="orientation" action="default">Axial</property>'
         f'<property name="viewlabel" action="default">{label}</property>'
         f'<property name="viewcolor" action="default">{color}</property>'
@@ -36,7 +40,7 @@ def layoutDescription() -> str:
         "</view></item>"
         for name, label, color in zip(VIEW_NAMES, labels, COLORS)
     )
-    return f'<layout type="horizontal">{items}</layout>'
+    return f'<layout type="horizontal" split="true">{items}</layout>'
 
 
 def replaceOrphanedLayout() -> None:
@@ -62,12 +66,25 @@ class Comparison:
         self._observers: list = []
         self._copying = False
         self._listening = False
+        # What the views were last made to show: a point and a width (none: the whole input), the plane, mm a pixel.
+        self._focus = None
+        self._plane: tuple = ()
+        self._scale = 1.0
+        self._sizes: list = []
+        self._placing = False
+        self._resizes = qt.QTimer()
+        self._resizes.setSingleShot(True)
+        self._resizes.setInterval(0)
+        self._resizes.connect("timeout()", self._onResized)
         self._timer = qt.QTimer()
         self._timer.setInterval(FLICKER_MS)
         self._timer.connect("timeout()", self._blink)
 
-    def show(self, inputNode: Any, interpolationNode: Any, resultNode: Any) -> bool:
-        """Open the views on three volumes; False where there are no views, as without a main window."""
+    def show(self, inputNode: Any, interpolationNode: Any, resultNode: Any, focus: tuple | None = None) -> bool:
+        """Open the views on three volumes; False where there are no views, as without a main window.
+
+        `focus` is a point and a width, as zoomTo takes them; without it the whole input is shown.
+        """
         manager = slicer.app.layoutManager()
         if manager is None:
             return False
@@ -83,9 +100,11 @@ class Comparison:
             self._openLayout(manager)
             self._keepDisplay()
             self._assign()
+            self._focus = focus
             self.setAxis(self.axis)
-        # The views get their final size in the event loop only.
-        qt.QTimer.singleShot(0, self._alignIfActive)
+            self._watchViews()
+        # The views get their final sizes in the event loop only, and Slicer scales them on its own meanwhile.
+        self._resizes.start()
         return True
 
     def leave(self) -> None:
@@ -93,6 +112,7 @@ class Comparison:
         if not self.active:
             return
         self.setFlicker(False)
+        self._resizes.stop()
         self._release()
         self.active = False
         manager = slicer.app.layoutManager()
@@ -120,25 +140,18 @@ class Comparison:
         for node in self._sliceNodes():
             node.SetOrientation(axis)
             node.RotateToVolumePlane(self._nodes[0])
-        self.align()
+        self._place()
 
     def align(self) -> None:
-        """Fit the input, then give all views its center and field of view."""
-        logic = self._widgets()[0].sliceLogic()
-        first = logic.GetSliceNode()
-        columns, rows, _depth = first.GetDimensions()
-        logic.FitSliceToBackground(columns, rows)  # which older versions of Slicer do not find out by themselves
-        self._place(first.GetSliceToRAS(), first.GetFieldOfView()[0])
+        """Show the whole input in all views."""
+        self._focus = None
+        self._place()
 
     def zoomTo(self, ras: Sequence[float], width: float = ZOOMED_MM) -> None:
-        """Center all views on a point, `width` mm across."""
-        if not self.active:
-            return
-        toRas = vtk.vtkMatrix4x4()
-        toRas.DeepCopy(self._sliceNodes()[0].GetSliceToRAS())
-        for row in range(3):
-            toRas.SetElement(row, 3, float(ras[row]))
-        self._place(toRas, float(width))
+        """Center all views on a point, with at least `width` mm to be seen both ways."""
+        if self.active:
+            self._focus = (tuple(float(x) for x in ras), float(width))
+            self._place()
 
     def setFlicker(self, flicker: bool) -> None:
         """Let the third view alternate between interpolation and result, or stop that."""
@@ -192,17 +205,61 @@ class Comparison:
             composite = self._composites()[2]
             composite.SetForegroundOpacity(0.0 if composite.GetForegroundOpacity() > 0.5 else 1.0)
 
-    def _place(self, toRas: Any, width: float) -> None:
-        for node in self._sliceNodes():
-            columns, rows, _depth = node.GetDimensions()
-            field = node.GetFieldOfView()
-            node.GetSliceToRAS().DeepCopy(toRas)
-            node.SetFieldOfView(width, width * rows / max(1, columns), field[2])
-            node.UpdateMatrices()
+    def _place(self) -> None:
+        """The same plane in all views, and the same magnification: mm a pixel, as the views differ in size."""
+        nodes = self._sliceNodes()
+        columns, rows = (min(sizes) for sizes in zip(*map(_pixels, nodes)))
+        plane = vtk.vtkMatrix4x4()
+        if self._focus is None:
+            logic = self._widgets()[0].sliceLogic()
+            logic.FitSliceToBackground(columns, rows)  # which older versions of Slicer do not find out by themselves
+            plane.DeepCopy(nodes[0].GetSliceToRAS())
+            self._scale = nodes[0].GetFieldOfView()[0] / columns
+        else:
+            center, width = self._focus
+            plane.DeepCopy(nodes[0].GetSliceToRAS())
+            for row in range(3):
+                plane.SetElement(row, 3, center[row])
+            self._scale = width / min(columns, rows)
+        self._plane = _elements(plane)
+        self._magnify(plane)
 
-    def _alignIfActive(self) -> None:
-        if self.active and all(slicer.mrmlScene.IsNodePresent(node) for node in self._nodes):
-            self.align()
+    def _magnify(self, plane: Any = None) -> None:
+        """Give all views the magnification, and the plane if there is one."""
+        self._placing = True
+        for node in self._sliceNodes():
+            columns, rows = _pixels(node)
+            if plane is not None:
+                node.GetSliceToRAS().DeepCopy(plane)
+            node.SetFieldOfView(self._scale * columns, self._scale * rows, node.GetFieldOfView()[2])
+            node.UpdateMatrices()
+        self._sizes = [_pixels(node) for node in self._sliceNodes()]
+        self._placing = False
+
+    def _watchViews(self) -> None:
+        for node in self._sliceNodes():
+            self._observers.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onView)))
+
+    def _onView(self, node: Any, _event: str) -> None:
+        """A view was resized, or the user magnified it: the others follow."""
+        if self._placing:
+            return
+        columns, _rows = _pixels(node)
+        if [_pixels(n) for n in self._sliceNodes()] != self._sizes:
+            self._resizes.start()
+        elif abs(node.GetFieldOfView()[0] - self._scale * columns) > TOLERANCE * self._scale * columns:
+            self._scale = node.GetFieldOfView()[0] / columns
+            self._plane = ()
+            self._magnify()
+
+    def _onResized(self) -> None:
+        """Show again what was shown; where the user has moved on since, only as large as it was."""
+        if not self.active or not all(slicer.mrmlScene.IsNodePresent(node) for node in self._nodes):
+            return
+        if _elements(self._sliceNodes()[0].GetSliceToRAS()) == self._plane:
+            self._place()
+        else:
+            self._magnify()
 
     def _keepDisplay(self) -> None:
         """Voxels as they are, and one window and level for all, also when the user changes one of them."""
@@ -241,3 +298,13 @@ class Comparison:
             display.SetInterpolate(interpolated)
             display.SetAutoWindowLevel(automatic)
         self._observers, self._before = [], {}
+
+
+def _pixels(node: Any) -> tuple:
+    """A view's columns and rows."""
+    columns, rows, _depth = node.GetDimensions()
+    return max(1, columns), max(1, rows)
+
+
+def _elements(matrix: Any) -> tuple:
+    return tuple(matrix.GetElement(row, column) for row in range(4) for column in range(4))

@@ -71,7 +71,6 @@ class SideBySide:
 
     def setAxis(self, axis: str) -> None:
         self.comparison.setAxis(axis)
-        self._showFocus()
 
     def setFlicker(self, flicker: bool) -> None:
         self.comparison.setFlicker(flicker)
@@ -112,16 +111,16 @@ class SideBySide:
             self._onLeft()
             return
         try:
-            self.comparison.show(inputNode, interpolationNode, resultNode)
-            self._showFocus()
+            self.comparison.show(inputNode, interpolationNode, resultNode, self._box())
         finally:
             self.changed.emit()
 
-    def _showFocus(self) -> None:
-        if self._focus is None or not self.active:
-            return
+    def _box(self) -> tuple | None:
+        """The middle and the width of a preview; none of a whole result."""
+        if self._focus is None:
+            return None
         bounds = np.reshape(gridBounds(self._focus), (3, 2))
-        self.comparison.zoomTo(bounds.mean(1).tolist(), float(min(ZOOMED_MM, np.ptp(bounds, axis=1).max())))
+        return bounds.mean(1).tolist(), float(min(ZOOMED_MM, np.ptp(bounds, axis=1).max()))
 
     def _onFailed(self, sentence: str) -> None:
         self._forgetJob()
@@ -134,10 +133,16 @@ class SideBySide:
     def _onLeft(self) -> None:
         node, self._interpolation = self._interpolation, None
         if node is not None and slicer.mrmlScene.IsNodePresent(node):
-            display = node.GetDisplayNode()
-            slicer.mrmlScene.RemoveNode(node)
-            slicer.mrmlScene.RemoveNode(display)
+            removeVolume(node)
         self.changed.emit()
+
+
+def removeVolume(node: Any) -> None:
+    """Remove a volume and its display node, which in some versions of Slicer goes with it."""
+    display = node.GetDisplayNode()
+    slicer.mrmlScene.RemoveNode(node)
+    if display is not None and slicer.mrmlScene.IsNodePresent(display):
+        slicer.mrmlScene.RemoveNode(display)
 
 
 def isResult(node: Any) -> bool:
