@@ -131,6 +131,21 @@ def test_same_input_same_output():
     assert np.array_equal(first, second)
 
 
+def test_progress_goes_on_and_cancel_is_heard_while_the_residual_is_computed():
+    """Of an interpolation that is half of the time."""
+    volume, shares = on_grid(noise((6, 600, 600), np.int16)), []
+
+    def progress(done, total):
+        shares.append(done / total)
+
+    upscale(volume, Request("linear", scale=(1.0, 1.0, 2.0)), progress)
+    late = [share for share in shares if 0.5 < share < 1]
+    assert shares == sorted(shares) and shares[-1] == 1
+    assert len(late) > 1
+    with pytest.raises(CancelledError):
+        upscale(volume, Request("linear", scale=(1.0, 1.0, 2.0)), progress, lambda: shares[-1] == late[0])
+
+
 def test_cancel_stops_and_progress_ends_at_the_total():
     volume, told = on_grid(noise((40, 90, 90))), []
     upscale(volume, Request("backprojection", scale=(2, 2, 2)), progress=lambda *p: told.append(p))

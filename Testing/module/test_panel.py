@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import qt
 import scenes
+import slicer
 from conftest import ROOT, app
 from PySide6 import QtCore, QtTest, QtWidgets
 from scenes import choose, results
@@ -20,6 +22,12 @@ from VolumeSuperResolutionLib.engine.models import zoo
 
 UI = ROOT / "VolumeSuperResolution" / "Resources" / "UI" / "VolumeSuperResolution.ui"
 pytestmark = pytest.mark.usefixtures("warmed")
+
+
+def settle():
+    """Let layouts and what was posted behind them come to rest."""
+    for _ in range(20):
+        app.processEvents()
 
 
 class TestForm:
@@ -216,6 +224,21 @@ class TestSettings:
         assert label.height == label.heightForWidth(label.width)
         assert label.geometry.bottom() < following.geometry.top()
 
+    def test_nothing_is_drawn_over_anything_when_a_text_grows_by_a_line(self, module, opened):
+        frame = module.widgetRepresentation()
+        frame.resize(400, 900)
+        frame.show()
+        settle()
+        for length in (3, 30, 60, 5, 90, 40):
+            opened.panel.say(opened.ui.estimateLabel, "word " * length)
+            settle()
+            form = opened.ui.upscaleCollapsibleButton
+            shown = [c for c in form.children() if c.isWidgetType() and c.visible]
+            for a, b in combinations(shown, 2):
+                assert not a.geometry.intersects(b.geometry), (length, a.name, b.name)
+            for label in (opened.ui.cardLabel, opened.ui.estimateLabel):
+                assert label.height >= label.heightForWidth(label.width), (length, label.name)
+
     def test_a_model_that_is_gone_is_named_and_can_be_replaced(self, opened):
         opened.panel._parameters.model = "not-here"
         app.processEvents()
@@ -258,6 +281,18 @@ class TestSettings:
         assert (ui.modelSelector.currentData, ui.targetSelector.currentData) == ("bspline", "slices2")
         assert ui.ensembleCheckBox.checked
         assert [r.GetNodeReference(INPUT_ROLE).GetName() for r in results()] == ["T1"]
+
+    def test_a_loaded_scene_keeps_its_own_input(self, opened, scene, volume, tmp_path):
+        """Selectors choose the first volume by themselves while a scene is loaded."""
+        saved = scenes.addVolume(scene, name="saved choice")
+        opened.panel._parameters.inputVolume = saved
+        scene.SetURL(str(tmp_path / "scene.mrml"))
+        scene.Commit()
+        scene.Connect()
+        app.processEvents()
+        assert [n.GetName() for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")] == ["T1", "saved choice"]
+        assert opened.panel._parameters.inputVolume.GetName() == "saved choice"
+        assert opened.ui.inputSelector.currentNode().GetName() == "saved choice"
 
     def test_leaving_and_entering_the_module(self, module, opened):
         node = opened.logic.getParameterNode()

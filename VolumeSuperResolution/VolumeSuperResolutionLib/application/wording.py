@@ -87,8 +87,10 @@ def estimateLine(grid: Any, forecast: Estimate) -> str:
         f"{describe_grid(grid.size, grid.spacing)} -> {describe_grid(forecast.size, forecast.spacing)}, "
         f"{memory(forecast.output_bytes)}"
     )
-    if forecast.seconds > 0:
+    if forecast.seconds >= 1:
         line += _(", about {time} on the CPU").format(time=duration(forecast.seconds))
+    elif forecast.seconds > 0:
+        line += _(", less than a second on the CPU")
     return line
 
 
@@ -100,9 +102,18 @@ def resultLine(node: Any) -> str:
         realism=describe_realism(report.realism),
         time=duration(report.seconds),
         device=report.device.upper(),
-        residual=f"{report.consistency_residual:.2g}",
+        residual=residual(report),
     )
     return "\n".join([done, *report.warnings])
+
+
+def residual(report: Report) -> str:
+    """How far the result, degraded again, is from the scan: in HU, or as a part of the range of intensities."""
+    if report.modality == "CT":
+        return f"{report.consistency_residual:.2g} HU"
+    low, high = report.window
+    share = 100 * report.consistency_residual / (high - low) if high > low else 0.0
+    return _("{percent}% of the range of intensities").format(percent=f"{share:.2g}")
 
 
 def memory(size: float) -> str:

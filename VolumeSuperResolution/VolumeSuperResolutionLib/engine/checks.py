@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import RefusalError
-from .models import plan, zoo
+from .models import automatic, plan, zoo
+from .models.automatic import AUTOMATIC
 from .models.domain import warnings_for
 from .models.zoo import Card
 from .request import MEGA, Estimate, Request
@@ -48,7 +49,6 @@ class Prepared(NamedTuple):
 
 def lay_out(grid: Grid, request: Request) -> Layout:
     """The geometry of a request; refuses targets that cannot be reached."""
-    card = zoo.card(request.model)
     grid.check()
     whole = ((0, grid.size[0]), (0, grid.size[1]), (0, grid.size[2]))
     region = whole if request.region is None else request.region
@@ -57,6 +57,7 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     size = target_size(source, request.scale, request.spacing, request.isotropic)
     # Across a single slice there is nothing to tell apart.
     size = tuple(1 if n == 1 else m for n, m in zip(grid.size, size))
+    card = _automatic(source.size, size, request) if request.model == AUTOMATIC else zoo.card(request.model)
     if card.learned:
         order = orientation(card, source.size[::-1], size[::-1])
         check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])
@@ -142,6 +143,24 @@ def check_reach(card: Card, shape: Sequence[int], size: Sequence[int]) -> None:
             raise RefusalError(_out_of_reach(card))
 
 
+def _automatic(size: Sequence[int], target: Sequence[int], request: Request) -> Card:
+    """The model for whoever has not chosen one; label maps take the only one that invents no labels."""
+    if request.label_map:
+        return zoo.card("nearest")
+
+    def distance(card: Card) -> float | None:
+        order = orientation(card, size[::-1], target[::-1])
+        given, wanted = ([sizes[::-1][axis] for axis in order] for sizes in (size, target))
+        try:
+            check_reach(card, given, wanted)
+        except RefusalError:
+            return None
+        natural = plan.natural_shape(card, given)
+        return max(abs(float(np.log(m / n))) for g, n, m in zip(given, natural, wanted) if g > 1)
+
+    return automatic.choose(distance, request.modality)
+
+
 def _out_of_reach(card: Card) -> str:
     if card.through_plane:
         s = card.factor[2]
@@ -183,6 +202,6 @@ def _filled(array: np.ndarray, allowed: bool) -> np.ndarray:
     if not allowed or not finite.any():
         raise RefusalError(
             f"The volume holds {array.size - int(finite.sum())} values that are not numbers; ask for them to be "
-            "replaced (--fill-nonfinite), or mend the volume."
+            "replaced, or mend the volume."
         )
     return np.where(finite, array, array[finite].min())

@@ -32,9 +32,9 @@ class _Json:
 class Request(_Json):
     """A model, one target (scale per axis, spacing in mm, or isotropic), and how to compute.
 
-    All triples are in (i, j, k) order. A region is in voxels of the input, ends excluded. `consistency` None means the
-    rounds that the model's card names. `realism` leads from the faithful partner of a model (0) to the model as it is
-    (1, or None).
+    The model "auto" is the one that serves the target best (models/automatic.py). All triples are in (i, j, k) order. A
+    region is in voxels of the input, ends excluded. `consistency` None means the rounds that the model's card names.
+    `realism` leads from the faithful partner of a model (0) to the model as it is (1, or None).
     """
 
     model: str = "lanczos"
@@ -79,10 +79,13 @@ class Report(_Json):
     warnings: tuple[str, ...] = ()
     # Where one was asked for.
     realism: float | None = None
+    # Whether the request left the choice of the model open.
+    automatic: bool = False
 
     def __str__(self) -> str:
+        chosen = ", chosen automatically" if self.automatic else ""
         lines = [
-            f"{self.title} ({self.model}{describe_realism(self.realism)}) on {self.device}, {self.precision}",
+            f"{self.title} ({self.model}{describe_realism(self.realism)}{chosen}) on {self.device}, {self.precision}",
             f"{describe_grid(self.input_size, self.input_spacing)} -> "
             f"{describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
             f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{', ' if self.tiles else ''}{self.tiles}",

@@ -12,6 +12,7 @@ from .callbacks import Cancel, Progress
 from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
 from .models import plan, zoo
+from .models.automatic import AUTOMATIC
 from .physics import interpolation, separable
 from .request import MEGA, Estimate, Report, Request
 from .streaming import memory
@@ -22,6 +23,8 @@ __all__ = ["CancelledError", "Estimate", "RefusalError", "Report", "Request", "R
 
 # Voxels around a region that are read with it, so that it comes out as it would within the whole volume.
 REGION_MARGIN = 24
+# The residual's share of the progress, in passes of a network.
+NETWORKS_RESIDUAL = 0.05
 
 
 class Result(NamedTuple):
@@ -49,7 +52,8 @@ def upscale(
     work = _work(prepared, request, progress, cancel)
     values, deviation = _compute(prepared, request, work)
     grid = prepared.layout.grid
-    residual = quality.consistency_residual(values, prepared.array[_slices(prepared.layout.region)])
+    with work.step(_residual_part(prepared)) as tell:
+        residual = quality.consistency_residual(values, prepared.array[_slices(prepared.layout.region)], tell, cancel)
     report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
     return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
 
@@ -64,8 +68,13 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         half_allowed=prepared.layout.card.half_allowed,
         progress=progress,
         cancel=cancel,
-        passes=len(_flips(prepared, request)) * passes,
+        passes=len(_flips(prepared, request)) * passes + _residual_part(prepared),
     )
+
+
+def _residual_part(prepared: Prepared) -> float:
+    """How long the residual takes, in passes: as an interpolation, or next to nothing beside a network."""
+    return NETWORKS_RESIDUAL if prepared.layout.card.learned else 1.0
 
 
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
@@ -193,4 +202,5 @@ def _report(
         window=(prepared.window.low, prepared.window.high),
         warnings=tuple(dict.fromkeys(notes)),
         realism=request.realism,
+        automatic=request.model == AUTOMATIC,
     )

@@ -43,7 +43,7 @@ class Run:
     half_allowed: bool = False
     progress: Progress | None = None
     cancel: Cancel | None = None
-    passes: int = 1
+    passes: float = 1
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
 

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -154,7 +154,16 @@ def card(model_id: str) -> Card:
 
 
 def read_card(path: Path) -> Card:
-    """A card from its file."""
+    """A card from its file, which is read again only where it has changed."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise RefusalError(f"The card {path} cannot be read ({error}); install the model again.") from error
+    return _read_card(path, (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+@lru_cache(maxsize=1000)
+def _read_card(path: Path, _version: tuple[int, int, int]) -> Card:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         values["stages"] = tuple(Stage(s["network"], s["arguments"], tuple(s["views"])) for s in values["stages"])
