@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 import vtk
+from VolumeSuperResolutionLib.application.catalog import ID_ROLE
 from VolumeSuperResolutionLib.application.scene import INPUT_ROLE
 from VolumeSuperResolutionLib.engine.request import Report, Request
 from VolumeSuperResolutionLib.engine.upscale import Result
@@ -212,6 +213,19 @@ class Outcome:
 def choose(selector, data):
     """Choose the entry of a combo box as a user does, and let the panel follow."""
     selector.currentIndex = selector.findData(data)
+    slicer.app.processEvents()
+
+
+def itemOf(tree, model):
+    """The entry of a model in the panel's table."""
+    groups = [tree.topLevelItem(n) for n in range(tree.topLevelItemCount)]
+    items = groups + [group.child(n) for group in groups for n in range(group.childCount())]
+    return next((item for item in items if item.data(0, ID_ROLE) == model), None)
+
+
+def chooseModel(tree, model):
+    """Click on a model in the panel's table, and let the panel follow."""
+    tree.setCurrentItem(itemOf(tree, model))
     slicer.app.processEvents()
 
 

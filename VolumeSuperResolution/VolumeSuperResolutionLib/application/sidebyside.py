@@ -96,7 +96,9 @@ class SideBySide:
             return
         self.leave()
         self._inputNode = inputNode
-        self._job = runs.Upscaling(inputNode, runs.interpolationRequest(request))
+        self._job = runs.Upscaling(
+            inputNode, runs.interpolationRequest(request, resultNode.GetAttribute(PREFIX + "Model"))
+        )
         self._job.finished.connect(lambda node: self._show(inputNode, node, resultNode))
         self._job.failed.connect(self._onFailed)
         self._job.cancelled.connect(self._forgetJob)

@@ -32,6 +32,11 @@ def choose(distance: Callable[[Card], float | None], modality: str) -> Card:
             suited.append((round(far, 3), -gained, card.id, card))
     if suited:
         return min(suited)[-1]
+    return classical(modality)
+
+
+def classical(modality: str) -> Card:
+    """The better interpolation for a modality."""
     return zoo.card(CLASSICAL.get(modality, PLAIN))
 
 
