@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import pathlib
 import sys
 import time
 from typing import Annotated
@@ -178,12 +177,6 @@ class TestCtk:
         slider.value = 33.5
         assert (slider.value, seen) == (33.5, [33.5])
 
-    def test_path(self):
-        edit, seen = ctk.ctkPathLineEdit(), []
-        edit.connect("currentPathChanged(QString)", seen.append)
-        edit.currentPath = "/a"
-        assert (edit.currentPath, seen) == ("/a", ["/a"])
-
 
 class TestForms:
     def test_a_missing_file(self):
@@ -280,7 +273,6 @@ class Settings:
     text: str
     kind: Kind
     way: Annotated[str, Choice(["a", "b"]), Default("b")]
-    path: pathlib.Path
 
 
 class TestParameters:

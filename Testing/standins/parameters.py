@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import pathlib
 import sys
 import types
 import typing
@@ -150,7 +149,6 @@ def _kinds() -> dict:
         qt.QComboBox: ((int, float, str, bool), "", "currentIndexChanged"),
         qt.QLineEdit: ((str,), "text", "textChanged"),
         qt.QLabel: ((str,), "text", "windowTitleChanged"),
-        ctk.ctkPathLineEdit: ((pathlib.Path,), "currentPath", "currentPathChanged"),
         slicer.qMRMLNodeComboBox: (None, "currentNode", "currentNodeChanged"),
     }
 
