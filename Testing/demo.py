@@ -12,6 +12,7 @@ import numpy as np
 import slicer
 import standins
 from sliceviews import Look, SliceViews, frame, picture
+from VolumeSuperResolutionLib.commands.bar import Bar
 from VolumeSuperResolutionLib.engine import quality
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
@@ -20,10 +21,9 @@ from VolumeSuperResolutionLib.engine.request import Request, describe_grid
 from VolumeSuperResolutionLib.engine.upscale import Result, upscale
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Volume
-from VolumeSuperResolutionLib.progress import Bar
 
 standins.install()  # what Slicer adds to its own Python: the application's modules translate their sentences
-from VolumeSuperResolutionLib.application import scene as nodes  # noqa: E402
+from VolumeSuperResolutionLib.application import scene as mrml  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTOR = 2
@@ -88,7 +88,7 @@ def show(name: str, model: str | None, output: Path) -> None:
     scores, restored = restore(scene, scan, card.id, sample, output)
     gained = score_table(scores) + (f"\n  {SEEN}" if sample.seen and card.learned else "")
     report_path = output / f"{name}-report.txt"
-    report_path.write_text(f"{result.report}\n\n{gained}\n\n{nodes.NOTICE}\n", encoding="utf-8")
+    report_path.write_text(f"{result.report}\n\n{gained}\n\n{mrml.NOTICE}\n", encoding="utf-8")
     print(gained)
 
     view_path, restored_path = output / f"{name}-views.png", output / f"{name}-restored.png"
@@ -101,7 +101,7 @@ def show(name: str, model: str | None, output: Path) -> None:
         draw(views, columns, sample, view_path)
         draw(views, restored, sample, restored_path)
     print(f"\nThe volume:          {volume_path}\nSide by side:        {view_path}")
-    print(f"Degraded, restored:  {restored_path}\nThe report:          {report_path}\n{nodes.NOTICE}")
+    print(f"Degraded, restored:  {restored_path}\nThe report:          {report_path}\n{mrml.NOTICE}")
 
 
 def best_model(modality: str) -> str:
@@ -141,15 +141,15 @@ def run(scene: Any, scan: Any, model: str, modality: str) -> tuple[Any, Result]:
     """Upscale a node as the module does, and add the result to its scene."""
     request = Request(model, scale=(FACTOR,) * 3, modality=modality)
     with Bar(model) as bar:
-        result = upscale(nodes.volumeFromNode(scan), request, progress=bar)
-    return nodes.addResultNode(scene, scan, result, request), result
+        result = upscale(mrml.volumeFromNode(scan), request, progress=bar)
+    return mrml.addResultNode(scene, scan, result, request), result
 
 
 def restore(
     scene: Any, scan: Any, model: str, sample: Sample, output: Path
 ) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
     """PSNR of each method, per protocol, on the degraded sample; and nodes to look at, by caption."""
-    truth = nodes.volumeFromNode(scan)
+    truth = mrml.volumeFromNode(scan)
     mask = quality.foreground(truth.array, sample.modality)
     peak = quality.data_range(truth.array)
     scores: dict[str, dict[str, float]] = {}
@@ -172,7 +172,7 @@ def restore(
 def degrade(truth: Volume, protocol: str, name: str) -> Volume:
     """What a scanner with voxels twice as long would have seen."""
     array, steps = truth.array.astype(np.float32), (FACTOR,) * 3
-    low = degradation.scanner(array, steps, name) if protocol == "scanner" else degradation.degrade(array, steps)
+    low = degradation.observe(array, steps, protocol, name)
     return Volume(low, truth.grid.refined(low.shape[::-1]))
 
 
@@ -180,7 +180,7 @@ def draw(views: SliceViews, columns: dict[str, Any], sample: Sample, path: Path)
     """A picture: the whole plane above, the detail below."""
     nodes = list(columns.values())
     whole = [frame(view, sample.whole, sample.detail) for view in views.draw(nodes, sample.whole)]
-    picture([whole, views.draw(nodes, sample.detail)], list(columns), nodes.NOTICE, path)
+    picture([whole, views.draw(nodes, sample.detail)], list(columns), mrml.NOTICE, path)
 
 
 def describe(node: Any) -> str:

@@ -3,9 +3,11 @@
 
     python3 Testing/run.py demo [demo arguments]
     python3 Testing/run.py test [pytest arguments]
+    python3 Testing/run.py explore [pytest arguments]
 
-The first call makes .venv in the repository with a fitting Python and the pinned packages; later calls find it there.
-Any Python 3.6 or later can run this file.
+`test` draws the same examples each time; `explore` runs the tests that draw some, with new ones and many more of them.
+The first call makes .venv in the repository with a fitting Python, the pinned packages and the command `vsr`; later
+calls find it there. Any Python 3.6 or later can run this file.
 """
 
 import glob
@@ -21,8 +23,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 REQUIREMENTS = os.path.join(ROOT, "Testing", "requirements.txt")
 CONSTRAINTS = os.path.join(ROOT, "Testing", "constraints.txt")
+# What describes the installation of the repository itself, with its command `vsr`.
+DESCRIPTION = os.path.join(ROOT, "pyproject.toml")
 INSTALLED = "requirements.sha256"
 LOADED = "libraries-load"
+LINKED = "command-linked"
 
 # The versions that every pinned package has builds for, the most widely built first.
 VERSIONS = ("3.11", "3.12", "3.13", "3.10")
@@ -142,11 +147,14 @@ def install_command(packages):
     return command if is_root else f"sudo sh -c '{command}'"
 
 
-def fingerprint():
+def fingerprint(name):
+    """What a step depends on: all on the requirements, the link to the repository also on where and what that is."""
     digest = hashlib.sha256()
-    for path in (REQUIREMENTS, CONSTRAINTS):
+    for path in (REQUIREMENTS, CONSTRAINTS, DESCRIPTION) if name == LINKED else (REQUIREMENTS, CONSTRAINTS):
         with open(path, "rb") as file:
             digest.update(file.read())
+    if name == LINKED:
+        digest.update(ROOT.encode())
     return digest.hexdigest()
 
 
@@ -159,17 +167,17 @@ def python_of(environment):
 
 
 def has_stamp(environment, name):
-    """Whether this step was finished for the requirements as they are now."""
+    """Whether this step was finished for everything as it is now."""
     try:
         with open(os.path.join(environment, name)) as file:
-            return file.read() == fingerprint() and os.path.exists(python_of(environment))
+            return file.read() == fingerprint(name) and os.path.exists(python_of(environment))
     except OSError:
         return False
 
 
 def put_stamp(environment, name):
     with open(os.path.join(environment, name), "w") as file:
-        file.write(fingerprint())
+        file.write(fingerprint(name))
 
 
 def pip_install(environment, arguments):
@@ -227,6 +235,15 @@ def install():
     )
 
 
+def link_command():
+    """Make `vsr` run this repository, wherever it was moved to; needs no network."""
+    here = ["--no-index", "--no-deps", "--no-build-isolation", "--editable", ROOT]
+    reason = pip_install(VENV, here)
+    if reason is not None:
+        raise TroubleError("The command vsr could not be installed in .venv: " + reason)
+    put_stamp(VENV, LINKED)
+
+
 def check_libraries():
     """Qt and VTK load libraries of the system: find out before a hundred tests do."""
     environment = dict(os.environ, QT_QPA_PLATFORM="offscreen")
@@ -252,6 +269,8 @@ def command_line(arguments):
     """What to run in the environment; None when the arguments are not understood."""
     if arguments[:1] == ["test"]:
         return [python_of(VENV), "-m", "pytest", *arguments[1:]]
+    if arguments[:1] == ["explore"]:
+        return [python_of(VENV), "-m", "pytest", "--hypothesis-profile=explore", "-m", "hypothesis", *arguments[1:]]
     if arguments[:1] == ["demo"]:
         return [python_of(VENV), os.path.join(ROOT, "Testing", "demo.py"), *arguments[1:]]
     return None
@@ -265,6 +284,8 @@ def main(arguments):
     try:
         if not has_stamp(VENV, INSTALLED):
             install()
+        if not has_stamp(VENV, LINKED):
+            link_command()
         if not has_stamp(VENV, LOADED):
             check_libraries()
     except (TroubleError, OSError) as trouble:

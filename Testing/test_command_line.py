@@ -1,17 +1,24 @@
 """`vsr` as a person types it: files in, files out, and clear words when it cannot be."""
 
+import argparse
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from sample_models import model, pair
-from VolumeSuperResolutionLib.__main__ import main
+from VolumeSuperResolutionLib import __version__
+from VolumeSuperResolutionLib import commands as command_line
+from VolumeSuperResolutionLib.commands import main
+from VolumeSuperResolutionLib.commands.options import request_from
 from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.request import Request, options
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
@@ -195,6 +202,37 @@ def test_realism_leads_from_the_partner_to_the_model(scan, tmp_path, monkeypatch
     assert main([*arguments, "--realism", "1.5"]) == 2
     assert "choose 0 (faithful) to 1 (realistic)" in capsys.readouterr().err
     assert not (tmp_path / "bad.nrrd").exists()
+
+
+def test_every_option_is_explained(capsys):
+    for command in command_line.COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command.__name__.rpartition(".")[2], "--help"])
+    parser = command_line._parser()
+    parsers = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
+    assert len(parsers) == len(command_line.COMMANDS)
+    silent = [(name, a.dest) for name, p in parsers.items() for a in p._actions if not a.help]
+    assert silent == []
+
+
+def test_every_field_of_a_request_that_a_user_may_set_is_an_option():
+    given = ["upscale", "in.nrrd", "out.nrrd", "--model", "linear", "--isotropic"]
+    namespace = command_line._parser().parse_args(given)
+    request = request_from(namespace)
+    assert request == Request(model="linear", isotropic=True)
+    assert {f.name for f in fields(Request)} - set(options()) == {"label_map"}
+
+
+def test_the_version_and_examples_are_told(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"vsr {__version__}\n"
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    examples = capsys.readouterr().out.partition("examples:")[2].strip().splitlines()
+    assert examples
+    for line in examples:
+        command_line._parser().parse_args(shlex.split(line)[1:])
 
 
 def test_models_are_listed(capsys):

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from VolumeSuperResolutionLib import __main__ as command_line
+from VolumeSuperResolutionLib import commands as command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ def fake_environment(folder):
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
     """An empty environment and requirements of its own, in place of the repository's."""
-    for name in ("REQUIREMENTS", "CONSTRAINTS"):
+    for name in ("REQUIREMENTS", "CONSTRAINTS", "DESCRIPTION"):
         path = tmp_path / (name + ".txt")
         path.write_text("torch==1.2.3\n")
         monkeypatch.setattr(run, name, str(path))
@@ -32,6 +32,7 @@ def no_work(monkeypatch):
     """Nothing is installed, nothing runs; what would have been is listed."""
     done = []
     monkeypatch.setattr(run, "install", lambda: done.append("install"))
+    monkeypatch.setattr(run, "link_command", lambda: done.append("link"))
     monkeypatch.setattr(run, "check_libraries", lambda: done.append("check"))
     monkeypatch.setattr(run.subprocess, "call", lambda command, **options: done.append(command[1:]) or 0)
     return done
@@ -39,8 +40,9 @@ def no_work(monkeypatch):
 
 def test_only_a_finished_installation_of_these_requirements_counts(environment, no_work):
     run.main(["test"])
-    assert no_work == ["install", "check", ["-m", "pytest"]]
+    assert no_work == ["install", "link", "check", ["-m", "pytest"]]
     run.put_stamp(environment, run.INSTALLED)
+    run.put_stamp(environment, run.LINKED)
     no_work.clear()
     run.main(["test"])
     assert no_work == ["check", ["-m", "pytest"]]
@@ -52,7 +54,31 @@ def test_only_a_finished_installation_of_these_requirements_counts(environment, 
         file.write("numpy==1.0\n")
     no_work.clear()
     run.main(["test"])
-    assert no_work == ["install", "check", ["-m", "pytest"]]
+    assert no_work == ["install", "link", "check", ["-m", "pytest"]]
+
+
+def test_a_moved_repository_or_a_new_description_links_the_command_again(environment, no_work, monkeypatch):
+    for name in (run.INSTALLED, run.LINKED, run.LOADED):
+        run.put_stamp(environment, name)
+    run.main(["test"])
+    assert no_work == [["-m", "pytest"]]
+    no_work.clear()
+    with open(run.DESCRIPTION, "a") as file:
+        file.write("# new\n")
+    run.main(["test"])
+    assert no_work == ["link", ["-m", "pytest"]]
+    run.put_stamp(environment, run.LINKED)
+    no_work.clear()
+    monkeypatch.setattr(run, "ROOT", run.ROOT + "-moved")
+    run.main(["test"])
+    assert no_work == ["link", ["-m", "pytest"]]
+
+
+def test_exploring_draws_new_examples_and_takes_arguments_of_pytest(environment, no_work):
+    for name in (run.INSTALLED, run.LINKED, run.LOADED):
+        run.put_stamp(environment, name)
+    run.main(["explore", "-k", "grid"])
+    assert no_work == [["-m", "pytest", "--hypothesis-profile=explore", "-m", "hypothesis", "-k", "grid"]]
 
 
 def test_an_environment_whose_python_is_gone_does_not_count(environment):

@@ -1,4 +1,4 @@
-"""Arrows point one way: module -> application -> engine <- training, and inside the engine from floor to floor."""
+"""Arrows point one way: module -> application -> engine <- training <- commands, inside the engine too."""
 
 import ast
 from pathlib import Path
@@ -9,9 +9,10 @@ LIBRARY = Path(__file__).parents[2] / "VolumeSuperResolution" / "VolumeSuperReso
 SLICER = {"slicer", "qt", "ctk", "vtk", "PythonQt", "sitkUtils", "PyTorchUtils"}
 # What a part of the library may not import, and what else of the library it may not reach.
 FORBIDDEN = {
-    "engine": (SLICER, {"application", "training"}),
-    "training": (SLICER, {"application"}),
-    "application": (set(), {"training"}),
+    "engine": (SLICER, {"application", "training", "commands"}),
+    "training": (SLICER, {"application", "commands"}),
+    "application": (set(), {"training", "commands"}),
+    "commands": (SLICER, {"application"}),
 }
 # The rooms of the engine, and which of them each may use beside itself. The ground floor may use all.
 ROOMS = {

@@ -112,27 +112,27 @@ def test_coarsening_does_not_alias():
 
 def test_degradation_is_the_forward_model_of_the_specification():
     array = np.random.default_rng(3).normal(size=(3, 3, 24))
-    for factor, kind, scale in cases():
-        low = degradation.degrade(array, (1, 1, factor), kind, scale)
+    for factor, profile, width in cases():
+        low = degradation.degrade(array, (1, 1, factor), profile, width)
         for i in range(24 // factor):
             center = (i + 0.5) * factor - 0.5
             distance = np.arange(24) - center
-            if kind == "box":
+            if profile == "box":
                 weights = (np.abs(distance) < factor / 2).astype(float)
             else:
-                weights = np.exp(-(distance**2) / 2 / (scale * factor / 2.355) ** 2) * (np.abs(distance) <= 2 * factor)
+                weights = np.exp(-(distance**2) / 2 / (width * factor / 2.355) ** 2) * (np.abs(distance) <= 2 * factor)
             assert np.allclose(low[:, :, i], array @ weights / weights.sum(), atol=1e-5)
 
 
 def cases():
-    return [(2, "profile", 1.0), (4, "profile", 0.7), (3, "profile", 1.2), (2, "box", 1.0), (4, "box", 1.0)]
+    return [(2, "gaussian", 1.0), (4, "gaussian", 0.7), (3, "gaussian", 1.2), (2, "box", 1.0), (4, "box", 1.0)]
 
 
 def test_scanner_is_the_same_for_the_same_name_only():
     array = np.random.default_rng(4).normal(size=(8, 8, 8)).astype(np.float32)
-    first = degradation.scanner(array, (2, 2, 2), "a.nii.gz")
-    assert np.array_equal(first, degradation.scanner(array, (2, 2, 2), "a.nii.gz"))
-    assert not np.allclose(first, degradation.scanner(array, (2, 2, 2), "b.nii.gz"))
+    first = degradation.observe(array, (2, 2, 2), "scanner", "a.nii.gz")
+    assert np.array_equal(first, degradation.observe(array, (2, 2, 2), "scanner", "a.nii.gz"))
+    assert not np.allclose(first, degradation.observe(array, (2, 2, 2), "scanner", "b.nii.gz"))
 
 
 @given(st.data())

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from VolumeSuperResolutionLib.__main__ import main
+from VolumeSuperResolutionLib.commands import main
 
 DONE, DEFECT, REFUSED = 0, 1, 2
 UPSCALE = "upscale scan.nrrd out.nrrd --model linear --scale 2 --quiet"

@@ -25,7 +25,7 @@ def globbed(name):
 
 def tracked():
     """Every file of the module that belongs to the repository."""
-    ignored = {"__pycache__", "CMakeLists.txt"}
+    ignored = {"__pycache__", "CMakeLists.txt", "volume_super_resolution.egg-info"}
     files = (path for path in MODULE.rglob("*") if path.is_file() and not ignored & set(path.parts))
     return {path.relative_to(MODULE).as_posix() for path in files}
 

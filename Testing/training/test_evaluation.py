@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from sample_models import model
-from VolumeSuperResolutionLib.__main__ import main
+from VolumeSuperResolutionLib.commands import main
 from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume

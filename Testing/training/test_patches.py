@@ -36,17 +36,17 @@ def noise():
     return scan_of(np.random.default_rng(0).random(SHAPE, np.float32))
 
 
-@pytest.mark.parametrize("kind", ["profile", "box"])
+@pytest.mark.parametrize("profile", list(degradation.PROFILES))
 @pytest.mark.parametrize("name", ["whole", "in plane", "depth", "through-plane"])
-def test_a_patch_is_a_part_of_the_degraded_volume(noise, name, kind):
+def test_a_patch_is_a_part_of_the_degraded_volume(noise, name, profile):
     cut, start = CUTS[name], (1, 2, 3)
-    patch = cut_patch(noise, cut, start, Blur(kind, 0.8), np.random.default_rng(0))
+    patch = cut_patch(noise, cut, start, Blur(profile, 0.8), np.random.default_rng(0))
     region = tuple(slice(s, s + n) for s, n in zip(start, cut.size))
-    low = degradation.degrade(noise.array, cut.degraded, kind, 0.8)
+    low = degradation.degrade(noise.array, cut.degraded, profile, 0.8)
     assert np.allclose(patch.input, low[region], atol=1e-6)
     assert np.array_equal(patch.scanned, patch.input)
     fine = tuple(slice(s * f, (s + n) * f) for s, n, f in zip(start, cut.size, cut.scaled()))
-    assert np.allclose(patch.target, degradation.degrade(noise.array, cut.target, kind, 0.8)[fine], atol=1e-6)
+    assert np.allclose(patch.target, degradation.degrade(noise.array, cut.target, profile, 0.8)[fine], atol=1e-6)
 
 
 @pytest.mark.parametrize("start", [(0, 0, 0), (5, 6, 7), (10, 14, 16)])
@@ -117,10 +117,10 @@ def test_noise_lies_on_the_input_only_and_is_as_strong_as_asked():
 def test_the_degradations_cover_their_range(clean_share):
     random = np.random.default_rng(0)
     blurs = [patches.random_blur(random, clean_share) for _ in range(2000)]
-    sigmas = [blur.sigma_scale for blur in blurs]
+    widths = [blur.width for blur in blurs if degradation.PROFILES[blur.profile].varies]
     noises = np.array([blur.noise for blur in blurs])
-    assert sum(blur.kind == "box" for blur in blurs) / 2000 == pytest.approx(0.25, abs=0.04)
-    assert (min(sigmas), max(sigmas)) == (pytest.approx(0.7, abs=0.01), pytest.approx(1.2, abs=0.01))
+    assert sum(blur.profile == "box" for blur in blurs) / 2000 == pytest.approx(0.25, abs=0.04)
+    assert (min(widths), max(widths)) == (pytest.approx(0.7, abs=0.01), pytest.approx(1.2, abs=0.01))
     assert noises.min() == 0
     assert noises.max() == pytest.approx(0.01)
     assert np.mean(noises == 0) == pytest.approx(clean_share, abs=0.04)

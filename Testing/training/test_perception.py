@@ -12,7 +12,7 @@ import scipy.linalg
 import torch
 from sample_models import model
 from small_runs import checkpoint_of_vgg16
-from VolumeSuperResolutionLib.__main__ import main
+from VolumeSuperResolutionLib.commands import main
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import weights, zoo
 from VolumeSuperResolutionLib.engine.networks import build

@@ -1,3 +1,3 @@
 """VolumeSuperResolution: the engine, its training and its Slicer side."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -14,7 +14,7 @@ from .signals import Signal
 
 LAYOUT = 7726
 VIEW_GROUP = 7726
-# Where leaving leads to if nothing else was there before.
+# The layout to return to if there was none before.
 DEFAULT_LAYOUT = slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
 # Slicer's data probe shows these names, in eight characters.
 VIEW_NAMES = ("Input", "Interp", "Result")

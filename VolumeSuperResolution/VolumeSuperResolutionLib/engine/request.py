@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Callable, NamedTuple
 
 from .volumes.grid import Region, Size, Triple
 
@@ -28,30 +28,101 @@ class _Json:
         return cls(**{name: _tuples(value) for name, value in values.items() if name in known})
 
 
+def read_triple(text: str) -> Triple:
+    """ "2" or "1,1,4" as three numbers."""
+    values = [float(part) for part in text.split(",")]
+    if len(values) not in (1, 3):
+        raise ValueError(text)
+    return tuple(values * 3 if len(values) == 1 else values)  # type: ignore[return-value]
+
+
+def read_region(text: str) -> Region:
+    """ "0:10,0:20,5:15" as three pairs of bounds."""
+    bounds = [tuple(int(n) for n in part.split(":")) for part in text.split(",")]
+    if len(bounds) != 3 or any(len(pair) != 2 for pair in bounds):
+        raise ValueError(text)
+    return tuple(bounds)  # type: ignore[return-value]
+
+
+class Option(NamedTuple):
+    """What a user has to know of a field: in `vsr --help`, and in the README's table.
+
+    `example` stands for the value; `parse` reads it from text, and is not needed where there are `choices`.
+    """
+
+    help: str
+    example: str = ""
+    parse: Callable[[str], Any] | None = None
+    choices: tuple[str, ...] = ()
+    # Of the targets exactly one is to be given.
+    target: bool = False
+
+
+def _option(*values: Any, **more: Any) -> dict[str, Option]:
+    return {"option": Option(*values, **more)}
+
+
 @dataclass(frozen=True)
 class Request(_Json):
     """A model, one target (scale per axis, spacing in mm, or isotropic), and how to compute.
 
     The model "auto" is the one that serves the target best (models/automatic.py). All triples are in (i, j, k) order. A
-    region is in voxels of the input, ends excluded. `consistency` None means the rounds that the model's card names.
-    `realism` leads from the faithful partner of a model (0) to the model as it is (1, or None).
+    region is in voxels of the input, ends excluded. A field becomes an option of the command line by what it says of
+    itself here, and is one nowhere else.
     """
 
-    model: str = "lanczos"
-    scale: Triple | None = None
-    spacing: Triple | None = None
-    isotropic: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    memory_mb: int | None = None
-    consistency: int | None = None
-    realism: float | None = None
-    ensemble: bool = False
-    uncertainty: bool = False
-    region: Region | None = None
-    modality: str = "auto"
-    fill_nonfinite: bool = False
+    model: str = field(
+        default="lanczos", metadata=_option("an id from `vsr models`, or a folder with a model of your own", "ID", str)
+    )
+    scale: Triple | None = field(
+        default=None,
+        metadata=_option("a factor, or one for each axis i,j,k (whole or not)", "2|1,1,4", read_triple, target=True),
+    )
+    spacing: Triple | None = field(
+        default=None, metadata=_option("the voxel size wanted", "MM[,MM,MM]", read_triple, target=True)
+    )
+    isotropic: bool = field(
+        default=False, metadata=_option("the finest spacing of the input on every axis", target=True)
+    )
+    region: Region | None = field(default=None, metadata=_option("only these voxels", "I0:I1,J0:J1,K0:K1", read_region))
+    device: str = field(
+        default="auto", metadata=_option("where a network runs", choices=("auto", "cpu", "cuda", "mps"))
+    )
+    precision: str = field(
+        default="auto",
+        metadata=_option(
+            "half precision is faster on a GPU; `auto` takes it where a model's card allows",
+            choices=("auto", "fp32", "fp16", "bf16"),
+        ),
+    )
+    memory_mb: int | None = field(
+        default=None,
+        metadata=_option("working memory of the network; less is slower, the result is the same", "N", int),
+    )
+    consistency: int | None = field(
+        default=None,
+        metadata=_option(
+            "rounds that make the result agree with the scan; default: as the model's card says", "N", int
+        ),
+    )
+    realism: float | None = field(
+        default=None,
+        metadata=_option(
+            "for a model trained for looks: from its faithful counterpart (0) to itself (1, the default)", "0..1", float
+        ),
+    )
+    ensemble: bool = field(default=False, metadata=_option("average over flips: eight times as long, a little better"))
+    uncertainty: bool = field(default=False, metadata=_option("also write the standard deviation over flips"))
+    modality: str = field(default="auto", metadata=_option("how intensities are read", choices=("auto", "MR", "CT")))
+    fill_nonfinite: bool = field(
+        default=False, metadata=_option("replace NaN and infinity with the minimum instead of refusing")
+    )
     label_map: bool = False
+
+
+def options() -> dict[str, Option]:
+    """The fields of a request that a user may set, in their order."""
+    return {f.name: f.metadata["option"] for f in fields(Request) if "option" in f.metadata}
 
 
 @dataclass(frozen=True)

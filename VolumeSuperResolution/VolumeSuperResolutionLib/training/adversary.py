@@ -1,4 +1,4 @@
-"""The opponent in adversarial training: a discriminator that learns to tell results from truths, voxel by voxel."""
+"""Adversarial training: a discriminator that learns to tell results from ground truth, voxel by voxel."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..engine.networks.rrdb import Discriminator3d
 from .feed import Batch
 
 BETAS = (0.9, 0.99)
-# The discriminator's learning rate by the generator's: it has to hear what is missing before it can say so.
+# The discriminator's learning rate over the generator's: its feedback is only as good as what it has learned.
 LEAD = 5.0
-# What sets results and truths apart is fine: coarser contrast is left out. The noise of air must be seen beside the
-# edges of bone: from this part of what is bright on, values are told apart by their logarithm.
+# The discriminator sees fine detail only: the mean of a neighborhood of WINDOW voxels is subtracted. Details stronger
+# than FAINT, relative to the volume's range, are compressed logarithmically: noise in air counts beside edges of bone.
 WINDOW, FAINT = 3, 0.03
 
 
 class Adversary:
-    """Judges what the generator made, then learns from it and from the truth."""
+    """The discriminator, its optimizer, and both sides of the adversarial loss."""
 
     def __init__(self, features: int, rate: float, device: torch.device):
         self.network = Discriminator3d(features).to(device=device, memory_format=torch.channels_last_3d)
@@ -28,12 +28,12 @@ class Adversary:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=LEAD * rate, betas=BETAS, weight_decay=0.0)
 
     def judge(self, out: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """How surely each patch is taken for made; the discriminator itself does not change."""
+        """The generator's adversarial loss, one value a patch; the discriminator itself does not change."""
         logits = self.network(_seen(out, batch))
         return F.softplus(-logits).flatten(1).mean(1)
 
     def learn(self, out: torch.Tensor, batch: Batch, rate: float) -> float:
-        """One step on what the generator made; returns the part of voxels that were told rightly."""
+        """One step of the discriminator; returns its accuracy, the fraction of voxels that it classified correctly."""
         for group in self.optimizer.param_groups:
             group["lr"] = LEAD * rate
         self.network.requires_grad_(True)
@@ -56,9 +56,10 @@ class Adversary:
 
 
 def _seen(volumes: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """What each voxel adds to the mean around it, relative to what is bright in the whole volume.
+    """The input of the discriminator: each voxel minus its local mean, relative to the range of the whole volume.
 
-    Without the edges, where zero padding and data consistency betray what was made; halved three times, all is whole.
+    Cropped, because zero padding and data consistency leave traces at the border of a generated patch; the size stays a
+    multiple of 8, as the discriminator halves it three times.
     """
     edges = [4 * (size // 24) for size in volumes.shape[2:]]
     volumes = volumes[(..., *(slice(edge, size - edge) for edge, size in zip(edges, volumes.shape[2:])))]

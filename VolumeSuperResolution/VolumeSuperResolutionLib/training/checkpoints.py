@@ -1,4 +1,4 @@
-"""The file a training run can go on from."""
+"""The file from which a training run can be resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERSION = 1
 
 
 def write_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
-    """Replaces the folder's checkpoint in one go: there is always a complete one."""
+    """Replaces the folder's checkpoint atomically: there is always a complete one."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{CHECKPOINT_FILE}.partial"
     torch.save({"version": VERSION, **state}, partial)
@@ -23,12 +23,12 @@ def write_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether there is something to go on from."""
+    """Whether there is a checkpoint to resume from."""
     return (folder / CHECKPOINT_FILE).is_file()
 
 
 def read_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """A checkpoint's plain values and tensors; nothing in it is run."""
+    """A checkpoint's plain values and tensors; no code in it is executed."""
     path = folder / CHECKPOINT_FILE
     state = torch.load(path, map_location=device, weights_only=True)
     if state.get("version") != VERSION:

@@ -20,8 +20,8 @@ FOLDER = Path(__file__).with_name("configs")
 class StageConfig:
     """One network of a model. `patch`, `degraded`, `target` and the rest of its cut are explained in patches.Cut.
 
-    Training ends after `steps` or `minutes`, whichever comes first; the learning rate falls along a cosine of the one
-    that is further on.
+    Training ends after `steps` or `minutes`, whichever comes first; that one also drives the cosine schedule of the
+    learning rate.
     """
 
     network: str
@@ -45,13 +45,13 @@ class StageConfig:
     ema: float = 0.999
     clip: float = 10.0
     minutes: float = 0.0
-    # Rounds of data consistency that the output goes through before it is judged, as many as the card applies.
+    # Rounds of data consistency applied to the output before the losses, as many as the card applies.
     consistency: int = 0
     # How many slices of each view of a patch the perceptual losses look at in one step.
     slices: int = 4
     # Features of the discriminator that an adversarial loss needs.
     discriminator: int = 64
-    # The part of the training done in bfloat16 where the device is faster at it; the rest settles in full precision.
+    # The fraction of the training in bfloat16, on devices that are faster with it; the rest is in full precision.
     half_share: float = 0.85
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A model to train; `card` holds what its card says beside the measurements."""
+    """A model to train; `card` holds the entries of its card that are not measured."""
 
     id: str
     card: Mapping[str, Any]

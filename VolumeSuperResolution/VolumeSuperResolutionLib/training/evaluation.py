@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from .perception import Perception
 
 BASELINES = ("linear", "bspline", "lanczos", "backprojection")
-# What an upscaler has to beat where the blur is unknown: the better of these two, volume by volume.
+# The bar where the blur is unknown: the better of these two, volume by volume.
 BEST_CLASSICAL = ("lanczos", "backprojection")
-PROTOCOLS = ("profile", "box", "scanner")
 SCORE_COLUMNS = {
     "psnr": "PSNR",
     "ssim": "SSIM",
@@ -36,13 +35,12 @@ SCORE_COLUMNS = {
     "lpips": "LPIPS",
     "fid": "FID",
 }
-# How a card begins to say that something classical was better.
+# How a card's sentence begins when a classical method was better.
 SHORTFALLS = {"over_lanczos": "Worse than Lanczos under", "over_backprojection": "Worse than back-projection under"}
-# What is not relative to another method.
+# Measures that are not relative to another method.
 QUALITIES = ("psnr", "ssim", "lpips", "fid")
-# Where Lanczos is within this part of the range of the truth, there is nothing to invent.
+# Where Lanczos is within this fraction of the range from the truth, there is nothing to improve.
 ALREADY_RIGHT = 0.01
-VOLUME_PATTERNS = ("*.nii", "*.nii.gz", "*.nrrd", "*.mha", "*.mhd")
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,10 @@ class Score:
     ssim: float
     # Mean |degraded result - low-resolution volume|.
     residual: float
-    # Mean error where Lanczos was already within 1% of the truth: what a model spoils or invents there.
+    # Mean error where Lanczos was already within 1% of the truth: what a model degrades or hallucinates there.
     harm: float
     seconds: float
-    # How its slices look beside the truth's, and how all counted ones of the modality do; where that was asked for.
+    # LPIPS of its slices, and FID over the slices of all counted volumes of the modality, if asked for.
     lpips: float | None = None
     fid: float | None = None
     # Listed, but not part of the means (a volume of a subject that training saw).
@@ -83,20 +81,9 @@ def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
     if any(n < f for n, f in zip(volume.array.shape, steps)):
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
     truth = volume.array[tuple(slice(0, n - n % f) for n, f in zip(volume.array.shape, steps))].astype(np.float32)
-    if protocol == "scanner":
-        low = degradation.scanner(truth, steps, path.name)
-    else:
-        low = degradation.degrade(truth, steps, protocol)
+    low = degradation.observe(truth, steps, protocol, path.name)
     grid = volume.grid.cropped(tuple((0, n) for n in truth.shape[::-1]))
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
-
-
-def volumes_in(folder: Path) -> list[Path]:
-    """The volume files of a folder, by name."""
-    found = sorted({path for pattern in VOLUME_PATTERNS for path in Path(folder).glob(pattern)})
-    if not found:
-        raise RefusalError(f"There are no volumes in {folder}; give a folder with NIfTI, NRRD or MetaImage files.")
-    return found
 
 
 def evaluate(
@@ -115,7 +102,7 @@ def evaluate(
         raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
-    for path in volumes_in(volumes):
+    for path in files.volumes_in(volumes):
         case = make_case(path, [int(f) for f in factor], protocol)
         mask = quality.foreground(case.truth, case.modality)
         peak = quality.data_range(case.truth)
@@ -157,7 +144,7 @@ def evaluate(
 def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, Any]]:
     """Per modality: mean and standard deviation over volumes of PSNR, SSIM, and the gains in dB.
 
-    Where looks were scored too, theirs, and under "classical" what the baselines have, which stand in no card.
+    With perceptual scores also those, and the scores of the baselines, which have no cards, under "classical".
     """
     counted = [s for s in scores if not s.aside]
     psnr = {(s.volume, s.model): s.psnr for s in counted}
@@ -185,7 +172,7 @@ def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, Any]]:
 
 
 def shortfalls(measured: Mapping[str, Mapping]) -> tuple[str, ...]:
-    """Where a model stayed below a classical method, from its gains under each protocol: what its card has to admit."""
+    """Where a model is worse than a classical method, from its gains under each protocol: limits for its card."""
     return tuple(
         f'{words} "{protocol}", {modality}: {-values[column][0]:.2f} dB.'
         for protocol, modalities in measured.items()

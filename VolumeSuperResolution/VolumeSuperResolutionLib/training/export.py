@@ -25,7 +25,7 @@ from . import widening
 from .checkpoints import read_checkpoint
 from .configs import Config, StageConfig
 from .journal import CURVE_FILE
-from .patches import BOX_SHARE, JITTER, Scan
+from .patches import JITTER, Scan
 
 INDEX_FILE = "INDEX.tsv"
 SPEED_SIZE = 64
@@ -39,10 +39,10 @@ def export(
     scans: Sequence[Scan],
     start_from: str | None = None,
 ) -> zoo.Card:
-    """Weights and card in `output`; the model is read back and tried.
+    """Writes weights and card to `output`, reads the model back, and runs it once.
 
-    Of each stage, `folders` holds the checkpoint and `tensors` what is to be stored. A model that was fine-tuned is
-    called like its folder.
+    For each stage, `folders` has the checkpoint and `tensors` what is to be stored. A fine-tuned model takes the name
+    of its folder as its id.
     """
     states = [read_checkpoint(folder) for folder in folders]
     networks = [stage.build() for stage in config.stages]
@@ -73,7 +73,7 @@ def export(
 
 
 def start_networks(model: str, config: Config) -> list[Network]:
-    """The config's networks with the weights of a model to go on from: of the same ones, narrower or noiseless ones."""
+    """The config's networks, initialized from a model with the same ones, or with narrower or noiseless ones."""
     card = zoo.card(model)
     if _kinds(card.stages) != _kinds(config.stages):
         raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
@@ -89,7 +89,7 @@ def start_networks(model: str, config: Config) -> list[Network]:
 
 
 def _kinds(stages: Sequence[zoo.Stage | StageConfig]) -> list[tuple[str, dict[str, Any]]]:
-    """What two models must have in common for the one to start from the other."""
+    """What two models must have in common so that one can be initialized from the other."""
     return [(stage.network, {**zoo.noiseless(stage).arguments, "features": None}) for stage in stages]
 
 
@@ -111,7 +111,7 @@ def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequence[Scan]) -> dict[str, Any]:
-    """What a reader of the card must know to judge the weights."""
+    """The card's account of the training: data, duration, hardware, losses."""
     index = _index(scans)
     return {
         "volumes": {m: sum(scan.modality == m for scan in scans) for m in sorted({scan.modality for scan in scans})},
@@ -129,7 +129,7 @@ def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequ
 
 
 def _beginning(start_from: str) -> dict[str, Any]:
-    """What the training of the model that this one started from was."""
+    """How the model that this one was initialized from had been trained."""
     card = zoo.card(start_from)
     told = ("steps", "minutes", "losses", "optimizers", "consistency_in_training", "patches", "started_from")
     return {"started_from": {"id": card.id, **{name: card.training[name] for name in told if name in card.training}}}
@@ -146,11 +146,9 @@ def _index(scans: Sequence[Scan]) -> dict[str, dict[str, str]]:
 
 
 def _degradation() -> str:
-    low, high = degradation.SCANNER_SIGMA_SCALES
     return (
-        f"Gaussian slice profile with a sigma of {low:g} to {high:g} times the nominal, a block mean for "
-        f"{100 * BOX_SHARE:.0f}% of the patches, white noise up to {100 * degradation.SCANNER_NOISE:g}% of the "
-        f"intensity range, intensities scaled by up to {100 * JITTER:g}%"
+        f"{degradation.training_words()}, white noise up to {100 * degradation.SCANNER_NOISE:g}% of the intensity "
+        f"range, intensities scaled by up to {100 * JITTER:g}%"
     )
 
 

@@ -1,4 +1,4 @@
-"""What networks trained on photographs see in slices: the features that perceptual losses and metrics compare."""
+"""Features of networks trained on photographs, which perceptual losses and metrics compare slice by slice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INCEPTION_SIZE = 299
 
 
 class Vgg16(nn.Module):
-    """Gray images [N, 1, H, W] in [0, 1] to the last ReLU of each of the first `blocks` blocks. It never learns."""
+    """Gray images [N, 1, H, W] in [0, 1] to the last ReLU of each of the first `blocks` blocks. Its weights stay."""
 
     def __init__(self, tensors: Mapping[str, np.ndarray], blocks: int = len(BLOCKS)):
         super().__init__()
@@ -62,7 +62,7 @@ class Lpips(nn.Module):
         return self.between(self.directions(x), self.directions(y))
 
     def directions(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The features of unit length: what is compared. Kept, the truth is seen only once."""
+        """The unit-length features that are compared; those of the truth need to be computed only once."""
         return [F.normalize(f, eps=1e-10) for f in self.vgg(x)]
 
     def between(self, x: Sequence[torch.Tensor], y: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -88,7 +88,7 @@ class Inception(nn.Module):
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """Between the normal distributions that two sets of feature vectors [N, C] suggest.
+    """Between the normal distributions fitted to two sets of feature vectors [N, C].
 
     The trace of the root of the product of the covariances is the sum of the singular values of the product of the
     centered sets: exact, and cheap where there are fewer vectors than features.

@@ -1,4 +1,4 @@
-"""Batches for training, each drawn from its own seed: what a step sees depends on nothing but its number."""
+"""Training batches. Each is drawn with its own seed, so that it depends on the number of the step alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ import torch
 from .patches import Cut, Patch, Scan, fitting_orders, random_patch
 from .validation import interpolation_error, tensors
 
-# Steps whose patches are drawn while a GPU computes.
+# For how many steps patches are drawn in advance, while a GPU computes.
 AHEAD = 4
 
 
 class Batch(NamedTuple):
-    """Of the volume that each sample is from, `scale` is the error of interpolation, `spread` the range of values."""
+    """One training batch.
+
+    `scale` and `spread` have one value a sample, both of the volume that it was cut from: the error of interpolation,
+    and the range of intensities.
+    """
 
     input: torch.Tensor
     target: torch.Tensor
@@ -28,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class Feed:
-    """This process's part of each batch; the modalities take turns, the volumes of one are equally likely."""
+    """This process's share of each batch. Modalities alternate; within one, all volumes are equally likely."""
 
     def __init__(
         self, scans: Sequence[Scan], cut: Cut, dimensions: int, seed: int, batch: int, rank: int = 0, world: int = 1

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def save(figure: Figure, path: Path, dpi: int) -> None:
-    """As PNG of 256 colors, which takes less than half of what all colors take."""
+    """As a PNG of 256 colors, less than half the size of full color."""
     from PIL import Image
 
     drawn = BytesIO()

@@ -59,7 +59,7 @@ def _draw_row(line: Sequence, card: Card, case: Case) -> None:
 
 
 def _busiest(truth: np.ndarray) -> tuple[slice, int, slice]:
-    """The crop of the middle coronal slice with the most contrast."""
+    """The crop with the most contrast in the middle coronal slice."""
     j = truth.shape[1] // 2
     plane = truth[:, j]
     heights, widths = (max(1, n - CROP) for n in plane.shape)

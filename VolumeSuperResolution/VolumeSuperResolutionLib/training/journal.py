@@ -1,4 +1,4 @@
-"""What a training run tells: a line now and then, a CSV file and a curve."""
+"""The log of a training run: progress lines, a CSV file, and the training curve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import figures
 
 CSV_FILE = "training.csv"
 CURVE_FILE = "training.png"
-# Not a part of the loss: how many voxels the discriminator told rightly.
+# The discriminator's accuracy over voxels; not a part of the loss.
 ACCURACY = "accuracy"
 LOOKS = "LPIPS"
 
@@ -36,7 +36,7 @@ class Journal:
         self.recent = []
 
     def tell(self, step: int, seconds: float, done: float) -> None:
-        """Prints where the run is."""
+        """Prints a line of progress."""
         told = [f"step {step}", f"{step / max(seconds, 1e-9):.2f} steps/s"]
         last = self.rows[-1] if self.rows else {}
         losses = _means(self.recent[-100:]) or last
@@ -89,7 +89,7 @@ class Journal:
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Of each part over the steps that had it: who resumes may have changed the losses."""
+    """The mean of each part of the loss, over the steps that have it: a resumed run may use other losses."""
     found: dict[str, list[float]] = {}
     for row in rows:
         for name, value in row.items():
@@ -102,7 +102,7 @@ def _is_gain(name: str) -> bool:
 
 
 def _losses(names: Iterable[str]) -> list[str]:
-    """The loss and its parts, the discriminator's accuracy left out; a sole part is the loss itself."""
+    """The names of the loss and its parts; where there is only one part, it equals the loss and is left out."""
     others = ("step", "seconds", "rate", ACCURACY)
     found = [name for name in names if name not in others and " " not in name]
     return ["loss"] if len(found) == 2 else found

@@ -92,7 +92,7 @@ def _table(cards: Sequence[Card]) -> list[str]:
 
 
 def _looks(cards: Sequence[Card]) -> list[str]:
-    """By factor, the models whose looks were measured."""
+    """The tables of perceptual scores, by factor; only models that have them."""
     lines = []
     for factor, words in LOOKS_TABLES.items():
         tables = [line for modality in PUBLISHED for line in _looks_table(cards, factor, modality)]
@@ -101,7 +101,7 @@ def _looks(cards: Sequence[Card]) -> list[str]:
 
 
 def _looks_table(cards: Sequence[Card], factor: tuple[int, ...], modality: str) -> list[str]:
-    """The models, and before them the classical methods measured beside them."""
+    """The table of one factor and modality: the classical methods, then the models."""
     rows: dict[str, Mapping] = {}
     for card in cards:
         found = card.gains.get("profile", {}).get(modality, {})

@@ -1,4 +1,4 @@
-"""The training loop of all models: one stage after the other, resumable, on one process or several (torchrun)."""
+"""The training loop of all models: stage by stage, resumable, in one process or several (torchrun)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from ..engine.volumes import files
 from . import checkpoints, export, features, losses, rounding
 from .adversary import Adversary
 from .configs import StageConfig, read
-from .evaluation import volumes_in
 from .feed import Batch, Feed
 from .journal import ACCURACY, Journal
 from .optimizers import OPTIMIZERS
@@ -31,13 +31,13 @@ from .validation import Validation
 
 CHECKPOINT_SECONDS = 120.0
 VALIDATION_SECONDS = 180.0
-# A deep network takes long over the patches it is measured on: at most this part of its time goes there.
+# Validation of a deep network takes long: at most this fraction of the training time is spent on it.
 VALIDATION_SHARE = 0.1
 PROGRESS_SECONDS = 10.0
 HELD_OUT_SHARE = 0.1
-# From this part of the training on, batch norms keep their averages: the network learns with what it is applied with.
+# From this fraction of the training on, batch normalization uses the running statistics, as it does in inference.
 NORMS_SETTLE = 0.25
-# Fine-tuning takes smaller steps: a third of the learning rate that a network learns everything with.
+# Fine-tuning uses this fraction of the learning rate of a training from scratch.
 FINE_TUNING = 0.3
 
 
@@ -87,8 +87,8 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
     try:
         yield place, rank, world
         if world > 1:
-            # Whatever still holds the group would outlive it, and nobody leaves before all are done: a process that
-            # ends with the group's threads running is aborted.
+            # Free what still refers to the group, and wait for all processes: one that exits while the group's threads
+            # run is aborted.
             gc.collect()
             dist.barrier()
     finally:
@@ -106,10 +106,10 @@ def read_volumes(folder: Path) -> tuple[list[Scan], list[Scan]]:
         raise RefusalError(f"There is no folder {folder}; give the one that holds the training volumes.")
     if (folder / "train").is_dir() and (folder / "validation").is_dir():
         train_scans, held_out = (
-            [read_scan(path) for path in volumes_in(folder / part)] for part in ("train", "validation")
+            [read_scan(path) for path in files.volumes_in(folder / part)] for part in ("train", "validation")
         )
         return train_scans, held_out
-    scans = [read_scan(path) for path in volumes_in(folder)]
+    scans = [read_scan(path) for path in files.volumes_in(folder)]
     if len(scans) == 1:
         return scans, scans
     kept = len(scans) - max(1, round(HELD_OUT_SHARE * len(scans)))
@@ -127,10 +127,10 @@ class Workplace:
 
 
 class Trainer:
-    """One network being fitted.
+    """Trains one network.
 
-    Everything random is drawn from (seed, step, index in the batch), so that neither a resumed run nor one on several
-    processes differs from an uninterrupted one.
+    All randomness is seeded with (seed, step, index in the batch), so that a resumed run, and one in several processes,
+    give the same result as an uninterrupted one in a single process.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Trainer:
             network.load_state_dict(start.state_dict())
             self.rate *= FINE_TUNING
         elif network.residual and network.ends_plainly:
-            # Training starts at the interpolation and not below it.
+            # A zero tail: training starts from the quality of interpolation, not below it.
             for parameter in network.tail.parameters():
                 nn.init.zeros_(parameter)
         layout = torch.channels_last if network.dimensions == 2 else torch.channels_last_3d
@@ -183,7 +183,7 @@ class Trainer:
         self.journal = Journal(self.folder)
 
     def run(self, resume: bool = False) -> Journal:
-        """Trains to the end; a checkpoint is always one of a sound state."""
+        """Trains to the end. Checkpoints are only ever written of finite weights."""
         if resume and checkpoints.has_checkpoint(self.folder):
             self.load()
         started = time.monotonic() - self.seconds
@@ -215,14 +215,14 @@ class Trainer:
         return self.journal
 
     def measure(self) -> float:
-        """Gains of the averaged weights, into the journal; returns the seconds that it took."""
+        """Validates the EMA weights and enters the gains into the journal; returns the seconds that it took."""
         started = time.monotonic()
         self.journal.measured(self.step, self.seconds, self._rate(), self.gains(self.ema))
         self.journal.tell(self.step, self.seconds, self.done)
         return time.monotonic() - started
 
     def gains(self, state: Mapping[str, torch.Tensor]) -> dict[str, float]:
-        """What the network is ahead of interpolation with other weights than it learns with."""
+        """Validation gains over interpolation, with the given weights (the EMA) in place of those being trained."""
 
         def upscale(x: torch.Tensor, scanned: torch.Tensor) -> torch.Tensor:
             out = torch.func.functional_call(self.network, dict(state), (x,))
@@ -233,7 +233,7 @@ class Trainer:
             return self.validation.gains(upscale, self.device)
 
     def _measure_done(self) -> float:
-        """The part of the training that is over; all processes get the same answer."""
+        """The fraction of the training that is done; the same in all processes."""
         done = self.step / self.config.steps
         if self.limit:
             done = max(done, self.seconds / self.limit)
@@ -292,7 +292,7 @@ class Trainer:
         return told
 
     def save(self) -> None:
-        """Checkpoint, CSV file and curve of this moment."""
+        """Writes checkpoint, CSV file and curve."""
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -307,7 +307,7 @@ class Trainer:
         self.journal.write()
 
     def load(self) -> None:
-        """Goes on where the checkpoint was written."""
+        """Restores the state of the checkpoint."""
         state = checkpoints.read_checkpoint(self.folder, self.device)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

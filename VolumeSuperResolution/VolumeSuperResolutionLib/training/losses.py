@@ -1,4 +1,4 @@
-"""What a network is told about its errors: a sum of named parts, each a mean over a patch."""
+"""The training loss: a weighted sum of named parts, each a mean over a patch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mse(out: Out, target: torch.Tensor) -> torch.Tensor:
 
 
 def intermediate_l1(out: Out, target: torch.Tensor) -> torch.Tensor:
-    """Mean absolute error of what stands right behind CNN-IL's shuffle."""
+    """Mean absolute error of CNN-IL's intermediate output, directly after its shuffle."""
     return (out[1] - target).abs().flatten(1).mean(1)
 
 
@@ -41,23 +41,23 @@ PARTS: dict[str, Callable[[Out, torch.Tensor], torch.Tensor]] = {
     "mse": mse,
     "intermediate_l1": intermediate_l1,
 }
-# Features of unit length are compared, by their squared difference: what is faint counts as much as what is strong.
+# The squared difference of unit-length features: faint structures count as much as strong ones.
 DIRECTIONS = "vgg16_directions"
-# Losses on slices of the three views: the weights of the differences behind VGG16's blocks.
+# Losses on slices of the three views: the weight of the feature difference after each of VGG16's blocks.
 BLOCK_WEIGHTS = {
     "vgg16": (0.2, 0.7, 0.1),
     "vgg16_deep": (0.0, 0.0, 0.0, 0.0, 1.0),
     DIRECTIONS: (0.2, 0.2, 0.2, 0.2, 0.2),
 }
 ADVERSARIAL = "adversarial"
-# The power of an error that each part grows with: what a patch's weight is raised to.
+# The power of the intensity error that each part is proportional to; a part is divided by the scale to this power.
 POWERS = {"l1": 1, "mse": 2, "intermediate_l1": 1, "vgg16": 1, "vgg16_deep": 1, DIRECTIONS: 0, ADVERSARIAL: 0}
 
 
 class Trained(nn.Module):
-    """A network with all that its losses need: forward gives (output, intermediate output or None).
+    """The network as its losses see it: forward gives (output, intermediate output or None).
 
-    The output is judged after the rounds of data consistency that the card asks for to it.
+    The output has gone through the rounds of data consistency that the model's card asks for.
     """
 
     def __init__(self, network: Network, parts: Mapping[str, float], consistency: int = 0):
@@ -111,7 +111,7 @@ def _resampled(x: torch.Tensor, operator: Callable, shape: tuple, size: tuple) -
 
 
 class Perceptual(nn.Module):
-    """How differently VGG16 sees random slices of the three views: the mean difference of its features."""
+    """The mean difference of VGG16's features on random slices of the three views."""
 
     def __init__(self, name: str, slices: int):
         super().__init__()
@@ -120,7 +120,7 @@ class Perceptual(nn.Module):
         self.vgg = features.vgg16(len(self.weights))
 
     def forward(self, out: torch.Tensor, batch: Batch, random: np.random.Generator) -> torch.Tensor:
-        """One value a patch; what is bright in the whole volume is white."""
+        """One value a patch. Intensities are scaled by the range of the whole volume."""
         spread = batch.spread.view(-1, 1, 1, 1, 1)
         sides = [(side / spread).clamp(0, 1) for side in (out, batch.target)]
         views = []
@@ -145,9 +145,9 @@ def _angular(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class Objective:
-    """The weighted parts of a stage's loss; errors of intensity relative to those of interpolation on the same volume.
+    """The weighted parts of a stage's loss. Intensity errors are relative to those of interpolation on the same volume.
 
-    So a decibel counts the same on every volume, however strong its contrast.
+    So a gain in decibels counts the same on every volume, whatever its contrast.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Objective:
         self.perceptual = {name: Perceptual(name, slices).to(device) for name in BLOCK_WEIGHTS if name in parts}
 
     def __call__(self, out: Out, batch: Batch, random: np.random.Generator) -> dict[str, torch.Tensor]:
-        """`random` chooses the slices that are looked at."""
+        """`random` chooses the slices for the perceptual parts."""
         found = {}
         for name, weight in self.parts.items():
             if name in self.perceptual:

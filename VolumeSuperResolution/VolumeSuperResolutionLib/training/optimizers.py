@@ -1,4 +1,4 @@
-"""AdamW, and the optimizer that a small budget goes further with."""
+"""AdamW, and Muon, which reaches more in a short training."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from torch import nn
 
 MOMENTUM = 0.95
-# The odd polynomial of Jordan et al. 2024 ("Muon"), which five times over brings every singular value close to 1.
+# The odd polynomial of Jordan et al. 2024 ("Muon"): applied five times, it brings every singular value close to 1.
 STEPS, POLYNOMIAL = 5, (3.4445, -4.7750, 2.0315)
 # Muon's steps are as long as AdamW's commonly are (Liu et al. 2025).
 LENGTH = 0.2
-# The part of the learning rate that is left to AdamW: the last layer sums up hundreds of features, and steps as long as
-# Muon's shake the output more than it has to learn.
+# The fraction of the learning rate that the parameters left to AdamW get: the last layer sums up hundreds of features,
+# and steps as long as Muon's would make its output too unstable.
 OUTER = 0.1
 
 
 class Muon(torch.optim.AdamW):
-    """Moves the weights between features by the orthogonalized mean of their gradients, all else as AdamW, slower."""
+    """Muon for the weights between feature maps; AdamW with a lower learning rate for all other parameters."""
 
     def __init__(self, network: nn.Module, lr: float, weight_decay: float = 0.0):
         self.inner, outer = [], []
@@ -29,17 +29,17 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self) -> None:
-        """One step; the gradients are used up."""
+        """One step; it consumes the gradients."""
         group = self.param_groups[1]
         for p in self.inner:
             if not self.state[p]:
-                # Called as AdamW calls its own, which wants to find them when it reads a state back.
+                # Named as in AdamW, whose load_state_dict expects these names.
                 self.state[p].update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(p))
             mean = self.state[p]["exp_avg"].lerp_(p.grad, 1 - MOMENTUM)
             update = orthogonalized(p.grad.lerp(mean, MOMENTUM).flatten(1))
             p.mul_(1 - group["lr"] * group["weight_decay"])
             p.sub_(update.view_as(p), alpha=LENGTH * math.sqrt(max(update.shape)) * group["lr"])
-            # AdamW passes over what has no gradient.
+            # AdamW skips parameters without a gradient.
             p.grad = None
         outer = self.param_groups[0]
         rate, outer["lr"] = outer["lr"], OUTER * outer["lr"]
@@ -48,7 +48,7 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
-    """A matrix of the same singular vectors whose singular values are all about 1."""
+    """The matrix with its singular vectors unchanged and all singular values close to 1."""
     a, b, c = POLYNOMIAL
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).float()

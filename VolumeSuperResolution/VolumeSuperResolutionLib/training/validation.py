@@ -1,4 +1,4 @@
-"""How far a network in training is ahead of interpolation, on a few fixed patches of volumes it does not learn from."""
+"""Validation during training: gains over interpolation on a few fixed patches of held-out volumes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..engine.physics import degradation
 from . import features
 from .features import Lpips
 from .journal import LOOKS
-from .patches import Blur, Cut, Patch, Scan, cut_patch, fitting_orders, lanczos, random_patch
+from .patches import Cut, Patch, Scan, cut_patch, fitting_orders, lanczos, random_patch
 
-# Coarse voxels left out at each side of a patch, where the network's zero padding shows.
+# Coarse voxels excluded at each side of a patch, where the network's zero padding has an effect.
 MARGIN = 4
 WATCHED_PROTOCOLS = ("profile", "scanner")
 ERROR_PATCHES = 16
 
 
 def fixed_patch(scan: Scan, cut: Cut, protocol: str, size: int = 2) -> Patch:
-    """One patch in the middle of the tissue, `size` times as long as those trained on where the scan allows it."""
+    """One patch in the middle of the tissue, `size` times as long as a training patch if the scan allows it."""
     order = fitting_orders(scan, cut)[0]
     shape = [scan.array.shape[axis] for axis in order]
     unit = [d if cut.interpolated else 1 for d in cut.degraded]
@@ -34,14 +34,11 @@ def fixed_patch(scan: Scan, cut: Cut, protocol: str, size: int = 2) -> Patch:
         for axis, n, d, e in zip(order, shape, cut.degraded, cut.extent())
     ]
     random = np.random.default_rng(zlib.crc32(scan.name.encode()))
-    blur = Blur()
-    if protocol == "scanner":
-        blur = Blur("profile", random.uniform(*degradation.SCANNER_SIGMA_SCALES), degradation.SCANNER_NOISE)
-    return cut_patch(scan, cut, start, blur, random, order)
+    return cut_patch(scan, cut, start, degradation.PROTOCOLS[protocol].draw(random), random, order)
 
 
 def tensors(patches: Sequence[np.ndarray], dimensions: int) -> torch.Tensor:
-    """[N, 1, *spatial] of patches of one shape: every plane its own sample for a 2D network."""
+    """[N, 1, *spatial] of patches of one shape; for a 2D network every plane is a sample."""
     stacked = torch.from_numpy(np.stack(patches))
     return stacked.flatten(0, 1).unsqueeze(1) if dimensions == 2 else stacked.unsqueeze(1)
 
@@ -68,7 +65,7 @@ class Validation:
     def gains(
         self, network: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], device: torch.device
     ) -> dict[str, float]:
-        """By "profile MR" and so on; `network` is called with a patch's input and with what was scanned of it."""
+        """Gains by protocol and modality ("profile MR"); `network` is called with a patch's `input` and `scanned`."""
         found: dict[str, list[float]] = {}
         for protocol, scan, patch, reference in self.items:
             given = (tensors([side], self.dimensions).to(device) for side in (patch.input, patch.scanned))

@@ -1,4 +1,4 @@
-"""A wide network that starts as a narrow one: most of a training at a quarter of its price."""
+"""Initializes a wide network from a trained narrow one, which is much cheaper to train."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ TOLERANCE = 1e-4
 
 
 def widen(network: Network, narrow: Network) -> None:
-    """Gives `network` the weights of a narrower one of its kind; it then answers the same.
+    """Gives `network` the weights of a narrower one of its kind; its output is then the same.
 
-    The features it has more of listen to everything, but nothing that was there listens to them yet: training opens
-    that way.
+    The additional features read all features, but enter the existing ones with zero weights, which training then
+    changes.
     """
     state = network.state_dict()
     for name, weight in narrow.state_dict().items():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
-# More folders with models of one's own, separated as in PATH.
+# Additional folders with models, separated as in PATH.
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
 Described = TypeVar("Described")
 
@@ -55,7 +55,7 @@ class Card:
     stages: tuple[Stage, ...] = ()
     kernel: str = "lanczos"
     consistency: int = 0
-    # The rounds it was trained through: with fewer, what the network gives is not an image yet.
+    # The rounds that it was trained with: with fewer, the output of the network is not an image yet.
     least_consistency: int = 0
     group: str = "Classical"
     paper: str = ""
@@ -63,7 +63,7 @@ class Card:
     ensemble: str = "mean"
     modalities: tuple[str, ...] = ("MR", "CT")
     spacing_mm: tuple[float, float] = (0.0, 1000.0)
-    # The most noise it was trained with, as a part of the intensity range.
+    # The strongest noise it was trained with, as a fraction of the intensity range.
     noise: float = 1.0
     half_allowed: bool = False
     seconds_per_megavoxel: float = 0.0
@@ -112,16 +112,16 @@ CLASSICAL = (
 
 
 def folders() -> list[Path]:
-    """Where models are looked for: one's own, the extension's, the repository's."""
+    """Where models are looked for: the user's folders, then the extension's or package's, then the repository's."""
     own = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]
     here = Path(__file__).resolve()
     return [*own, here.parents[2] / "weights", here.parents[4] / "weights"]
 
 
 def cards() -> dict[str, Card]:
-    """Every model at hand by its id, the interpolations first. One whose card is broken is logged, and keeps no other.
+    """Every installed model by its id, the interpolations first.
 
-    To ask for that one raises what is wrong with it.
+    A model whose card cannot be read is logged and skipped; `card` of its id says what is wrong with it.
     """
     found = {card.id: card for card in CLASSICAL}
     for folder in folders():
@@ -240,5 +240,5 @@ def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
 
 
 def _floats(network: nn.Module) -> dict[str, Any]:
-    """What a network learned: its floating-point state (batch counters are of no use to inference)."""
+    """A network's floating-point state, all that inference needs (batch counters are integers)."""
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}

@@ -1,4 +1,4 @@
-"""What every network tells the plan, and the few pieces that most of them share."""
+"""The interface of all networks, and the few building blocks that most of them share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Network(nn.Module):
     of the input, which the published network may not have.
     """
 
-    # Whether its last layer is the convolution `tail`, with nothing behind it that would cut off negative values.
+    # Whether its last layer is the convolution `tail`, with no activation after it that would cut off negative values.
     ends_plainly = False
 
     def __init__(self, dimensions: int, factor: Factor = 1, on_interpolated: bool = False, residual: bool = False):
@@ -57,7 +57,7 @@ def per_axis(factor: Factor, dimensions: int) -> tuple[int, ...]:
 
 
 def stages(factor: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """A factor as upsampling steps of at most 2 an axis where it can be halved: (4, 1, 1) -> (2, 1, 1), (2, 1, 1)."""
+    """A factor as upsampling steps, of 2 along each axis as long as it is even: (4, 1, 1) -> (2, 1, 1), (2, 1, 1)."""
     steps = []
     rest = tuple(factor)
     while any(f > 1 for f in rest):
@@ -93,10 +93,10 @@ def pass_through(layer: nn.Module) -> None:
 
 
 def wake(layers: Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
-    """Flips the sign of the filters whose ReLU would mostly answer an input of this kind with nothing.
+    """Flips the sign of filters that start dead: those whose output, for an input like `x`, is mostly negative.
 
-    The usual initial distributions are symmetric, so this stays a draw from them; the filters would hardly learn.
-    Returns the last layer's answer, before its ReLU.
+    Behind a ReLU they would hardly learn. The usual initial distributions are symmetric, so this stays a draw from
+    them. Returns the output of the last layer, before its ReLU.
     """
     with torch.no_grad():
         for layer in layers:

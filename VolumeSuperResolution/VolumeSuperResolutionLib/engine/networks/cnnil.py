@@ -13,7 +13,7 @@ from .shuffle import VoxelShuffle
 
 
 class Cnnil(Network):
-    """The half before the shuffle works on the coarse grid, the half behind it on the fine one."""
+    """The layers before the shuffle work on the coarse grid, those after it on the fine one."""
 
     def __init__(self, factor: Sequence[int], features: int = 32, residual: bool = False):
         super().__init__(2, factor, residual=residual)
@@ -35,7 +35,7 @@ class Cnnil(Network):
         return self.with_residual(self._refine(self._intermediate(x)), x)
 
     def forward_with_intermediate(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The output, and the image right behind the shuffle, which has its own loss."""
+        """The output, and the image directly after the shuffle, which has its own loss."""
         intermediate = self._intermediate(x)
         return self.with_residual(self._refine(intermediate), x), self.with_residual(intermediate, x)
 
@@ -56,9 +56,10 @@ class Cnnil(Network):
         return F.relu(self.fine[1](F.relu(self.fine[0](h)))) + h
 
     def _wake(self) -> None:
-        """Flips the sign of the output filters that a bright image would leave dead behind their ReLU.
+        """Flips the sign of output filters that start dead: whose ReLU is zero for a bright image.
 
-        The Glorot distribution is symmetric, so this stays a draw from it; half of all outputs would never learn.
+        Otherwise half of all outputs would never learn. The Glorot distribution is symmetric, so this stays a draw
+        from it.
         """
         with torch.no_grad():
             bright = torch.ones(1, 1, 24, 24)

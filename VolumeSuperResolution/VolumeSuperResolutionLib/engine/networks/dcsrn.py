@@ -35,7 +35,7 @@ class Dcsrn3d(Network):
 
 
 class CompressedBlock(nn.Module):
-    """Densely connected units whose result is compressed to one growth's worth and appended to the block's input."""
+    """Densely connected units, compressed to `growth` channels, which are appended to the block's input."""
 
     def __init__(self, inputs: int, growth: int, units: int):
         super().__init__()

@@ -11,7 +11,7 @@ from torch import nn
 from .base import Factor, Network, conv, pass_through
 from .shuffle import VoxelShuffle
 
-# Structure is a small part of an image's intensity: what brings its answers to the size of the image itself.
+# Structure is a small part of an image's intensity: this scales the response to it to the size of the image itself.
 STRUCTURE_GAIN = 3.0
 
 
@@ -63,7 +63,7 @@ class CroppedTransposedConv(nn.Module):
 
 
 def _phase_taps(kernel: int, stride: int, before: int) -> tuple[list, int]:
-    """For each phase, the kernel tap that meets the input at each offset -reach..reach (`kernel`: none does)."""
+    """For each phase, the kernel tap applied to the input at each offset -reach..reach (`kernel`: none)."""
     reach = max((stride - 1 + before) // stride, (kernel - 1 - before) // stride)
     taps = [[phase + before - stride * offset for offset in range(-reach, reach + 1)] for phase in range(stride)]
     return [[tap if 0 <= tap < kernel else kernel for tap in row] for row in taps], reach
@@ -94,9 +94,9 @@ class Fsrcnn3d(Network):
         return self.with_residual(F.relu(self.upsampling(y)), x)
 
     def _wake(self) -> None:
-        """Gives the first filters zero mean, all but the one that passes the image through, and more weight.
+        """Makes the first filters, except the one that passes the image through, zero-mean and stronger.
 
-        So they answer to structure, with either sign, and not to brightness, which would leave half of them dead.
+        They then respond to structure, of either sign, and not to brightness, which would leave half of them dead.
         """
         with torch.no_grad():
             filters = self.layers[0].weight[0 if self.residual else 1 :]

@@ -1,4 +1,4 @@
-"""Noise to add to results, for networks that are trained for looks."""
+"""Noise to add to results, for networks that are trained for perceptual quality."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import nn
 
 from .shuffle import VoxelShuffle
 
-# About what values are multiplied with before only their fractions are kept: the last digits decide, not the contrast.
+# Values are multiplied by about this before only their fractions are kept: the last digits decide, not the contrast.
 SHAKE = 1e4
-# Of contrast so many times stronger than asked for there is no doubt; its square is within the range of half precision.
+# Stronger contrast, relative to the faintest, makes no difference; the square of this is within half precision.
 CERTAIN = 100.0
 
 
 class Noise(nn.Module):
     """[N, 1, D, H, W] -> white noise of mean 0 and variance 1, [N, 1, D, H, W times factor].
 
-    Only where voxels differ from their neighbors by more than `faintest`, in network units: what was set to one value
-    gets none. It depends on nothing but the coarse values, mostly on their last digits: the same scan always gets the
-    same noise, and a tile gets that of the whole. It has no parameters, and is a leaf of the traced graph.
+    Only where voxels differ from their neighbors by more than `faintest`, in network units: masked background gets
+    none. It is a function of the coarse values, mostly of their last digits: the same scan always gets the same noise,
+    and a tile gets that of the whole volume. It has no parameters, and is a leaf of the traced graph.
     """
 
     def __init__(self, factor: Sequence[int], faintest: float):
@@ -45,7 +45,7 @@ class Noise(nn.Module):
 
     @staticmethod
     def kernels() -> tuple[torch.Tensor, torch.Tensor]:
-        """The convolutions for what a voxel differs by from the mean of its neighborhood, and for such a mean."""
+        """The convolution kernels for a voxel's difference from the mean of its neighborhood, and for that mean."""
         mean = torch.full((1, 1, 3, 3, 3), 1 / 27)
         difference = -mean
         difference[..., 1, 1, 1] += 1

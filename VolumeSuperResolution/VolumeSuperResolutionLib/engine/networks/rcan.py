@@ -10,7 +10,7 @@ from .shuffle import upsampling
 
 
 class ChannelAttention(nn.Module):
-    """Scales each channel by what its mean over the whole input says: the result of a tile depends on the tile."""
+    """Scales each channel by a function of the means over the whole input: the result of a tile depends on the tile."""
 
     def __init__(self, features: int, reduction: int):
         super().__init__()

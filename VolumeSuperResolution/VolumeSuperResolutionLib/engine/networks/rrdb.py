@@ -1,4 +1,4 @@
-"""3D RRDB-GAN (Ha et al. 2024): residual-in-residual dense blocks, and the U-Net that judges them in training."""
+"""3D RRDB-GAN (Ha et al. 2024): a generator of residual-in-residual dense blocks, and its U-Net discriminator."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .noise import Noise
 
 SLOPE = 0.2
 RESIDUAL_SCALE = 0.2
-# The faintest contrast, in network units, that each noise is added to; how much of it white; how much blurred. Air that
-# was scanned, and not set to one value, has more of it than what has contrast, where little and coarser is left.
+# For each noise: the faintest contrast that it is added to, in network units; the amplitude of its white part; that of
+# its blurred part. Unmasked air gets white noise; in tissue the white parts cancel, and fainter blurred noise remains.
 GRAINS = ((5e-4, 0.01, 0.0), (2e-3, -0.01, 0.002))
 BLUR = 0.6  # of a Gaussian, in fine voxels
 
@@ -50,10 +50,10 @@ class Rrdb(nn.Module):
 
 
 class Rrdb3d(Network):
-    """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest neighbour and a convolution.
+    """23 blocks, 64 features, growth 32, 4x as published; an upsampling step is nearest-neighbor and a convolution.
 
-    With `noise`, which is not published, noise is added to the result: that of a fine scan cannot be foretold, there is
-    nothing else to draw it from. Its strength is not learned, but belongs to the weights, and is mixed with them.
+    With `noise`, which is not published, noise is added to the result, because that of a fine scan cannot be predicted
+    from a coarse one. Its strength is not learned, but is stored with the weights, and is mixed with them.
     """
 
     ends_plainly = True
@@ -95,7 +95,7 @@ class Rrdb3d(Network):
 
 
 def _blur(strength: float) -> torch.Tensor:
-    """The kernel that makes white noise of variance 1 coarser, of this standard deviation."""
+    """The kernel that turns white noise of variance 1 into blurred noise of this standard deviation."""
     profile = torch.exp(-torch.tensor([1.0, 0.0, 1.0]) / (2 * BLUR**2))
     kernel = profile[:, None, None] * profile[:, None] * profile
     return strength * kernel / kernel.norm()

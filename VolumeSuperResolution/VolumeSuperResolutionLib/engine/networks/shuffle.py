@@ -35,7 +35,7 @@ class VoxelShuffle(nn.Module):
 
 
 def repeat_phases_(layer: nn.Module, phases: int) -> None:
-    """ICNR: all phases of a channel start alike, so that the shuffle starts as nearest neighbour."""
+    """ICNR: all phases of a channel start alike, so that the shuffle starts as nearest-neighbor upsampling."""
     with torch.no_grad():
         weight = layer.weight[::phases].clone()
         layer.weight.copy_(weight.repeat_interleave(phases, dim=0))

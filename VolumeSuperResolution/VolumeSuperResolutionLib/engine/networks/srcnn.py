@@ -1,4 +1,4 @@
-"""2D and 3D SRCNN, the comparisons of the 3D FSRCNN work: both sharpen an interpolated volume."""
+"""2D and 3D SRCNN, the baselines in the 3D FSRCNN paper: both sharpen an interpolated volume."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Srresnet3d(Network):
         self.body = nn.Sequential(
             *(Residual(conv(3, features, features), nn.ReLU(), conv(3, features, features)) for _ in range(blocks))
         )
-        # small second halves keep sixteen unnormalized blocks from amplifying at the start
+        # small weights in each second convolution keep sixteen unnormalized blocks from amplifying at the start
         for block in self.body:
             with torch.no_grad():
                 block.body[2].weight *= 0.1

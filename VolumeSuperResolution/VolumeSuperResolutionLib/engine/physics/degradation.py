@@ -1,69 +1,162 @@
 """The forward model: how a scanner with coarser voxels would have seen a volume.
 
 LR[i] = sum_j w(j - c_i) HR[j] / sum_j w along each axis, with c_i = (i + 0.5) s - 0.5, so the field of view stays.
-Training, data consistency and evaluation share it.
+Training, data consistency and evaluation share it. Slice profiles and evaluation protocols have a registry each: one
+more entry here is one more everywhere.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Callable
 
 import numpy as np
 
 from ..volumes.intensity import PERCENTILES
 from . import separable
 
-# A Gaussian's full width at half maximum in units of its sigma: one coarse voxel wide in the "profile" model.
+# A Gaussian's full width at half maximum in units of its sigma.
 FWHM = 2.355
-SCANNER_SIGMA_SCALES = (0.7, 1.2)
+# A Gaussian is cut at two coarse voxels; one wider than this many coarse voxels, at the same height further out.
+WIDEST_AT_CUT = 1.2
+# What scanners are expected to differ by: the width of the profile in coarse voxels, noise in parts of the range.
+SCANNER_WIDTHS = (0.7, 1.2)
 SCANNER_NOISE = 0.01
 
+# Weights (not normalized) of fine voxels at a distance from a coarse center, for a width and a coarse spacing; all
+# lengths in fine voxels.
+Weights = Callable[[np.ndarray, float, float], np.ndarray]
 
-def _distances(n_high: int, factor: float) -> tuple[np.ndarray, float]:
-    """Distance of every fine voxel (columns) from every coarse center (rows), and the exact factor."""
-    n_low = max(1, int(np.floor(n_high / factor + 0.5)))
+
+@dataclass(frozen=True)
+class Profile:
+    """How the scanner weighs what lies along an axis. `width` is where it has half its height.
+
+    `share` of the training patches are degraded with it (the first one registered has the rest), in a width of
+    SCANNER_WIDTHS where it `varies`.
+    """
+
+    name: str
+    words: str
+    weights: Weights
+    share: float = 0.0
+    varies: bool = False
+
+
+def _gaussian(distance: np.ndarray, width: float, spacing: float) -> np.ndarray:
+    """Sampled at the voxels' centers.
+
+    Samples would miss one that is narrower than a fine voxel: it fades into linear interpolation at its center.
+    """
+    sampled = np.exp(-0.5 * (distance / (max(width, 1.0) / FWHM)) ** 2)
+    sampled[np.abs(distance) > 2 * max(spacing, width / WIDEST_AT_CUT)] = 0.0
+    if width >= 1:
+        return sampled
+    sampled /= sampled.sum(axis=-1, keepdims=True)
+    return width**2 * sampled + (1 - width**2) * np.maximum(0.0, 1.0 - np.abs(distance))
+
+
+def _box(distance: np.ndarray, width: float, spacing: float) -> np.ndarray:
+    """The part of each fine voxel that lies inside."""
+    half = width / 2
+    return np.maximum(0.0, np.minimum(distance + 0.5, half) - np.maximum(distance - 0.5, -half))
+
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile("gaussian", "Gaussian slice profile", _gaussian, varies=True),
+        Profile("box", "block mean", _box, share=0.25),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Blur:
+    """One degradation: a profile, its width in coarse voxels, and the noise's sigma as a part of the range."""
+
+    profile: str = "gaussian"
+    width: float = 1.0
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How volumes are degraded to measure a method that is told none of it."""
+
+    words: str
+    profile: str = "gaussian"
+    widths: tuple[float, float] = (1.0, 1.0)
+    noise: float = 0.0
+
+    def draw(self, random: np.random.Generator) -> Blur:
+        """The degradation of one volume."""
+        low, high = self.widths
+        return Blur(self.profile, low if low == high else random.uniform(low, high), self.noise)
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "profile": Protocol("a Gaussian as wide as a coarse voxel"),
+    "box": Protocol("the mean of each coarse voxel", profile="box"),
+    "scanner": Protocol("a Gaussian of a width not told, and noise", widths=SCANNER_WIDTHS, noise=SCANNER_NOISE),
+}
+
+
+def training_profile(chance: float) -> Profile:
+    """The profile of a training patch, from a number drawn between 0 and 1."""
+    first, *others = PROFILES.values()
+    for profile in reversed(others):
+        if chance < profile.share:
+            return profile
+        chance -= profile.share
+    return first
+
+
+def training_words() -> str:
+    """What training_profile and SCANNER_WIDTHS come to, for a card."""
+    (low, high), (first, *others) = SCANNER_WIDTHS, PROFILES.values()
+    parts = [f"{first.words} with a sigma of {low:g} to {high:g} times the nominal"]
+    parts += [f"a {p.words} for {100 * p.share:.0f}% of the patches" for p in others if p.share]
+    return ", ".join(parts)
+
+
+def axis_matrix(n_high: int, n_low: int, profile: str | Profile = "gaussian", width: float = 1.0) -> np.ndarray:
+    """What n_low coarse voxels see of n_high fine ones, through a profile `width` coarse voxels wide: (n_low, n_high).
+
+    The matrix of one axis does not depend on the voxels' size, as both grids fill the same extent.
+    """
+    if isinstance(profile, str):
+        profile = PROFILES[profile]
     s = n_high / n_low
     centers = (np.arange(n_low) + 0.5) * s - 0.5
-    return np.arange(n_high)[None, :] - centers[:, None], s
-
-
-def profile_matrix(n_high: int, factor: float, sigma_scale: float = 1.0) -> np.ndarray:
-    """Gaussian slice profile, sigma = sigma_scale * s / 2.355, cut at two coarse voxels: (n_low, n_high)."""
-    distance, s = _distances(n_high, factor)
-    weights = np.exp(-0.5 * (distance / (sigma_scale * s / FWHM)) ** 2)
-    weights[np.abs(distance) > 2 * s] = 0.0
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def box_matrix(n_high: int, factor: float) -> np.ndarray:
-    """The mean over each coarse voxel: (n_low, n_high)."""
-    distance, s = _distances(n_high, factor)
-    weights = (np.abs(distance) < s / 2).astype(float)
+    weights = profile.weights(np.arange(n_high)[None, :] - centers[:, None], width * s, s)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 def matrices(
-    shape: Sequence[int], factors: Sequence[float], kind: str = "profile", sigma_scale: float = 1.0
+    shape: Sequence[int], factors: Sequence[float], profile: str = "gaussian", width: float = 1.0
 ) -> separable.Matrices:
     """The operator for an array of this shape; shape and factors in array order (k, j, i)."""
 
     def one(n: int, factor: float) -> np.ndarray | None:
-        if factor == 1:
-            return None
-        return box_matrix(n, factor) if kind == "box" else profile_matrix(n, factor, sigma_scale)
+        return None if factor == 1 else axis_matrix(n, max(1, int(np.floor(n / factor + 0.5))), profile, width)
 
     return tuple(one(n, factor) for n, factor in zip(shape, factors))  # type: ignore[return-value]
 
 
-def degrade(array: np.ndarray, factors: Sequence[float], kind: str = "profile", sigma_scale: float = 1.0) -> np.ndarray:
+def degrade(array: np.ndarray, factors: Sequence[float], profile: str = "gaussian", width: float = 1.0) -> np.ndarray:
     """The array (k, j, i) on a grid coarser by `factors` (array order), as float32."""
-    return separable.apply(array, matrices(array.shape, factors, kind, sigma_scale))
+    return separable.apply(array, matrices(array.shape, factors, profile, width))
 
 
-def scanner(array: np.ndarray, factors: Sequence[float], name: str) -> np.ndarray:
-    """Degraded with a blur and a noise that the method is not told; both follow from the file's name."""
+def observe(array: np.ndarray, factors: Sequence[float], protocol: str, name: str) -> np.ndarray:
+    """What a protocol makes of a volume; what it draws follows from the file's name."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
-    low = degrade(array, factors, "profile", random.uniform(*SCANNER_SIGMA_SCALES))
+    blur = PROTOCOLS[protocol].draw(random)
+    low = degrade(array, factors, blur.profile, blur.width)
+    if not blur.noise:
+        return low
     bottom, top = np.percentile(array, PERCENTILES)
-    return low + random.normal(0.0, SCANNER_NOISE * (top - bottom), low.shape).astype(np.float32)
+    return low + random.normal(0.0, blur.noise * (top - bottom), low.shape).astype(np.float32)

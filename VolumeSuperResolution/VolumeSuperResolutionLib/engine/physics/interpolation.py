@@ -96,14 +96,14 @@ def resample(array: np.ndarray, size: Sequence[int], kernel: str = "lanczos") ->
 
 
 def forward_matrices(high: Sequence[int], low: Sequence[int]) -> separable.Matrices:
-    """What a scanner with the coarse grid would see of the fine one: the "profile" degradation.
+    """What a scanner with the coarse grid would see of the fine one: a Gaussian profile as wide as its voxels.
 
     An axis that the fine grid does not refine is interpolated.
     """
 
     def one(n_high: int, n_low: int) -> np.ndarray | None:
         if n_high > n_low:
-            return degradation.profile_matrix(n_high, n_high / n_low)
+            return degradation.axis_matrix(n_high, n_low)
         return axis_matrix(n_high, n_low, "lanczos")
 
     return tuple(one(n_high, n_low) for n_high, n_low in zip(high, low))  # type: ignore[return-value]

@@ -23,9 +23,9 @@ SLAB_VOXELS = 500_000
 
 
 def band(rows: np.ndarray) -> slice:
-    """The columns that some of these rows use."""
+    """The columns that some of these rows use; one of none, if they use none."""
     used = np.flatnonzero(np.any(rows != 0, axis=0))
-    return slice(int(used[0]), int(used[-1]) + 1)
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
 
 
 def output_shape(shape: Sequence[int], matrices: Matrices) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The operations of a stream, as they are collected from a network: joined where one pass can do both."""
+"""Collects the operations of a network for a stream, and fuses those that can be computed in one step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import RefusalError
 from .convolution import FULL, Conv, TapSum
 from .nodes import Concat, Crop, Elementwise, Nearest, Node, Pointwise, Pool, Scale, Shuffle, Source
 
-FEW = 8  # a convolution to so few channels may waste most of oneDNN's blocks of 16
+FEW = 8  # with so few output channels, most of oneDNN's blocks of 16 may stay empty
 
 
 class At(int):
@@ -68,17 +68,17 @@ class Builder:
         return self.nodes[at].channels
 
     def alone(self, at: At) -> Node | None:
-        """The operation, if only one reads it: then it may be changed. Never the source, whose data is not ours."""
+        """The operation, if it has one reader only, and so may be changed. Never the source, whose data is not ours."""
         return self.nodes[at] if self.uses[at] == 1 and at > 0 else None
 
     def per_axis(self, value: Any, fill: int) -> tuple[int, int, int]:
-        """One number for each axis of the volume; the slices of a 2D network lie along the first."""
+        """One number for each axis of the volume; a 2D network, whose slices lie along the first, has `fill` there."""
         values = (value,) * self.axes if isinstance(value, (int, float)) else tuple(value)
         if len(values) != self.axes or any(v != int(v) for v in values):
             raise self.refuse(f"{value} is not one whole number for each axis")
         return (fill,) * (3 - self.axes) + tuple(int(v) for v in values)
 
-    # each of the following appends an operation, or joins it to the one before, and returns its index
+    # each of the following appends an operation, or fuses it with the one before, and returns its index
 
     def convolution(
         self, at: At, weight: torch.Tensor, bias: torch.Tensor | None, before: Any, growth: Any, dilation: Any
@@ -96,7 +96,7 @@ class Builder:
             weight, before = _behind_nearest(weight, before, factor)
             bias = None if bias is None else bias.repeat(math.prod(factor))
             return self.add(Conv(node.inputs, weight, bias, before, growth, dilation, factor))
-        joined = isinstance(node, Concat) and not node.post  # put together as it is gathered, not before
+        joined = isinstance(node, Concat) and not node.post  # concatenated while the convolution gathers its input
         return self.add(Conv(node.inputs if joined else [at], weight, bias, before, growth, dilation))
 
     def shuffle(self, at: At, factor: Any) -> At:
@@ -122,7 +122,7 @@ class Builder:
         return at
 
     def scale(self, at: At, factor: torch.Tensor, offset: torch.Tensor) -> At:
-        """Times a factor, plus an offset, each for every channel."""
+        """Multiplies each channel by its factor and adds its offset."""
         conv = self.alone(at)
         if not isinstance(conv, Conv) or conv.phases > 1 or conv.post:
             return self.add(Scale([at], self.channels(at), factor, offset))
@@ -144,7 +144,7 @@ class Builder:
 
 
 def pruned(nodes: list[Node]) -> list[Node]:
-    """Without the operations that were joined to others, and with narrow convolutions taken apart."""
+    """Drops the operations that were fused into others, and splits narrow convolutions."""
     read = {len(nodes) - 1}
     for n in range(len(nodes) - 1, 0, -1):
         if n in read:
@@ -164,13 +164,13 @@ def pruned(nodes: list[Node]) -> list[Node]:
 def _behind_nearest(
     weight: torch.Tensor, before: Sequence[int], factor: Sequence[int]
 ) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """A convolution behind a nearest-neighbor upsampling as one before it, to all phases: its weight and its padding.
+    """Moves a convolution in front of the nearest-neighbor upsampling that it follows: the new weight and padding.
 
-    The taps that meet the same voxel are added, so that most of the phases' taps are zero.
+    It then computes all phases. Taps that read the same voxel are added up, so most taps of a phase are zero.
     """
     reaches = []
     for axis, (k, b, f) in enumerate(zip(weight.shape[2:], before, factor)):
-        # phase r meets with tap j the voxel (r + j - b) // f from its own
+        # tap j of phase r reads the voxel at the offset (r + j - b) // f
         low, high = -b // f, (f - 1 + k - 1 - b) // f
         met = torch.zeros(f, high - low + 1, k, dtype=weight.dtype, device=weight.device)
         for r in range(f):
@@ -183,17 +183,17 @@ def _behind_nearest(
 
 
 def _narrow_parts(node: Node, place: int) -> list[Node]:
-    """A convolution to few channels as one to `taps` times as many, flat along one axis, and the sum of the taps.
+    """Splits a convolution with few output channels: one with `taps` times as many, flat along an axis, and their sum.
 
-    That fills oneDNN's blocks of 16 channels better. In 3D the axis is the first, so that what waits for the next
-    planes is narrow too.
+    That fills oneDNN's blocks of 16 channels better. In 3D the axis is the first, so that the planes in the queue
+    have few channels too.
     """
     if not isinstance(node, Conv) or node.weight.shape[0] > FEW:
         return [node]
     outputs, inputs, *kernel = node.weight.shape
     axis = 0 if kernel[0] > 1 else 2
     taps = kernel[axis]
-    # A single input channel, or hardly a saving: the sum would cost more.
+    # With a single input channel, or hardly anything saved, the sum would cost more.
     if inputs < FULL or -(-outputs * taps // FULL) >= taps * -(-outputs // FULL):
         return [node]
     flat = node.weight.movedim(2 + axis, 0).flatten(0, 1).unsqueeze(2 + axis)

@@ -15,7 +15,7 @@ FULL = 16  # channels that fill oneDNN's blocks
 
 
 class Part(NamedTuple):
-    """The kernel of one phase, or of all; `first` says how many taps were left out in front of it along each axis."""
+    """The kernel of one phase, or of all; `first`: how many leading taps, all zero, were cut off along each axis."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -72,7 +72,7 @@ class Conv(Node):
             self.parts.append(Part(prepared(weight.to(device, dtype), flat=self.weight.shape[2] == 1), bias, first))
 
     def _split(self) -> int:
-        """In how many parts: a phase with channels enough is computed by itself, straight into its voxels."""
+        """The number of parts: phases with enough channels are computed one by one, directly into their voxels."""
         return self.phases if self.channels >= FULL else 1
 
     def gathers(self, planes: int, area: int) -> int:
@@ -96,7 +96,7 @@ class Conv(Node):
         return trimmed(out.view(z * fz, y * fy, w * fw, self.channels), inputs[0], self, wanted)
 
     def _convolved(self, x: torch.Tensor, number: int, padding: tuple[int, int, int]) -> torch.Tensor:
-        """What one part makes of it; over the cross-section as much as its own kernel gives."""
+        """The output of one part; its cross-section is as large as its own kernel leaves it."""
         part = self.parts[number]
         if len(self.parts) > 1 and self.weight.shape[2] > 1:
             beyond = self.dilation[0] * (self.weight.shape[2] - part.weight.shape[2])
@@ -108,7 +108,7 @@ class Conv(Node):
         return out
 
     def _gathered(self, inputs: Sequence[Input]) -> tuple[torch.Tensor, tuple[int, int, int]]:
-        """One block of everything to convolve, and the padding that is left to the convolution."""
+        """All inputs as one block, and the padding that the convolution still has to add."""
         first = inputs[0]
         (z0, z1), *sides = first.outside
         symmetric = all(low == high for low, high in sides)
@@ -136,7 +136,7 @@ class Conv(Node):
 
 
 def trimmed_kernel(weight: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """A kernel without the outer taps that are all zero, and how many went in front along each axis."""
+    """A kernel without the outer taps that are all zero, and how many leading ones that were along each axis."""
     first = []
     for axis in range(2, 5):
         used = weight.movedim(axis, 0).flatten(1).ne(0).any(1).nonzero().flatten().tolist() or [0]
@@ -146,7 +146,7 @@ def trimmed_kernel(weight: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]
 
 
 def prepared(weight: torch.Tensor, flat: bool) -> torch.Tensor:
-    """The weight in the order of its elements in which it is read fastest; without the depth if flat."""
+    """The weight in the memory format that is read fastest; without the depth axis if flat."""
     weight = weight.squeeze(2) if flat else weight
     if weight.shape[1] == 1:  # oneDNN reads a single channel in the ordinary order
         return weight.contiguous()
@@ -154,7 +154,7 @@ def prepared(weight: torch.Tensor, flat: bool) -> torch.Tensor:
 
 
 class TapSum(Node):
-    """The second half of a convolution to few channels: adds what each tap along one axis contributes.
+    """The second half of a convolution with few output channels: adds up the taps along one axis.
 
     The input holds, for every tap, the outputs of the flat convolution with that tap: input channel tap * outputs + o.
     """
@@ -182,7 +182,7 @@ class TapSum(Node):
 
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         given = inputs[0]
-        # the range of outputs, before the shuffle, that the inputs given and the zeros around them are for
+        # the range of outputs, before the shuffle, that the given inputs and the zeros around them contribute to
         starts = [low - before for (low, _), (before, _) in zip(given.inside, given.outside)]
         lengths = [high + after - low for low, (_, high), (_, after) in zip(starts, given.inside, given.outside)]
         starts[self.axis] += self.before
@@ -209,7 +209,7 @@ class TapSum(Node):
 def shuffled(
     block: torch.Tensor, factor: Sequence[int], channels: int, given: Input, node: Node, wanted: Ranges
 ) -> torch.Tensor:
-    """The wanted part of a block whose phases stand one after the other."""
+    """Shuffles a block that holds one phase after the other, and returns the wanted part."""
     z, y, w, outputs = block.shape
     if outputs > channels:
         fz, fy, fw = factor
@@ -229,8 +229,8 @@ def convolve(
 ) -> tuple[torch.Tensor, bool]:
     """Convolves [planes, height, width, channels]; says whether `fused` was applied.
 
-    A kernel one plane deep takes the planes as a batch, a deeper one takes a batch of one, whose stride must be that of
-    a longer batch or torch does not see channels-last.
+    For a kernel one plane deep, the planes are the batch. A deeper one gets a batch of one, whose stride must be that
+    of a longer batch: otherwise torch does not recognize channels-last.
     """
     flat = weight.dim() == 4
     view = x.permute(0, 3, 1, 2) if flat else x.unsqueeze(0).permute(0, 4, 1, 2, 3)
@@ -260,7 +260,7 @@ def _fused_convolution(
 
 @cache
 def can_fuse() -> bool:
-    """Whether torch has oneDNN's convolution with a fused activation: an inner function, which may change."""
+    """Whether torch has oneDNN's convolution with a fused activation: a private function, which may change."""
     x, weight, bias = torch.rand(2, 3, 4, 5, 6) - 0.5, torch.rand(2, 3, 3, 3, 3) - 0.5, torch.rand(2)
     known = {("none", ()): lambda y: y, ("relu", ()): F.relu, ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2)}
     try:

@@ -66,7 +66,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def give_back(device: torch.device) -> None:
-    """Frees what torch keeps for later."""
+    """Returns the memory that torch caches to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -74,7 +74,7 @@ def give_back(device: torch.device) -> None:
 
 
 class Transfers:
-    """Arrays to the device and blocks back. On CUDA both go beside the computation, through pinned memory."""
+    """Arrays to the device and blocks back. On CUDA both overlap with the computation, through pinned memory."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -94,7 +94,7 @@ class Transfers:
         return sent
 
     def fetch(self, block: torch.Tensor) -> Callable[[], np.ndarray]:
-        """Starts to bring the block; the answer waits for it."""
+        """Starts to copy the block back; the function returned waits for it."""
         block = block.float()
         if self.copying is None:
             return lambda: block.cpu().numpy()

@@ -25,10 +25,10 @@ from .nodes import Ranges
 from .stream import Stream
 from .tiles import Column, fit, halves
 
-CHUNK_ON_CPU = 8 << 20  # bytes of one block: on the CPU it should stay in the cache and below malloc's own mapping
+CHUNK_ON_CPU = 8 << 20  # bytes of one block: on the CPU it should fit the cache, and malloc should not map it anew
 CHUNK_ON_GPU = 128 << 20
 THICKEST = 64
-SLACK, OVERHEAD = 1.15, 32 << 20  # what oneDNN, cuDNN and the allocators were seen to need beside the blocks
+SLACK, OVERHEAD = 1.15, 32 << 20  # what oneDNN, cuDNN and the allocators need beside the blocks, as measured
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class _Run:
         return Account(*place, *work, exact, seconds, peak, tuple(self.warnings))
 
     def _prepare(self) -> list[Ranges]:
-        """Chooses the steps, and returns the boxes of the output to work off."""
+        """Chooses slabs and columns, and returns the boxes of the output to compute."""
         dtype = PRECISIONS[self.precision]
         self.engine = Stream(self.network, self.device, dtype)
         self.transfers = Transfers(self.device)
@@ -143,7 +143,7 @@ class _Run:
         return boxes
 
     def _work(self, box: Ranges) -> Ranges | None:
-        """Works off a box of the output; returns what is left of it if memory ran out."""
+        """Computes a box of the output; returns what is left of it if memory ran out."""
         self.written = box[0][0]
         try:
             self._pass(box)
@@ -153,7 +153,7 @@ class _Run:
         else:
             self.columns += 1
             return None
-        # A mean over the volume is over all of its planes again.
+        # A mean over the whole volume needs all of its planes again.
         return ((self.written, box[0][1]), *box[1:]) if self.engine.local else box
 
     def _pass(self, box: Ranges) -> None:
@@ -184,7 +184,7 @@ class _Run:
         self.written = ranges[0][1]
 
     def _back_off(self, rest: Ranges, pending: list[Ranges]) -> list[Ranges]:
-        """Smaller steps for what is left of a box after memory ran out, and for those behind it."""
+        """After memory ran out: what is left of a box, and the boxes after it, in smaller steps."""
         give_back(self.device)
         column = tuple(rest[1:])
         if self.thickness > 1:

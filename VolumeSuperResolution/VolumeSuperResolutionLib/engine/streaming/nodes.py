@@ -30,7 +30,7 @@ class Reach:
     after: int = 0
 
     def needs(self, start: int, stop: int) -> Range:
-        """The inputs that the outputs start..stop-1 need; may lie over the border."""
+        """The inputs that the outputs start..stop-1 need; may reach beyond the border."""
         return (start + self.before) // self.factor, (stop - 1 + self.after) // self.factor + 1
 
 
@@ -45,7 +45,7 @@ class Piece(NamedTuple):
 
 
 class Input(NamedTuple):
-    """What a node reads of one input: the pieces cover `inside`; so many more lie `outside`, over the border."""
+    """What a node reads of one input: the pieces cover `inside`; `outside` counts what is missing beyond the border."""
 
     pieces: list[Piece]
     inside: Ranges
@@ -59,7 +59,7 @@ def bytes_of(dtype: torch.dtype) -> int:
 
 
 class Scratch:
-    """Memory that one operation after the other gathers its input in: new memory costs time and leaves gaps."""
+    """Memory in which all operations gather their inputs in turn: new memory costs time and fragments the heap."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -106,15 +106,15 @@ class Node:
         raise NotImplementedError
 
     def gathers(self, planes: int, area: int) -> int:
-        """Elements it gathers in the scratch from inputs of so many planes of such an area."""
+        """How many elements it gathers in the scratch, for so many input planes of this area."""
         return 0
 
     def parts_in(self, planes: int, area: int) -> int:
-        """Elements of memory that it needs for a moment beside the output."""
+        """How many elements of temporary memory it needs beside the output."""
         return 0
 
     def to(self, device: torch.device, dtype: torch.dtype, scratch: Scratch) -> None:
-        """Makes ready to compute there."""
+        """Prepares to compute on this device, in this precision."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Nearest(Node):
 
 
 class Linear(Node):
-    """Linear interpolation over the same field of view; beyond the border the outermost voxel goes on."""
+    """Linear interpolation over the same field of view; beyond the border the outermost voxel is repeated."""
 
     def __init__(self, inputs: Sequence[int], channels: int, factor: Sequence[int]):
         super().__init__(inputs, channels)
@@ -202,7 +202,7 @@ class Elementwise(Node):
 
 
 class Scale(Node):
-    """An own factor and offset for each channel: batch normalization as it was trained."""
+    """A factor and an offset for each channel: batch normalization with its running statistics."""
 
     def __init__(self, inputs: Sequence[int], channels: int, factor: torch.Tensor, offset: torch.Tensor):
         super().__init__(inputs, channels)
@@ -239,7 +239,7 @@ class Sum(Node):
 
 
 class Concat(Node):
-    """Channels one after the other."""
+    """Concatenation along the channels."""
 
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         like = inputs[0].pieces[0].block
@@ -281,7 +281,7 @@ class Pool(Node):
 
 
 class Product(Node):
-    """A volume times another that has as many channels, or one."""
+    """A volume times another with as many channels, or with one."""
 
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         volume, factor = inputs
@@ -289,7 +289,7 @@ class Product(Node):
 
 
 class Gate(Product):
-    """Times one factor for each channel, computed from a pooled voxel: its second input."""
+    """Channel attention: each channel times its factor, the second input, computed from a pooled voxel."""
 
     def size(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         return sizes[0]
@@ -310,7 +310,7 @@ class Phases(Node):
 
 
 def joined(given: Input) -> torch.Tensor:
-    """All pieces as one block, which may be another's."""
+    """All pieces as one block, which others may read too."""
     if len(given.pieces) == 1:
         return given.pieces[0].block
     like = given.pieces[0].block

@@ -1,8 +1,8 @@
 """A traced network as a stream of planes: exact, and nothing is computed twice.
 
-The volume passes in slabs along its first axis. Each operation computes every plane that its inputs allow; each keeps
-only the planes that are still to be read. The cross-section may be cut into columns, which are read with the context
-that the network's own index ranges ask for.
+The volume is read in slabs along its first axis. Each operation computes all planes that its inputs allow so far, and
+keeps only those that a later operation still has to read. The cross-section may be cut into columns, which are read
+with a halo as wide as the network's receptive field demands.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Queue:
         return [c for c in self.chunks if c.stop > planes[0] and c.start < planes[1]]
 
     def release(self, reader: int, first: int) -> int:
-        """A reader needs nothing before plane `first`. Returns how many planes nobody needs any more."""
+        """The reader needs no planes before `first` any more. Returns how many planes were freed."""
         self.needed[reader] = first
         first = min(self.needed.values())
         freed = 0
@@ -62,7 +62,7 @@ class Stream:
             node.to(device, torch.float32 if n in precise else dtype, scratch)
         self.pooled = [size == (1, 1, 1) for size in self.sizes((1 << 20,) * 3)]
         self.readers: list[list[int]] = [[] for _ in self.nodes]
-        # What waits for a pool runs in a pass after it, for which the earlier passes' planes have been kept.
+        # What depends on a pool runs in a pass after it; the planes that it reads are kept until then.
         self.passes = [0]
         self.scale, self.lag = [(1, 1, 1)], [0]
         for n, node in enumerate(self.nodes[1:], 1):
@@ -75,7 +75,7 @@ class Stream:
             self.lag.append(max(waits, default=0) * factors[0] + node.reach[0].after)
 
     def _precise(self) -> set[int]:
-        """The source and the last convolutions, with all that comes after them: they set the result's precision."""
+        """What runs in float32 whatever the dtype: the source, the last convolutions, and all that follows them."""
         precise, waiting = {0}, [len(self.nodes) - 1]
         while waiting:
             n = waiting.pop()
@@ -100,7 +100,7 @@ class Stream:
         return sizes
 
     def needs(self, shape: Sequence[int], box: Ranges) -> list[Ranges]:
-        """What a box of the output needs of every node, the input first: the derived halo, apart from pools."""
+        """The part of every node, the source first, that a box of the output depends on, halo included; pools aside."""
         sizes = self.sizes(shape)
         wanted: list[Ranges] = [()] * len(self.nodes)
         wanted[-1] = box
@@ -116,14 +116,14 @@ class Stream:
     def run(
         self, read: ReadTensor, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62
     ) -> Flow:
-        """Iterate over the result: finished planes of the box with where they are, and a None at the end of each step.
+        """Iterates over the result: finished planes of the box with their positions, and None at the end of each step.
 
         `thickness` is the most input planes a step takes; steps are shortened where a block would pass `chunk_bytes`.
         """
         return Flow(self, read, shape, box, self.grains(shape, box, thickness, chunk_bytes))
 
     def grains(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int) -> list[int]:
-        """For each node how many input planes' worth it takes at once; never more than the node before it."""
+        """For each node, how many planes of the source it advances by at once; never more than the node before it."""
         grains = []
         grain = thickness
         wanted = self.needs(shape, box)
@@ -137,7 +137,7 @@ class Stream:
     def bytes(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> int:
         """The most memory that the blocks of a run hold at once, counted by running it without any data."""
         if self.local:
-            # So many planes that all queues have filled; more change nothing.
+            # Enough planes to fill all queues; more would not change the peak.
             planes = -(-self.lag[-1] // self.scale[-1][0]) * 2 + 4 * thickness
             shape = (min(shape[0], planes), *shape[1:])
             box = ((0, self.sizes(shape)[-1][0]), *box[1:])
@@ -167,7 +167,7 @@ class Flow:
             yield None
 
     def _steps(self, number: int) -> list[tuple[list[list[int]], int]]:
-        """For one pass: its nodes in runs that take the same number of planes at once, and each step's first plane."""
+        """For one pass: its nodes in groups of equal grain, and the first source plane of each step."""
         nodes = [n for n, each in enumerate(self.stream.passes) if each == number]
         groups: list[list[int]] = []
         for n in nodes:

@@ -14,7 +14,7 @@ Column = tuple[Range, Range]  # of the output
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a volume is worked off: column by column, each in slabs of so many input planes."""
+    """How a volume is processed: column by column, each in slabs of `thickness` input planes."""
 
     thickness: int
     columns: tuple[Column, ...]

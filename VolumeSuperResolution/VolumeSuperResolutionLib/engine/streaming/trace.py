@@ -197,7 +197,7 @@ def _concat(builder: Builder, tensors: Sequence[At], dim: int = 0) -> At:
 
 
 def _slices(builder: Builder, at: At, index: Any) -> At:
-    """Leaves out voxels at the ends of the axes, as in y[:, :, :-1]."""
+    """Crops the axes, as in y[:, :, :-1]."""
     index = index if isinstance(index, tuple) else (index,)
     wrong = builder.refuse("it takes a part of a volume other than y[:, :, first:-last]")
     if len(index) > 2 + builder.axes or any(not isinstance(i, slice) or i.step not in (None, 1) for i in index):

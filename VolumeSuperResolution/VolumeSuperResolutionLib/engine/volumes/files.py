@@ -15,6 +15,7 @@ from .grid import Grid, Volume
 NIFTI_LABELS = "1002"
 # Whole numbers from zero up to here, few of them, are taken for labels rather than a scan.
 MOST_LABELS = 32
+VOLUME_PATTERNS = ("*.nii", "*.nii.gz", "*.nrrd", "*.mha", "*.mhd")
 
 
 def from_image(image: sitk.Image) -> Volume:
@@ -76,6 +77,14 @@ def write(volume: Volume, path: str | Path) -> None:
                 shutil.move(str(part), str(path.parent / part.name))
         except (RuntimeError, OSError) as error:
             raise RefusalError(f"{path} cannot be written; check the space and the rights in its folder.") from error
+
+
+def volumes_in(folder: Path) -> list[Path]:
+    """The volume files of a folder, by name."""
+    found = sorted({path for pattern in VOLUME_PATTERNS for path in folder.glob(pattern)})
+    if not found:
+        raise RefusalError(f"There are no volumes in {folder}; give a folder with NIfTI, NRRD or MetaImage files.")
+    return found
 
 
 def check_writable(path: Path) -> None:

@@ -1,0 +1,35 @@
+"""list the models"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ..engine.models import zoo
+from ..engine.volumes import files
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the whole cards")
+    parser.add_argument("--markdown", action="store_true", help="the table of weights/README.md")
+    parser.add_argument("--gallery", nargs=2, type=Path, metavar=("FOLDER", "PNG"), help="a picture of every model")
+
+
+def run(options: argparse.Namespace) -> None:
+    cards = zoo.cards().values()
+    if options.json:
+        print(json.dumps([card.to_dict() for card in cards]))
+    elif options.markdown:
+        from ..training.listing import markdown
+
+        print(markdown(cards), end="")
+    elif options.gallery:
+        from ..training import gallery
+
+        learned = [card for card in cards if card.learned]
+        gallery.draw(learned, files.volumes_in(options.gallery[0]), Path(options.gallery[1]))
+    else:
+        for card in cards:
+            factor = "any" if not card.learned else " x ".join(map(str, card.factor))
+            print(f"{card.id:24} {factor:10} {card.summary}")

@@ -1,0 +1,53 @@
+"""Options that commands share: those of a request are made from its fields."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..engine.request import Option, Request, options
+
+
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """An option for every field of a request that has one, and how the report is shown."""
+    target = parser.add_mutually_exclusive_group(required=True)
+    for name, option in options().items():
+        _add(target if option.target else parser, name, option)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_quiet(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where a command computes."""
+    _add(parser, "device", options()["device"])
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Every command that tells what it does can be told not to."""
+    parser.add_argument("--quiet", action="store_true", help="no progress and no report")
+
+
+def add_volumes(parser: argparse.ArgumentParser) -> None:
+    """A folder of sharp volumes."""
+    parser.add_argument("--volumes", type=Path, required=True, metavar="FOLDER", help="NIfTI, NRRD or MetaImage files")
+
+
+def request_from(given: argparse.Namespace, **others: Any) -> Request:
+    """The request that a command line makes."""
+    return Request(**{name: getattr(given, name) for name in options()}, **others)
+
+
+def _add(parser: Any, name: str, option: Option) -> None:
+    default = next(f.default for f in fields(Request) if f.name == name)
+    flag = "--" + name.replace("_", "-")
+    if isinstance(default, bool):
+        parser.add_argument(flag, action="store_true", help=option.help)
+    elif option.choices:
+        parser.add_argument(flag, choices=option.choices, default=default, help=option.help)
+    else:
+        required = name == "model"
+        parser.add_argument(
+            flag, type=option.parse, metavar=option.example, default=default, required=required, help=option.help
+        )

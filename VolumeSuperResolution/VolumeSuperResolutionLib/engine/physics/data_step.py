@@ -1,0 +1,187 @@
+"""The data step: the volume nearest to a guess that explains the scan, in closed form.
+
+A scan y = A x + noise and a guess z give
+
+    argmin |A x - y|^2 + mu |x - z|^2  =  z + At (A At + mu)^-1 (y - A z),
+
+where A = A0 x A1 x A2 has one small matrix an axis. On the coarse grid Ai Ait = Ui diag(Li) Uit, so the inverse is a
+division by L + mu, L = L0[k] L1[j] L2[i], between products with Ut and U. With mu = 0 it is the exact projection onto
+{A x = y}, to which rounds of back-projection converge. mu is the variance of the noise in parts of the variance that is
+expected of the guess's error.
+
+Where mu is 0, or only one axis is coarse, the whole correction is one banded matrix an axis: the step then works plane
+by plane as any interpolation does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..callbacks import Cancel, Progress
+from ..errors import CancelledError
+from . import separable
+from .separable import Matrices
+
+# What a profile lets through less than this (in power, of the most it lets through) is not corrected: it would be
+# rounding, amplified.
+UNSEEN = 1e-6
+# Parts of a correction below this are beyond float32's reach.
+NEGLIGIBLE = 1e-7
+# Coarse voxels that are solved together.
+BLOCK_VOXELS = 500_000
+
+
+class Spectrum(NamedTuple):
+    """A At of one axis: eigenvectors (columns), eigenvalues, and 1 where these are seen (else 0, the value being 1)."""
+
+    vectors: np.ndarray
+    values: np.ndarray
+    seen: np.ndarray
+
+
+class DataStep:
+    """The step for one forward model: a matrix (coarse, fine) an axis, in array order (k, j, i); None: not coarser."""
+
+    def __init__(self, forward: Matrices):
+        self.forward = forward
+        self.coarse = sum(m is not None for m in forward)
+
+    def __call__(self, high: Any, low: Any, mu: Any = 0.0) -> Any:
+        """The corrected guess for arrays that are small: numpy or torch, whose last three axes are (k, j, i).
+
+        It is differentiable in all it is given; mu may be a tensor, one for each volume of a batch too.
+        """
+        residual = low - _along(high, self.forward)
+        if isinstance(mu, (int, float)) and self.banded(mu):
+            return high + _along(residual / self._without_axes(mu), self.corrections(mu))
+        residual = _along(residual, [None if s is None else s.vectors.T for s in self.spectra])
+        values, seen = (_like(residual, part) for part in self._power())
+        up = [None if m is None else m.T @ s.vectors for m, s in zip(self.forward, self.spectra)]
+        return high + _along(residual * seen / (values + mu), up)
+
+    def apply(
+        self,
+        high: np.ndarray,
+        low: np.ndarray,
+        mu: float = 0.0,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        """Correct a volume in place, holding one coarse volume beside it. What is left of a cancelled one is void."""
+        residual = np.empty(low.shape, np.float32)
+
+        def subtract(part: slice, values: np.ndarray) -> None:
+            np.subtract(low[part], values, out=residual[part], casting="unsafe")
+
+        def add(part: slice, values: np.ndarray) -> None:
+            high[part] += values
+
+        separable.apply(high, self.forward, subtract, _half(progress, 0), cancel)
+        up = tuple(None if m is None else m.T for m in self.forward)
+        if self.banded(mu):
+            up = self.corrections(mu)
+            residual /= self._without_axes(mu)
+        else:
+            self._solve(residual, mu, cancel)
+        separable.apply(residual, up, add, _half(progress, 1), cancel)  # type: ignore[arg-type]
+
+    def banded(self, mu: float) -> bool:
+        """Whether the correction is a banded matrix an axis."""
+        return mu == 0 or self.coarse <= 1
+
+    def corrections(self, mu: float) -> Matrices:
+        """What takes a residual of the scan to the correction of the guess, where that is banded."""
+
+        def one(matrix: np.ndarray | None, spectrum: Spectrum | None) -> np.ndarray | None:
+            if matrix is None or spectrum is None:
+                return None
+            inverse = spectrum.vectors * (spectrum.seen / (spectrum.values + mu)) @ spectrum.vectors.T
+            result = matrix.T @ inverse
+            result[np.abs(result) < NEGLIGIBLE * np.abs(result).max()] = 0.0
+            return result
+
+        return tuple(map(one, self.forward, self.spectra))  # type: ignore[return-value]
+
+    @cached_property
+    def spectra(self) -> tuple[Spectrum | None, Spectrum | None, Spectrum | None]:
+        """Of every coarse axis."""
+
+        def one(matrix: np.ndarray | None) -> Spectrum | None:
+            if matrix is None:
+                return None
+            values, vectors = np.linalg.eigh(matrix @ matrix.T)
+            seen = values > UNSEEN * values[-1]
+            return Spectrum(vectors, np.where(seen, values, 1.0), seen.astype(float))
+
+        return tuple(map(one, self.forward))  # type: ignore[return-value]
+
+    def _without_axes(self, mu: float) -> float:
+        """What the residual is divided by where nothing is coarser: A is 1."""
+        return 1.0 if self.coarse else 1.0 + mu
+
+    def _power(self, part: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """L, and what is seen, over the coarse grid or some of its rows; an axis that is not coarser has length 1."""
+        ones = np.ones(1)
+        values = [ones if s is None else s.values for s in self.spectra]
+        seen = [ones if s is None else s.seen for s in self.spectra]
+        for kind in (values, seen):
+            kind[1] = kind[1] if len(kind[1]) == 1 else kind[1][part]
+        return np.einsum("k,j,i->kji", *values), np.einsum("k,j,i->kji", *seen)
+
+    def _solve(self, residual: np.ndarray, mu: float, cancel: Cancel | None) -> None:
+        """(A At + mu)^-1 in place: planes first, then columns through all of them, then planes again."""
+        vectors = [None if s is None else s.vectors.astype(np.float32) for s in self.spectra]
+        _in_planes(residual, [None if v is None else v.T for v in vectors], cancel)
+        rows = max(1, BLOCK_VOXELS // (residual.shape[0] * residual.shape[2]))
+        for start in range(0, residual.shape[1], rows):
+            _check(cancel)
+            part = slice(start, min(start + rows, residual.shape[1]))
+            values, seen = self._power(part)
+            factor = (seen / (values + mu)).astype(np.float32)
+            block = residual[:, part]
+            if vectors[0] is None:
+                block *= factor
+            else:
+                block[:] = np.tensordot(vectors[0], np.tensordot(vectors[0].T, block, axes=1) * factor, axes=1)
+        _in_planes(residual, vectors, cancel)
+
+
+def _in_planes(residual: np.ndarray, vectors: Sequence[np.ndarray | None], cancel: Cancel | None) -> None:
+    """Products along the last two axes, in place."""
+    planes = max(1, BLOCK_VOXELS // (residual.shape[1] * residual.shape[2]))
+    for start in range(0, residual.shape[0], planes):
+        _check(cancel)
+        part = residual[start : start + planes]
+        if vectors[1] is not None:
+            part = vectors[1] @ part
+        if vectors[2] is not None:
+            part = part @ vectors[2].T
+        residual[start : start + planes] = part
+
+
+def _along(array: Any, matrices: Sequence[np.ndarray | None]) -> Any:
+    """One matrix along each of the last three axes, in the array's own type and on its device."""
+    for axis, matrix in zip((-3, -2, -1), matrices):
+        if matrix is not None:
+            array = (array.swapaxes(axis, -1) @ _like(array, matrix).T).swapaxes(axis, -1)
+    return array
+
+
+def _like(array: Any, values: np.ndarray) -> Any:
+    return values.astype(array.dtype) if isinstance(array, np.ndarray) else array.new_tensor(values)
+
+
+def _half(progress: Progress | None, which: int) -> Progress | None:
+    """Progress through one half of the step."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(which * total + done, 2 * total)
+
+
+def _check(cancel: Cancel | None) -> None:
+    if cancel is not None and cancel():
+        raise CancelledError
