@@ -129,7 +129,7 @@ def test_what_was_zoomed_to_stays_when_the_views_get_their_sizes(comparison, vol
 
 def test_a_view_that_is_resized_keeps_the_magnification_of_all(shown):
     shown.zoomTo((1.0, 2.0, 3.0), 10.0)
-    shown._sliceNodes()[0].SetSliceOffset(shown._sliceNodes()[0].GetSliceOffset() + 4)  # the user has moved on
+    nodes()[0].SetSliceOffset(nodes()[0].GetSliceOffset() + 4)  # the user has moved on
     before, place = magnifications(), planes()[0]
     for widget, columns in zip(widgets(), (500, 420, 470)):
         widget.sliceLogic().ResizeSliceNode(columns, 300)
@@ -165,23 +165,13 @@ def test_pictures_differ_only_in_resolution(shown, volumes):
     array[...] = 0
     array[:, :, ::2] = 900
     slicer.util.arrayFromVolumeModified(volumes[2])
-    nodes()[2].SetDimensions(200, 200, 1)
-    nodes()[0].SetDimensions(200, 200, 1)
-    shown.align()
+    for node in nodes():
+        node.SetDimensions(200, 200, 1)
+    shown.alignment.showAll()
     drawn = widgets()[2].picture()
     levels = np.unique(drawn[80:120, 80:120])
     assert len(levels) == 2
     assert levels.max() == 255
-
-
-def test_flicker_alternates_the_third_view(shown, volumes, wait):
-    shown.setFlicker(True)
-    third = composites()[2]
-    assert (third.GetBackgroundVolumeID(), third.GetForegroundVolumeID()) == (volumes[2].GetID(), volumes[1].GetID())
-    seen = {third.GetForegroundOpacity()}
-    wait(lambda: seen.add(third.GetForegroundOpacity()) or seen == {0.0, 1.0}, 5)
-    shown.setFlicker(False)
-    assert not third.GetForegroundVolumeID()
 
 
 def test_everything_is_restored(comparison, volumes):

@@ -29,6 +29,14 @@ class _SliceView:
         if self._window is None:
             self._window = vtk.vtkRenderWindow()
             self._window.SetOffScreenRendering(True)
+            self._window.AddRenderer(vtk.vtkRenderer())
+            mapper, actor = vtk.vtkImageMapper(), vtk.vtkActor2D()
+            mapper.SetColorWindow(255)
+            mapper.SetColorLevel(127.5)
+            mapper.SetInputConnection(self._logic.GetImageDataConnection())
+            actor.SetMapper(mapper)
+            self._window.GetRenderers().GetFirstRenderer().AddViewProp(actor)
+        self._window.SetSize(self._logic.GetSliceNode().GetDimensions()[:2])
         return self._window
 
     def scheduleRender(self) -> None:
@@ -229,9 +237,6 @@ class _qSlicerApplication(QtWidgets.QApplication):
 
     def resumeRender(self) -> None:
         self.__dict__["paused"] -= 1
-
-    def moduleDocumentationUrl(self, name: str) -> str:
-        return f"https://slicer.readthedocs.io/en/latest/user_guide/modules/{name.lower()}.html"
 
     def translate(self, context: str, text: str) -> str:  # type: ignore[override]
         return QtCore.QCoreApplication.translate(context, text)

@@ -32,9 +32,6 @@ class ScriptedLoadableModule:
     def resourcePath(self, filename: str) -> str:
         return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
 
-    def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
-        return f'<p><a href="{slicer.app.moduleDocumentationUrl(self.moduleName)}">Documentation</a></p>'
-
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
         module = importlib.import_module(self.__module__)
         test = getattr(module, self.moduleName + "Test")()
@@ -97,13 +94,6 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.messageDelay = 0
-
-    def runTest(self) -> None:
-        for name in [n for n in dir(self) if "test" in n.lower() and n not in ("runTest", "messageDelay")]:
-            method = getattr(self, name)
-            if callable(method) and name.startswith("test"):
-                self.setUp()
-                method()
 
     def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
         slicer.util.delayDisplay(message, self.messageDelay)

@@ -13,8 +13,8 @@ from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from . import dependencies, runs, wording
 from .catalog import Catalog
-from .choosing import Choosing, fill, makeReachable
-from .comparison import AXES
+from .choosing import Choosing, makeReachable
+from .comparing import Comparing
 from .inspection import Inspection
 from .lastresult import LastResult
 from .pace import Pace
@@ -44,6 +44,7 @@ class Panel:
         self.showing = Showing(ui, self.choosing, self.inspection, self.pace)
         self.running = Running(ui.progressBar)
         self.sideBySide = SideBySide()
+        self.comparing = Comparing(ui, self.sideBySide)
         self.lastResult = LastResult(ui, self.sideBySide)
         self._guiTag = None
         self._observerTag = None
@@ -81,6 +82,7 @@ class Panel:
         self.running.changed.disconnect(self.update)
         self.running.close()
         self.sideBySide.close()
+        self.comparing.close()
         self.setParameters(None)
         self.inspection.forget()
         self.showing.close()
@@ -164,15 +166,11 @@ class Panel:
         for signal in (self.sideBySide.changed, self.inspection.finished):
             signal.connect(self._scheduleUpdate)
         self.running.changed.connect(self.update)
-        fill(ui.axisSelector, zip(AXES, (_("Axial"), _("Coronal"), _("Sagittal"))))
         ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._scheduleUpdate)
         ui.applyButton.connect("clicked(bool)", self.onApply)
         ui.previewButton.connect("clicked(bool)", self.onPreview)
         ui.torchButton.connect("clicked(bool)", self.onInstallTorch)
         ui.compareButton.connect("clicked(bool)", self.onCompare)
-        ui.zoomButton.connect("clicked(bool)", lambda: self.sideBySide.zoomToCrosshair())
-        ui.axisSelector.connect("currentIndexChanged(int)", lambda index: self.sideBySide.setAxis(AXES[index]))
-        ui.flickerCheckBox.connect("toggled(bool)", self.sideBySide.setFlicker)
 
     def _scheduleUpdate(self, *_arguments: Any) -> None:
         self._updates.start()
@@ -212,11 +210,8 @@ class Panel:
     def _showCompareState(self) -> None:
         active, preparing = self.sideBySide.active, self.sideBySide.preparing
         self.ui.compareButton.checked = active
-        self.ui.compareButton.text = _("Cancel comparison") if preparing else _("&Compare side by side")
+        self.ui.compareButton.text = _("Cancel comparison") if preparing else _("&Compare")
         self.ui.compareButton.enabled = active or preparing or self.job is None
         if self.job is None:  # else the bar is the run's
             self.running.showBusy(preparing)
-        for widget in (self.ui.zoomButton, self.ui.flickerCheckBox, self.ui.axisSelector):
-            widget.enabled = active
-        if not active:
-            self.ui.flickerCheckBox.checked = False
+        self.comparing.show()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -21,6 +22,28 @@ WARNING_STYLE = "color: #B36B00;"
 NOTICE_STYLE = "font-weight: bold; padding: 6px;"
 
 
+class OnResize(qt.QObject):
+    """Calls a function whenever the watched widget has got another size."""
+
+    def __init__(self, react: Callable[[], None]) -> None:
+        qt.QObject.__init__(self)
+        self.__dict__.update(react=react, watched=None)
+
+    def watch(self, widget: Any) -> None:
+        """Watch this widget, and no other; None for none."""
+        if self.__dict__["watched"] is not None:
+            self.__dict__["watched"].removeEventFilter(self)
+        self.__dict__["watched"] = widget
+        if widget is not None:
+            widget.installEventFilter(self)
+
+    def eventFilter(self, _widget: Any, event: Any) -> bool:
+        """What Qt calls before the widget gets an event, which it always does."""
+        if event.type() == qt.QEvent.Resize:
+            self.__dict__["react"]()
+        return False
+
+
 class Showing:
     """Fills the labels; every text is fitted once more when the layout has settled."""
 
@@ -33,11 +56,14 @@ class Showing:
         self._fits.setSingleShot(True)
         self._fits.setInterval(0)
         self._fits.connect("timeout()", self._fit)
+        self._resizes = OnResize(self._fits.start)
+        self._resizes.watch(ui.VolumeSuperResolution)
         ui.noticeLabel.setStyleSheet(NOTICE_STYLE)
         ui.warningLabel.setStyleSheet(WARNING_STYLE)
 
     def close(self) -> None:
         """Touch the labels no more."""
+        self._resizes.watch(None)
         self._fits.stop()
 
     def show(self) -> tuple[Any, bool]:
@@ -61,6 +87,8 @@ class Showing:
             fitHeight(label)
         for label in (ui.resultLabel, ui.detailsLabel, ui.noticeLabel):
             fitHeight(label)
+        for row in (ui.runRow, ui.resultRow, ui.compareRow):
+            fitRow(row)
 
     def seconds(self, card: Any) -> float:
         """How long a model would take for the chosen volume; 0 if that is not known."""
@@ -142,6 +170,16 @@ class Showing:
     def _say(label: Any, text: str) -> None:
         label.text = text
         label.setVisible(bool(text))
+
+
+def fitRow(row: Any) -> None:
+    """Beside each other where there is room for it, else on each other."""
+    layout = row.layout()
+    widgets = [layout.itemAt(n).widget() for n in range(layout.count())]
+    widest = max(widget.property("sizeHint").width() for widget in widgets)
+    needed = (widest + layout.spacing) * len(widgets)
+    fits = not row.visible or needed <= row.width
+    layout.setDirection(qt.QBoxLayout.LeftToRight if fits else qt.QBoxLayout.TopToBottom)
 
 
 def fitHeight(label: Any) -> None:

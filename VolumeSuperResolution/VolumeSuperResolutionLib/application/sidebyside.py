@@ -13,7 +13,8 @@ from ..engine.errors import RefusalError
 from ..engine.request import Request
 from . import runs
 from .comparison import ZOOMED_MM, Comparison
-from .scene import INPUT_ROLE, PREFIX
+from .rightview import RightView
+from .scene import INPUT_ROLE, PREFIX, UNCERTAINTY_ROLE
 from .signals import Signal
 
 PREVIEW = PREFIX + "Preview"
@@ -72,8 +73,10 @@ class SideBySide:
     def setAxis(self, axis: str) -> None:
         self.comparison.setAxis(axis)
 
-    def setFlicker(self, flicker: bool) -> None:
-        self.comparison.setFlicker(flicker)
+    @property
+    def right(self) -> RightView:
+        """What the right view shows."""
+        return self.comparison.right
 
     def zoomToCrosshair(self) -> None:
         """Center the views on the crosshair and magnify it."""
@@ -113,7 +116,8 @@ class SideBySide:
             self._onLeft()
             return
         try:
-            self.comparison.show(inputNode, interpolationNode, resultNode, self._box())
+            uncertainty = resultNode.GetNodeReference(UNCERTAINTY_ROLE)
+            self.comparison.show(inputNode, interpolationNode, resultNode, self._box(), uncertainty)
         finally:
             self.changed.emit()
 
