@@ -55,6 +55,7 @@ class TestForm:
                 "QDoubleSpinBox",
                 "QLineEdit",
                 "QTreeWidget",
+                "QSlider",
                 "ctkSliderWidget",
                 "qMRMLNodeComboBox",
             )
@@ -71,7 +72,7 @@ class TestForm:
         for widget in self.widgets:
             buddy = self.value(widget, "buddy")
             assert buddy is None or buddy in names
-            hasKey = buddy or widget.get("class") in ("QPushButton", "QCheckBox")
+            hasKey = buddy or widget.get("class") == "QPushButton"
             if hasKey and (widget.get("name") in advanced) == isAdvanced:
                 mnemonics.append(self.value(widget, "text").partition("&")[2][:1].lower())
         assert "" not in mnemonics

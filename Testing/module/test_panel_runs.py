@@ -18,7 +18,6 @@ from standins import application
 from VolumeSuperResolutionLib.application import dependencies, pythoncall, runs, wording
 from VolumeSuperResolutionLib.application.comparison import LAYOUT
 from VolumeSuperResolutionLib.application.scene import PREFIX
-from VolumeSuperResolutionLib.application.sidebyside import crosshair
 from VolumeSuperResolutionLib.application.worker import Worker
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid
@@ -182,33 +181,6 @@ class TestRuns:
         monkeypatch.setattr(dependencies, "ensureTorch", refuse)
         opened.ui.applyButton.click()
         assert (opened.panel.job, messages) == (None, ["Install the extension PyTorch."])
-
-    def test_preview_is_a_box_around_the_crosshair_and_used_again(self, opened, scene, volume, wait):
-        grow(volume, (80, 90, 100))
-        pointer = scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-        ras = np.add(scenes.ORIGIN, (30.0, 40.0, 90.0))
-        pointer.SetCrosshairRAS(*ras)
-        app.processEvents()
-        opened.ui.previewButton.click()
-        wait(lambda: opened.panel.sideBySide.active)
-        (preview,) = [n for n in results() if not n.GetHideFromEditors()]
-        assert preview.GetName() == "T1 preview"
-        assert preview.GetImageData().GetDimensions() == (128, 128, 128)
-        bounds = [0.0] * 6
-        preview.GetRASBounds(bounds)
-        assert all(bounds[2 * n] < ras[n] < bounds[2 * n + 1] for n in range(3))
-        assert slicer.app.layoutManager().layout == LAYOUT
-        wait(lambda: opened.ui.previewButton.enabled)
-        opened.ui.previewButton.click()
-        wait(lambda: opened.panel.job is None)
-        wait(lambda: opened.panel.sideBySide.active and not Worker.shared().running)
-        assert [n for n in results() if not n.GetHideFromEditors()] == [preview]
-
-    def test_preview_off_the_crosshair_is_in_the_middle(self, scene, volume):
-        bounds = [0.0] * 6
-        volume.GetRASBounds(bounds)
-        middle = tuple((a + b) / 2 for a, b in zip(bounds[::2], bounds[1::2]))
-        assert crosshair(volume) == middle
 
     def test_compare_after_apply_and_by_the_button(self, opened, volume, messages, wait):
         manager = slicer.app.layoutManager()

@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 
-from ..engine.request import MEGA
+from ..engine.request import MEGA, Estimate
 
 SETTING = "VolumeSuperResolution/Pace"
 # Shorter runs tell more of loading than of computing.
@@ -30,6 +30,12 @@ class Pace:
         if rate and device in ("auto", used):
             return rate * work(card, forecast), used
         return forecast.seconds * known["cpu"], CPU
+
+    def rate(self, card: Any, device: str = "auto") -> float:
+        """The seconds that a megavoxel takes; 0 if unknown."""
+        if not card.seconds_per_megavoxel:
+            return 0.0
+        return self.foresee(card, Estimate((0, 0, 0), (0.0, 0.0, 0.0), 0, 0, card.seconds_per_megavoxel), device)[0]
 
     def learn(self, card: Any, forecast: Any, report: Any) -> None:
         """Take down what a run of a whole volume took."""

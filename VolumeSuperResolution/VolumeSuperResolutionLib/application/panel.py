@@ -18,9 +18,10 @@ from .comparing import Comparing
 from .inspection import Inspection
 from .lastresult import LastResult
 from .pace import Pace
+from .preview import Preview
 from .running import Running
 from .showing import Showing
-from .sidebyside import SideBySide, crosshair
+from .sidebyside import SideBySide
 from .targets import OWN_SPACING
 from .worker import Worker
 
@@ -44,6 +45,8 @@ class Panel:
         self.showing = Showing(ui, self.choosing, self.inspection, self.pace)
         self.running = Running(ui.progressBar)
         self.sideBySide = SideBySide()
+        self.preview = Preview(self.choosing, self.running, self.sideBySide, self.pace)
+        self._next: Any = None
         self.comparing = Comparing(ui, self.sideBySide)
         self.lastResult = LastResult(ui, self.sideBySide)
         self._guiTag = None
@@ -79,7 +82,8 @@ class Panel:
         self._updates.stop()
         for signal in (self.sideBySide.changed, self.running.changed, self.inspection.finished):
             signal.disconnect(self._scheduleUpdate)
-        self.running.changed.disconnect(self.update)
+        self.running.changed.disconnect(self._onRunChanged)
+        self.preview.close()
         self.running.close()
         self.sideBySide.close()
         self.comparing.close()
@@ -115,14 +119,18 @@ class Panel:
             Worker.shared().prepare()  # so that the first run need not wait for torch
         self._showRunState(possible and not self.sideBySide.preparing)
         self._showCompareState()
+        self.preview.follow()
         self.showing.fit()
 
     def onApply(self, *_arguments: Any) -> None:
         """Start, or cancel what runs."""
-        if self.job is not None:
+        if self.job is not None and not self.running.isQuiet:
             self.ui.applyButton.enabled = False
             self.running.cancel()
-            return
+        else:
+            self._whenFree(self._apply)
+
+    def _apply(self) -> None:
         choosing = self.choosing
         output = choosing.parameters.outputVolume
         self.lastResult.forget()
@@ -134,13 +142,7 @@ class Panel:
 
     def onPreview(self, *_arguments: Any) -> None:
         """Upscale a small box around the crosshair and show it."""
-        node = self.choosing.node
-
-        def prepare() -> tuple:
-            request = runs.previewRequest(node, self.choosing.request(), crosshair(node))
-            return request, self.sideBySide.previewNode(node)
-
-        self.running.start(node, prepare, self._showPreview)
+        self._whenFree(self.preview.open)
 
     def onInstallTorch(self, *_arguments: Any) -> None:
         """Have PyTorch installed, if the user agrees."""
@@ -165,7 +167,7 @@ class Panel:
         ui = self.ui
         for signal in (self.sideBySide.changed, self.inspection.finished):
             signal.connect(self._scheduleUpdate)
-        self.running.changed.connect(self.update)
+        self.running.changed.connect(self._onRunChanged)
         ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._scheduleUpdate)
         ui.applyButton.connect("clicked(bool)", self.onApply)
         ui.previewButton.connect("clicked(bool)", self.onPreview)
@@ -198,11 +200,22 @@ class Panel:
             forecast = runs.estimateRequest(job.inputVolume, job.request)
             self.pace.learn(zoo.card(report.model), forecast, report)
 
-    def _showPreview(self, job: Any, node: Any) -> None:
-        self.sideBySide.openPreview(job.inputVolume, node, job.request)
+    def _whenFree(self, begin: Any) -> None:
+        """Begin a run now, or as soon as one that nobody has asked for is cancelled."""
+        if self.job is None:
+            begin()
+        else:
+            self._next = begin
+            self.running.cancel()
+
+    def _onRunChanged(self) -> None:
+        self.update()
+        if self.job is None and self._next is not None:
+            begin, self._next = self._next, None
+            begin()
 
     def _showRunState(self, possible: bool) -> None:
-        running = self.job is not None
+        running = self.job is not None and not self.running.isQuiet
         self.ui.applyButton.text = _("Cancel") if running else _("&Apply")
         self.ui.applyButton.enabled = running or possible
         self.ui.previewButton.enabled = possible and not running
@@ -213,5 +226,5 @@ class Panel:
         self.ui.compareButton.text = _("Cancel comparison") if preparing else _("&Compare")
         self.ui.compareButton.enabled = active or preparing or self.job is None
         if self.job is None:  # else the bar is the run's
-            self.running.showBusy(preparing)
+            self.running.showBusy(preparing and not active)  # a preview that is computed again is there already
         self.comparing.show()

@@ -20,22 +20,31 @@ class Running:
     def __init__(self, progressBar: Any) -> None:
         self.changed = Signal()
         self.job: runs.Upscaling | None = None
+        self.isQuiet = False
         self._bar = progressBar
         self._whenFinished: Callable[[Any, Any], None] | None = None
         progressBar.setVisible(False)
 
-    def start(self, inputVolume: Any, prepare: Callable[[], tuple], whenFinished: Callable[[Any, Any], None]) -> None:
+    def start(
+        self,
+        inputVolume: Any,
+        prepare: Callable[[], tuple],
+        whenFinished: Callable[[Any, Any], None],
+        quiet: bool = False,
+    ) -> None:
         """Begin what prepare() gives, a request and an output node or None; what cannot be begun is told.
 
-        whenFinished(job, node) is called when there is a result.
+        whenFinished(job, node) is called when there is a result. A quiet run is one that nobody has asked for: it
+        shows no progress, asks for nothing to be installed, and tells of no refusal.
         """
+        self.isQuiet = quiet
         try:
             request, outputNode = prepare()
-            if runs.cardOf(inputVolume, request).learned and not dependencies.ensureTorch():
+            if runs.cardOf(inputVolume, request).learned and not self._hasTorch():
                 return
             self.job = runs.Upscaling(inputVolume, request, outputNode)
         except RefusalError as refusal:
-            slicer.util.errorDisplay(str(refusal))
+            self._tell(str(refusal))
             return
         except Exception as error:
             logging.exception("A run could not be started")
@@ -44,7 +53,7 @@ class Running:
         self._whenFinished = whenFinished
         for signal, slot in self._slots():
             signal.connect(slot)
-        self.showBusy(True)
+        self.showBusy(not quiet)
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -62,6 +71,13 @@ class Running:
         self._bar.setRange(0, 0)
         self._bar.setFormat("")
         self._bar.setVisible(busy)
+
+    def _hasTorch(self) -> bool:
+        return dependencies.torchState()[0] if self.isQuiet else dependencies.ensureTorch()
+
+    def _tell(self, sentence: str) -> None:
+        if not self.isQuiet:
+            slicer.util.errorDisplay(sentence)
 
     def _slots(self) -> tuple:
         job = self.job
@@ -90,14 +106,14 @@ class Running:
         try:
             self._whenFinished(job, node)
         except RefusalError as refusal:
-            slicer.util.errorDisplay(str(refusal))
+            self._tell(str(refusal))
         finally:
             self.changed.emit()
 
     def _onFailed(self, sentence: str) -> None:
         self._release()
         self.changed.emit()
-        slicer.util.errorDisplay(sentence)
+        self._tell(sentence)
 
     def _onCancelled(self) -> None:
         self._release()

@@ -14,8 +14,8 @@ from ..engine.checks import lay_out
 from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC
-from ..engine.request import Estimate, Request
-from ..engine.upscale import REGION_MARGIN, estimate, upscale
+from ..engine.request import MEGA, Estimate, Request
+from ..engine.upscale import estimate, upscale
 from . import dependencies, scene
 from .signals import Signal
 from .worker import Worker
@@ -23,7 +23,8 @@ from .worker import Worker
 # The middle of a comparison: the sharpest interpolation; a result of that one is compared with the plainest.
 BEST_INTERPOLATION, PLAIN_INTERPOLATION = "lanczos", "linear"
 PREVIEW_SECONDS = 1.0
-PREVIEW_SIDES = (16, 64)
+# What is read for a preview has edges of this many voxels, a fifth of which at each end is margin.
+PREVIEW_EDGES = (12, 100)
 
 
 def makeRequest(
@@ -148,13 +149,13 @@ class Upscaling:
             self.finished.emit(node)
 
 
-def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float]) -> Request:
-    """The same for a box around a point, as large as takes about a second with the margin that is read around it."""
-    card = cardOf(inputVolume, request)
-    voxels = PREVIEW_SECONDS * 1e6 / card.seconds_per_megavoxel if card.seconds_per_megavoxel else np.inf
-    side = int(np.clip(voxels ** (1 / 3) - 2 * REGION_MARGIN, *PREVIEW_SIDES))
+def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float], rate: float) -> Request:
+    """The same for a box around a point, as large as takes about a second; `rate` is in seconds a megavoxel."""
+    edge = int(np.clip((PREVIEW_SECONDS * MEGA / rate) ** (1 / 3) if rate else np.inf, *PREVIEW_EDGES))
+    margin = edge // 5
     values = request.to_dict()
-    values.update(model=card.id, region=scene.regionAround(inputVolume, ras, side), uncertainty=False)
+    values.update(model=cardOf(inputVolume, request).id, uncertainty=False, ensemble=False, margin=margin)
+    values.update(region=scene.regionAround(inputVolume, ras, edge - 2 * margin))
     return Request.from_dict(values)
 
 

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
 from ..engine.models.automatic import AUTOMATIC, networks_at_hand
-from ..engine.request import MEGA, Estimate
+from ..engine.request import MEGA
 from . import dependencies, runs, scene, wording
 from .choosing import Choosing
 from .inspection import Inspection
@@ -92,12 +92,9 @@ class Showing:
 
     def seconds(self, card: Any) -> float:
         """How long a model would take for the chosen volume; 0 if that is not known."""
-        if self._choosing.node is None or not card.seconds_per_megavoxel:
-            return 0.0
-        image = self._choosing.node.GetImageData()
+        image = self._choosing.node.GetImageData() if self._choosing.node is not None else None
         voxels = image.GetNumberOfPoints() if image is not None else 0
-        forecast = Estimate((0, 0, 0), (0.0, 0.0, 0.0), 0, 0, card.seconds_per_megavoxel * voxels / MEGA)
-        return self._pace.foresee(card, forecast, self._choosing.parameters.device)[0]
+        return self._pace.rate(card, self._choosing.parameters.device) * voxels / MEGA
 
     def _card(self) -> tuple[Any, str]:
         """The card of the model that would run, or None and why there is none."""

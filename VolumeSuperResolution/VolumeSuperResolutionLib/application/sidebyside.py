@@ -31,7 +31,7 @@ class SideBySide:
         self._interpolation = None
         self._job = None
         self._focus = None
-        self._inputNode = None
+        self.inputNode = None
 
     @property
     def active(self) -> bool:
@@ -54,6 +54,17 @@ class SideBySide:
         previewNode.SetName(f"{inputNode.GetName()} preview")
         self._focus = previewNode
         self._prepare(inputNode, previewNode, request)
+
+    @property
+    def showsPreview(self) -> bool:
+        """Whether the views are open on a preview."""
+        return self.active and self._focus is not None
+
+    def refreshPreview(self, request: Request) -> None:
+        """The preview was computed again, perhaps of another box: follow it, the interpolation, too."""
+        if self.showsPreview:
+            interpolation = runs.interpolationRequest(request, self._focus.GetAttribute(PREFIX + "Model"))
+            self._begin(interpolation, self._interpolation, self._showAgain)
 
     def openNewest(self, inputNode: Any, outputNode: Any = None) -> None:
         """Show the chosen output, or the newest result of the input, or of what the input itself is a result of."""
@@ -81,7 +92,7 @@ class SideBySide:
     def zoomToCrosshair(self) -> None:
         """Center the views on the crosshair and magnify it."""
         if self.active:
-            self.comparison.zoomTo(crosshair(self._inputNode))
+            self.comparison.zoomTo(crosshair(self.inputNode))
 
     def leave(self) -> None:
         """Close the views and drop what was computed for them."""
@@ -98,13 +109,21 @@ class SideBySide:
         if slicer.app.layoutManager() is None:
             return
         self.leave()
-        self._inputNode = inputNode
-        self._job = runs.Upscaling(
-            inputNode, runs.interpolationRequest(request, resultNode.GetAttribute(PREFIX + "Model"))
-        )
-        self._job.finished.connect(lambda node: self._show(inputNode, node, resultNode))
+        self.inputNode = inputNode
+        interpolation = runs.interpolationRequest(request, resultNode.GetAttribute(PREFIX + "Model"))
+        self._begin(interpolation, None, lambda node: self._show(inputNode, node, resultNode))
+
+    def _begin(self, request: Request, outputNode: Any, whenFinished: Any) -> None:
+        self._job = runs.Upscaling(self.inputNode, request, outputNode)
+        self._job.finished.connect(whenFinished)
         self._job.failed.connect(self._onFailed)
         self._job.cancelled.connect(self._forgetJob)
+
+    def _showAgain(self, _node: Any) -> None:
+        self._job = None
+        if self.showsPreview:
+            self.comparison.zoomTo(*self._box())
+        self.changed.emit()
 
     def _show(self, inputNode: Any, interpolationNode: Any, resultNode: Any) -> None:
         self._job = None
@@ -178,11 +197,14 @@ def gridBounds(node: Any) -> list:
 
 def crosshair(volumeNode: Any) -> tuple:
     """Where the crosshair is, in RAS; the middle of the volume where it is not on it."""
-    bounds = [0.0] * 6
-    volumeNode.GetRASBounds(bounds)
-    pairs = list(zip(bounds[::2], bounds[1::2]))
+    bounds = gridBounds(volumeNode)
+    return crosshairOn(volumeNode) or tuple((low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2]))
+
+
+def crosshairOn(volumeNode: Any) -> tuple | None:
+    """Where on the volume the crosshair is, in RAS; None where it is not on it."""
+    bounds = gridBounds(volumeNode)
     node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     ras = node.GetCrosshairRAS() if node is not None else ()
-    if len(ras) == 3 and all(low <= x <= high for x, (low, high) in zip(ras, pairs)):
-        return tuple(ras)
-    return tuple((low + high) / 2 for low, high in pairs)
+    isOn = len(ras) == 3 and all(low <= x <= high for x, low, high in zip(ras, bounds[::2], bounds[1::2]))
+    return tuple(ras) if isOn else None

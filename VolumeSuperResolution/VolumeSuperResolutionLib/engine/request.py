@@ -85,6 +85,8 @@ class Request(_Json):
         default=False, metadata=_option("the finest spacing of the input on every axis", target=True)
     )
     region: Region | None = field(default=None, metadata=_option("only these voxels", "I0:I1,J0:J1,K0:K1", read_region))
+    # Voxels around a region that are read with it; None: as many as leave no trace of the region's border.
+    margin: int | None = None
     device: str = field(
         default="auto", metadata=_option("where a network runs", choices=("auto", "cpu", "cuda", "mps"))
     )

@@ -79,7 +79,7 @@ def _residual_part(prepared: Prepared) -> float:
 
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
-    region, added = _with_margin(prepared)
+    region, added = _with_margin(prepared, REGION_MARGIN if request.margin is None else request.margin)
     low = prepared.array[_slices(region)]
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
@@ -153,13 +153,13 @@ def _stored(values: np.ndarray, dtype: np.dtype, copy: bool = False) -> np.ndarr
     return result
 
 
-def _with_margin(prepared: Prepared) -> tuple[Region, list[tuple[int, int]]]:
+def _with_margin(prepared: Prepared, margin: int) -> tuple[Region, list[tuple[int, int]]]:
     """The region grown by the margin, and the output voxels that adds before and after each axis (k, j, i).
 
     With factors that are not whole numbers the grown region would lie on another grid, so it stays as it is.
     """
     factors = [n / m for n, m in zip(prepared.layout.grid.size, prepared.layout.source.size)]
-    margin = REGION_MARGIN if all(f == int(f) for f in factors) else 0
+    margin = margin if all(f == int(f) for f in factors) else 0
     counts = prepared.array.shape[::-1]
     grown = tuple((max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(prepared.layout.region, counts))
     added = [
