@@ -145,6 +145,13 @@ class SampleDataLogic:
         return self.downloadSamples(sampleName)[0]
 
 
+def _translated(text: str) -> str:
+    """In the context of the calling file, as Slicer names it."""
+    path = Path(sys._getframe(1).f_code.co_filename)
+    inPackage = (path.parent / "__init__.py").is_file()
+    return slicer.app.translate(f"{path.parent.name}.{path.stem}" if inPackage else path.stem, text)
+
+
 def install() -> None:
     """Make the modules importable."""
     scripted = types.ModuleType("slicer.ScriptedLoadableModule")
@@ -153,8 +160,8 @@ def install() -> None:
     for name in scripted.__all__:
         setattr(scripted, name, globals()[name])
     translation = types.ModuleType("slicer.i18n")
-    translation.tr = lambda text: text
-    translation.translate = lambda context, text: text
+    translation.tr = _translated
+    translation.translate = lambda context, text: slicer.app.translate(context, text)
     sampleData = types.ModuleType("SampleData")
     sampleData.SampleDataLogic = SampleDataLogic
     slicer.ScriptedLoadableModule, slicer.i18n = scripted, translation

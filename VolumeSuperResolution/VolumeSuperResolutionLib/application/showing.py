@@ -87,6 +87,8 @@ class Showing:
             fitHeight(label)
         for label in (ui.resultLabel, ui.detailsLabel, ui.noticeLabel):
             fitHeight(label)
+        for label in (ui.compareAfterLabel, ui.fillNonfiniteLabel, ui.uncertaintyLabel, ui.ensembleLabel):
+            fitHeight(label)
         for row in (ui.runRow, ui.resultRow, ui.compareRow):
             fitRow(row)
 
