@@ -67,8 +67,8 @@ def test_a_picture_holds_every_view_where_its_column_and_row_are(tmp_path):
 def test_the_demo_leaves_volume_pictures_and_report(tmp_path, capsys):
     assert demo.main(["--sample", "CTChest", "--model", "lanczos", "--output", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    result, _ = files.read(tmp_path / "CTChest-x2-lanczos.nrrd")
-    source, _ = files.read(demo.ROOT / "Resources" / "SampleData" / "CTChest.nrrd")
+    result = files.read(tmp_path / "CTChest-x2-lanczos.nrrd").volume
+    source = files.read(demo.ROOT / "Resources" / "SampleData" / "CTChest.nrrd").volume
     assert result.grid.size == tuple(2 * n for n in source.grid.size)
     corners = [
         sorted(tuple(np.round(grid.to_physical(np.multiply(ends, grid.size) - 0.5), 3)) for ends in np.ndindex(2, 2, 2))

@@ -123,9 +123,9 @@ def test_it_flips_with_its_input_and_keeps_a_constant(factors, mu):
 @pytest.mark.parametrize("mu", [0.0, 0.1])
 def test_it_holds_one_coarse_volume_beside_its_input_and_output(mu):
     peaks = []
-    for planes in (100, 200):
-        low = np.random.default_rng(0).integers(0, 1000, (planes, 80, 80)).astype(np.int16)
-        high = np.zeros((2 * planes, 160, 160), np.float32)
+    for planes in (120, 240):
+        low = np.random.default_rng(0).integers(0, 1000, (planes, 120, 120)).astype(np.int16)
+        high = np.zeros((2 * planes, 240, 240), np.float32)
         step = DataStep(Scanner().matrices(high.shape, low.shape, (1.0,) * 3))
         _ = step.spectra
         tracemalloc.start()

@@ -1,4 +1,4 @@
-"""The plainest cases; they show how one is written."""
+"""A plain mistake is told in a plain sentence"""
 
 from __future__ import annotations
 

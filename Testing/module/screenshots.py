@@ -91,9 +91,11 @@ def drawLook(name: str, folder: Path) -> None:
     panel.close()
 
 
-def changeLook(
-    percent: int = 100, dark: bool = False, rightToLeft: bool = False, language: str = "", keep: Any = []
-) -> None:
+# A translator works as long as it is referred to.
+TRANSLATORS: list = []
+
+
+def changeLook(percent: int = 100, dark: bool = False, rightToLeft: bool = False, language: str = "") -> None:
     """How the application looks from now on."""
     font = app.font()
     font.setPointSizeF(font.pointSizeF() * percent / 100)
@@ -109,7 +111,7 @@ def changeLook(
         translator = QtCore.QTranslator()
         translator.load(str(target))
         app.installTranslator(translator)
-        keep.append(translator)
+        TRANSLATORS.append(translator)
         target.unlink()
 
 

@@ -180,6 +180,38 @@ def test_the_child_sees_the_end_of_the_application_even_if_its_input_stays_open(
     assert not folder.exists()
 
 
+def test_lines_that_are_no_messages_are_passed_over_and_a_folder_of_others_is_kept(tmp_path):
+    (tmp_path / "of somebody else").mkdir()
+    arguments = [sys.executable, str(SCRIPT), str(tmp_path), str(os.getpid()), "60"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, **pipes) as process:
+        for line in (
+            b"no JSON",
+            b"\xff\xfe",
+            b"[1, 2]",
+            b"7",
+            b'{"cancel": {}}',
+            b'{"remove": "%s"}' % bytes(tmp_path),
+        ):
+            process.stdin.write(line + b"\n")
+        process.stdin.write(b'{"job": 1, "request": {}}\n')
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline()) == {"ready": process.pid}
+        assert json.loads(process.stdout.readline())["job"] == 1
+        process.stdin.close()
+        assert process.wait(20) == 0
+    assert (tmp_path / "of somebody else").is_dir()
+
+
+def test_an_answer_that_is_no_message_is_passed_over(worker, wait, caplog):
+    outcome = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    wait(lambda: worker._child is not None)
+    worker._child._partial = b"a library prints this\n[1]\n"
+    wait(lambda: outcome)
+    outcome.only("finished")
+    assert len([record for record in caplog.records if "no message" in record.message]) == 2
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts what Linux shows of a process")
 def test_twenty_runs_leave_nothing_behind(worker, wait):
     volume, counts, voxels = volumeOf(40, 100, 100), [], []

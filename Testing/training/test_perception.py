@@ -213,7 +213,7 @@ def test_looks_are_scored_beside_the_voxels(networks, folder):
 
 
 def test_the_truth_itself_looks_perfect(networks, folder):
-    truth = files.read(folder / "a.nrrd")[0].array
+    truth = files.read(folder / "a.nrrd").volume.array
     perception = Perception()
     perception.meet(truth, "MR")
     assert perception.judge(truth, "truth") == 0

@@ -72,7 +72,11 @@ class ChildProcess:
         *lines, self._partial = (self._partial + self._process.readAllStandardOutput().data()).split(b"\n")
         errors = []
         for line in lines:
-            message = json.loads(line)
+            try:
+                message = dict(json.loads(line))
+            except (ValueError, TypeError):
+                logging.warning("The computing process said something that is no message: %r", line[:200])
+                continue
             self.pid = message.get("ready", self.pid)
             try:
                 self.received.emit(message)

@@ -22,6 +22,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+# How the names of the folders begin that the worker makes.
+FOLDER_PREFIX = "VolumeSuperResolution-"
 PROGRESS_SECONDS = 0.05
 WATCH_SECONDS = 1.0
 HALF_INSTALLED = (
@@ -75,6 +77,8 @@ class Child:
 
     def __init__(self, folder: Path, parent: int, idle_seconds: float) -> None:
         self._folder = folder
+        # One that is somebody else's is not removed at the end.
+        self._made_for_this = folder.name.startswith(FOLDER_PREFIX) or not any(folder.glob("*"))
         self._parent = parent
         self._idle_seconds = idle_seconds
         # The protocol keeps the real standard output; whatever libraries print goes to the error channel.
@@ -108,11 +112,14 @@ class Child:
     def _listen(self) -> None:
         """Take requests, also while computing; no more input means that the application is gone."""
         for line in sys.stdin.buffer:
-            message = json.loads(line)
-            if "cancel" in message:
-                self._cancelled.add(message["cancel"])
-            else:
-                self._tasks.put(message)
+            try:
+                message = dict(json.loads(line))
+                if "cancel" in message:
+                    self._cancelled.add(int(message["cancel"]))
+                else:
+                    self._tasks.put(message)
+            except (ValueError, TypeError, RecursionError) as error:
+                print(f"A line that is no message was passed over: {error}", file=sys.stderr, flush=True)
         self._leave()
 
     def _watch(self) -> None:
@@ -127,7 +134,8 @@ class Child:
                 pass  # it is there
 
     def _leave(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._made_for_this:
+            shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(0)
 
     def _answer(self, **message: Any) -> None:
@@ -139,9 +147,10 @@ class Child:
             self._answer(torch=torch_problem())
             return
         if "remove" in task:
-            shutil.rmtree(task["remove"], ignore_errors=True)
+            if self._folder.resolve() in Path(str(task["remove"])).resolve().parents:
+                shutil.rmtree(task["remove"], ignore_errors=True)
             return
-        job = task["job"]
+        job = task.get("job")
         try:
             answer = self._upscale(task)
             if "torch" in sys.modules:

@@ -24,7 +24,7 @@ from ..engine.errors import RefusalError
 from ..engine.volumes.grid import Grid, Volume
 from . import dependencies
 from .child import ChildProcess, killTree
-from .engine_process import DISK_FULL, OUT_OF_MEMORY, disk_full
+from .engine_process import DISK_FULL, FOLDER_PREFIX, OUT_OF_MEMORY, disk_full
 from .signals import Signal
 from .transfer import Receiving, Sending
 
@@ -260,7 +260,7 @@ class Worker:
     def _startChild(self) -> None:
         self._sweep()
         os.makedirs(temporaryPlace(), exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="VolumeSuperResolution-", dir=temporaryPlace()))
+        self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=temporaryPlace()))
         self._remains.append(self._folder)
         atexit.unregister(self._atExit)
         atexit.register(self._atExit)

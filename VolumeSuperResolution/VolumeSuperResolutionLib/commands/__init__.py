@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..engine.errors import RefusalError
-from . import batch, evaluate, models, pretrained, train, upscale
+from . import batch, ending, evaluate, models, pretrained, train, upscale
+from .parser import Parser
 
 COMMANDS = (upscale, batch, models, evaluate, pretrained, train)
-REFUSED = 2
-INTERRUPTED = 130
 EXAMPLES = """examples:
   vsr models
   vsr upscale T1.nii.gz T1-sharp.nii.gz --model fsrcnn3d-x2 --scale 2
@@ -22,23 +19,17 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked, 2 when it was refused."""
-    options = _parser().parse_args(arguments)
-    try:
-        return options.run(options) or 0
-    except RefusalError as refusal:
-        print(f"vsr: {refusal}", file=sys.stderr)
-        return REFUSED
-    except MemoryError:
-        print("vsr: The memory did not suffice; choose smaller factors, or a region.", file=sys.stderr)
-        return REFUSED
-    except KeyboardInterrupt:
-        print("vsr: interrupted; nothing was written", file=sys.stderr)
-        return INTERRUPTED
+    """Run one command; 0 when it did what was asked, and else as `ending` says."""
+
+    def work() -> int | None:
+        options = _parser().parse_args(arguments)
+        return options.run(options)
+
+    return ending.end(work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="vsr",
         description="Super-resolution of medical volumes. Research use only - not for diagnosis.",
         epilog=EXAMPLES,

@@ -13,7 +13,7 @@ class Bar:
 
     def __init__(self, name: str, hidden: bool = False) -> None:
         self._name = name
-        self._hidden = hidden or not sys.stderr.isatty()
+        self._hidden = hidden or sys.stderr is None or not sys.stderr.isatty()
         self._started = time.monotonic()
 
     def __enter__(self) -> Bar:

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.physics import degradation
-from ..engine.request import read_triple
-from .options import add_device, add_quiet, add_volumes
+from ..engine.request import options as request_options
+from ..engine.request import read_whole
+from ..engine.volumes import files
+from . import outputs
+from .channels import say
+from .options import add_device, add_fill, add_quiet, add_volumes
+from .parser import reader
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="ID[,ID...]", help="beside the baselines")
     add_volumes(parser)
-    parser.add_argument("--scale", type=read_triple, required=True, metavar="2|1,1,4", help="by what they are degraded")
+    scale = reader("scale", request_options()["scale"].parse, "2 or 1,1,4")
+    parser.add_argument("--scale", type=scale, required=True, metavar="2|1,1,4", help="by what they are degraded")
     parser.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile", help="and how")
     parser.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
-    parser.add_argument("--consistency", type=int, metavar="N", help="rounds for the models, instead of the card's")
+    parser.add_argument(
+        "--consistency",
+        type=reader("consistency", read_whole, "a number of rounds"),
+        metavar="N",
+        help="rounds for the models, instead of the card's",
+    )
+    add_fill(parser)
     parser.add_argument("--perceptual", action="store_true", help="LPIPS and FID too (see `vsr pretrained`)")
     add_device(parser)
     parser.add_argument("--json", type=Path, dest="json_file", metavar="FILE", help="the scores of every volume")
@@ -34,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     models = [model for model in options.model.split(",") if model]
     for model in models:
         zoo.card(model)
-
+    _check(options, models)
     perception = None
     if options.perceptual:
         from ..training.perception import Perception
@@ -43,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
 
     def tell(line: str) -> None:
         if not options.quiet:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
     scores = evaluation.evaluate(
         models,
@@ -55,15 +67,26 @@ def run(options: argparse.Namespace) -> None:
         consistency=options.consistency,
         perception=perception,
         tell=tell,
+        fill_nonfinite=options.fill_nonfinite,
     )
     print(evaluation.table(scores))
     if perception is not None:
         print(f"\nLPIPS and FID: {perception.words()}.")
     if options.json_file is not None:
-        options.json_file.write_text(json.dumps(evaluation.to_json(scores), indent=1))
+        options.json_file.write_text(json.dumps(evaluation.to_json(scores), indent=1, allow_nan=False))
     if options.save:
         for model in models:
             card = zoo.card(model)
             measured = {**card.gains, options.protocol: evaluation.gains(scores, model)}
             known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
+
+
+def _check(options: argparse.Namespace, models: list[str]) -> None:
+    """Refuse what could not be written at the end."""
+    if options.json_file is not None:
+        outputs.check_file(options.json_file, files.volumes_in(options.volumes))
+    for card in map(zoo.card, models if options.save else ()):
+        if card.folder is None:
+            raise RefusalError(f"{card.title} has no card to write gains into; leave --save out, or name a model.")
+        outputs.check_file(card.folder / zoo.CARD_FILE)

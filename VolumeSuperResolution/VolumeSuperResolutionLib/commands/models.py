@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..engine.models import zoo
 from ..engine.volumes import files
+from . import outputs
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +28,9 @@ def run(options: argparse.Namespace) -> None:
     elif options.gallery:
         from ..training import gallery
 
-        learned = [card for card in cards if card.learned]
-        gallery.draw(learned, files.volumes_in(options.gallery[0]), Path(options.gallery[1]))
+        volumes = files.volumes_in(options.gallery[0])
+        outputs.check_file(options.gallery[1], volumes)
+        gallery.draw([card for card in cards if card.learned], volumes, options.gallery[1])
     else:
         for card in cards:
             factor = "any" if not card.learned else " x ".join(map(str, card.factor))

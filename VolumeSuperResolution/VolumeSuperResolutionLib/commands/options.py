@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.request import Option, Request, options
+from .parser import reader
 
 
 def add_request(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,13 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     _add(parser, "device", options()["device"])
 
 
+def add_series(parser: argparse.ArgumentParser) -> None:
+    """Which of several series in a folder of DICOM slices."""
+    parser.add_argument(
+        "--series", metavar="UID|N[:M]", help="of a folder with several DICOM series: which one, and which time of it"
+    )
+
+
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """Every command that tells what it does can be told not to."""
     parser.add_argument("--quiet", action="store_true", help="no progress and no report")
@@ -34,9 +42,14 @@ def add_volumes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--volumes", type=Path, required=True, metavar="FOLDER", help="NIfTI, NRRD or MetaImage files")
 
 
-def request_from(given: argparse.Namespace, **others: Any) -> Request:
+def add_fill(parser: argparse.ArgumentParser) -> None:
+    """What becomes of values that are not numbers."""
+    _add(parser, "fill_nonfinite", options()["fill_nonfinite"])
+
+
+def request_from(given: argparse.Namespace) -> Request:
     """The request that a command line makes."""
-    return Request(**{name: getattr(given, name) for name in options()}, **others)
+    return Request(**{name: getattr(given, name) for name in options()})
 
 
 def _add(parser: Any, name: str, option: Option) -> None:
@@ -47,7 +60,11 @@ def _add(parser: Any, name: str, option: Option) -> None:
     elif option.choices:
         parser.add_argument(flag, choices=option.choices, default=default, help=option.help)
     else:
-        required = name == "model"
         parser.add_argument(
-            flag, type=option.parse, metavar=option.example, default=default, required=required, help=option.help
+            flag,
+            type=reader(name, option.parse, option.example),
+            metavar=option.example,
+            default=default,
+            required=name == "model",
+            help=option.help,
         )

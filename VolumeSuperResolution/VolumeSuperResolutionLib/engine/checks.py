@@ -11,14 +11,13 @@ import numpy as np
 from .errors import RefusalError
 from .models import automatic, plan, zoo
 from .models.automatic import AUTOMATIC
+from .models.card import MOST_ROUNDS, Card
 from .models.domain import warnings_for
-from .models.zoo import Card
 from .request import MEGA, Estimate, Request
 from .streaming import memory
 from .volumes import intensity
-from .volumes.grid import Grid, Region, Volume, check_region, target_size
+from .volumes.grid import Grid, Region, Volume, check_region, check_target, target_size
 
-MOST_CONSISTENCY_ROUNDS = 10
 # The last resampling may stretch what the networks give by this much, and shrink it to more than half.
 FURTHEST_STRETCH = 1.5
 # What a network needs at the least beside input and output.
@@ -44,11 +43,58 @@ class Prepared(NamedTuple):
     dtype: np.dtype
     modality: str
     window: intensity.Window
+    carrier: intensity.Carrier
     notes: tuple[str, ...]
+
+
+def check_request(request: Request) -> Card | None:
+    """Refuse what no volume could make possible; gives the card of the model that is asked for, if one is."""
+    card = None if request.model == AUTOMATIC else zoo.card(request.model)
+    check_target(request.scale, request.spacing, request.isotropic)
+    if card is not None:
+        _check_settings(card, request)
+    if request.memory_mb is not None and request.memory_mb <= 0:
+        raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
+    return card
+
+
+def _check_settings(card: Card, request: Request) -> None:
+    """Refuse what the model does not take."""
+    if not card.learned and (request.uncertainty or request.ensemble):
+        raise RefusalError("Interpolations have no uncertainty map and no self-ensemble; choose a learned model.")
+    rounds = rounds_of(card, request)
+    if not card.least_consistency <= rounds <= MOST_ROUNDS:
+        raise RefusalError(
+            f"{rounds} consistency rounds are not possible with {card.title}; choose {card.least_consistency} to "
+            f"{MOST_ROUNDS}."
+        )
+    if request.realism is not None:
+        _check_realism(card, request.realism)
+
+
+def check_device(request: Request) -> None:
+    """Refuse a device that a network cannot run on here."""
+    from .streaming.devices import choose_device  # brings torch
+
+    choose_device(request.device)
+
+
+def invents_labels(request: Request) -> bool:
+    """Whether labels that are upscaled as asked would become others."""
+    if request.model == AUTOMATIC and not request.label_map:
+        return True  # of what is known to be a label map it would take care
+    card = zoo.card("nearest" if request.model == AUTOMATIC else request.model)
+    return card.id != "nearest" or rounds_of(card, request) > 0
+
+
+def rounds_of(card: Card, request: Request) -> int:
+    """The rounds of data consistency that a request makes."""
+    return card.consistency if request.consistency is None else request.consistency
 
 
 def lay_out(grid: Grid, request: Request) -> Layout:
     """The geometry of a request; refuses targets that cannot be reached."""
+    card = check_request(request)
     grid.check()
     whole = ((0, grid.size[0]), (0, grid.size[1]), (0, grid.size[2]))
     region = whole if request.region is None else request.region
@@ -56,24 +102,15 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     source = grid.cropped(region)
     size = target_size(source, request.scale, request.spacing, request.isotropic)
     # Across a single slice there is nothing to tell apart.
-    size = tuple(1 if n == 1 else m for n, m in zip(grid.size, size))
-    card = _automatic(source.size, size, request) if request.model == AUTOMATIC else zoo.card(request.model)
+    i, j, k = (1 if n == 1 else m for n, m in zip(grid.size, size))
+    size = (i, j, k)
+    if card is None:
+        card = _automatic(source.size, size, request)
+        _check_settings(card, request)
     if card.learned:
         order = orientation(card, source.size[::-1], size[::-1])
         check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])
-    elif request.uncertainty or request.ensemble:
-        raise RefusalError("Interpolations have no uncertainty map and no self-ensemble; choose a learned model.")
-    rounds = card.consistency if request.consistency is None else request.consistency
-    if not card.least_consistency <= rounds <= MOST_CONSISTENCY_ROUNDS:
-        raise RefusalError(
-            f"{rounds} consistency rounds are not possible with {card.title}; choose {card.least_consistency} to "
-            f"{MOST_CONSISTENCY_ROUNDS}."
-        )
-    if request.realism is not None:
-        _check_realism(card, request.realism)
-    if request.memory_mb is not None and request.memory_mb <= 0:
-        raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
-    return Layout(card, region, source, source.refined(size), rounds)
+    return Layout(card, region, source, source.refined(size), rounds_of(card, request))
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
@@ -105,13 +142,13 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     if array.dtype.kind not in "biuf":
         raise RefusalError("Only volumes with one real number a voxel can be upscaled; extract one component first.")
     layout = lay_out(volume.grid, request)
-    if request.label_map and layout.card.id != "nearest":
+    if request.label_map and invents_labels(request):
         raise RefusalError("A label map can only be upscaled with the model nearest; others would invent labels.")
     _check_memory(volume.grid, array.dtype, request)
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
-    if array.dtype.kind == "f" and not np.isfinite(array.sum(dtype=np.float64)):
-        array = _filled(array, request.fill_nonfinite)
+    if not all_numbers(array):
+        array = filled(array, request.fill_nonfinite)
         notes.append("Values that are not numbers were replaced with the lowest value.")
     if min(volume.grid.size) == 1:
         notes.append("The volume is one slice thick, so it was upscaled in plane only.")
@@ -124,7 +161,9 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         notes.append(f"The spacing was adjusted to {mm} mm so that the field of view stays as it is.")
     modality = intensity.guess_modality(array) if request.modality == "auto" else request.modality
     notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
-    return Prepared(layout, array, dtype, modality, intensity.window_for(array, modality), tuple(notes))
+    carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
+    window = intensity.window_for(array, modality)
+    return Prepared(layout, array, dtype, modality, window, carrier, tuple(notes))
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
@@ -197,9 +236,17 @@ def _check_memory(grid: Grid, dtype: np.dtype, request: Request) -> None:
         )
 
 
-def _filled(array: np.ndarray, allowed: bool) -> np.ndarray:
+def all_numbers(array: np.ndarray) -> bool:
+    """Whether no voxel is NaN or infinite."""
+    return array.dtype.kind != "f" or all(bool(np.isfinite(plane).all()) for plane in array)
+
+
+def filled(array: np.ndarray, allowed: bool) -> np.ndarray:
+    """The lowest value where there is none; refused where that was not asked for, or there is no number at all."""
     finite = np.isfinite(array)
-    if not allowed or not finite.any():
+    if not finite.any():
+        raise RefusalError("The volume holds nothing but values that are not numbers; choose another one.")
+    if not allowed:
         raise RefusalError(
             f"The volume holds {array.size - int(finite.sum())} values that are not numbers; ask for them to be "
             "replaced, or mend the volume."

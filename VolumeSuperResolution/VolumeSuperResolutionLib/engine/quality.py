@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from .callbacks import Cancel, Progress
@@ -85,7 +87,7 @@ def _dilated(mask: np.ndarray, steps: int) -> np.ndarray:
     return mask
 
 
-def _gaussian(shape):
+def _gaussian(shape: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
     """A Gaussian blur for arrays of this shape, the border mirrored (its edge voxel repeated)."""
     radius = int(SSIM_TRUNCATE * SSIM_SIGMA + 0.5)
     taps = np.arange(-radius, radius + 1)
@@ -93,12 +95,13 @@ def _gaussian(shape):
     kernel /= kernel.sum()
 
     def matrix(n: int) -> np.ndarray:
-        index = np.abs(np.arange(n)[:, None] + taps[None, :] + 0.5) - 0.5
-        index = (index % (2 * n)).astype(int)
+        mirrored = np.abs(np.arange(n)[:, None] + taps[None, :] + 0.5) - 0.5
+        index = (mirrored % (2 * n)).astype(int)
         index = np.minimum(index, 2 * n - 1 - index)
         blur = np.zeros((n, n))
         np.add.at(blur, (np.arange(n)[:, None], index), kernel[None, :])
         return blur
 
-    operator = tuple(matrix(n) for n in shape)
+    depth, height, width = shape
+    operator = (matrix(depth), matrix(height), matrix(width))
     return lambda array: separable.apply(array, operator)

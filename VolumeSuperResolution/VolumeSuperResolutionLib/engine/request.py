@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from .volumes.grid import Region, Size, Triple
 
@@ -16,38 +16,72 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
+_Made = TypeVar("_Made", bound="_Json")
+
+
 class _Json:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]):
+    def from_dict(cls: type[_Made], values: Mapping[str, Any]) -> _Made:
         """From what to_dict gave, or from JSON made of it; unknown names are left out."""
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
         return cls(**{name: _tuples(value) for name, value in values.items() if name in known})
 
 
+def read_number(text: str) -> float:
+    """ "0.5" as a number; what is wrong with it goes on after its name, as in all of these."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("is no number") from None
+
+
+def read_whole(text: str) -> int:
+    """ "3" as a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("is no whole number") from None
+
+
 def read_triple(text: str) -> Triple:
     """ "2" or "1,1,4" as three numbers."""
-    values = [float(part) for part in text.split(",")]
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError("is no number, nor three of them with commas between") from None
     if len(values) not in (1, 3):
-        raise ValueError(text)
+        raise ValueError("has neither one number nor three")
     return tuple(values * 3 if len(values) == 1 else values)  # type: ignore[return-value]
 
 
 def read_region(text: str) -> Region:
     """ "0:10,0:20,5:15" as three pairs of bounds."""
-    bounds = [tuple(int(n) for n in part.split(":")) for part in text.split(",")]
+    try:
+        bounds = [tuple(int(n) for n in part.split(":")) for part in text.split(",")]
+    except ValueError:
+        bounds = []
     if len(bounds) != 3 or any(len(pair) != 2 for pair in bounds):
-        raise ValueError(text)
+        raise ValueError("is not three pairs of whole numbers")
     return tuple(bounds)  # type: ignore[return-value]
+
+
+def read_answer(text: str) -> bool | None:
+    """ "yes", "no", or "auto", which leaves it open."""
+    answers = {"auto": None, "yes": True, "no": False}
+    if text.lower() not in answers:
+        raise ValueError("is neither auto, yes nor no")
+    return answers[text.lower()]
 
 
 class Option(NamedTuple):
     """What a user has to know of a field: in `vsr --help`, and in the README's table.
 
-    `example` stands for the value; `parse` reads it from text, and is not needed where there are `choices`.
+    `example` stands for the value; `parse` reads it from text, and is not needed where there are `choices`. Where it
+    cannot, the words of its ValueError go on after the value.
     """
 
     help: str
@@ -85,8 +119,10 @@ class Request(_Json):
         default=False, metadata=_option("the finest spacing of the input on every axis", target=True)
     )
     region: Region | None = field(default=None, metadata=_option("only these voxels", "I0:I1,J0:J1,K0:K1", read_region))
-    # Voxels around a region that are read with it; None: as many as leave no trace of the region's border.
-    margin: int | None = None
+    margin: int | None = field(
+        default=None,
+        metadata=_option("voxels around a region that are read with it; default: as many as leave no trace", "N", int),
+    )
     device: str = field(
         default="auto", metadata=_option("where a network runs", choices=("auto", "cpu", "cuda", "mps"))
     )
@@ -99,18 +135,20 @@ class Request(_Json):
     )
     memory_mb: int | None = field(
         default=None,
-        metadata=_option("working memory of the network; less is slower, the result is the same", "N", int),
+        metadata=_option("working memory of the network; less is slower, the result is the same", "N", read_whole),
     )
     consistency: int | None = field(
         default=None,
         metadata=_option(
-            "rounds that make the result agree with the scan; default: as the model's card says", "N", int
+            "rounds that make the result agree with the scan; default: as the model's card says", "N", read_whole
         ),
     )
     realism: float | None = field(
         default=None,
         metadata=_option(
-            "for a model trained for looks: from its faithful counterpart (0) to itself (1, the default)", "0..1", float
+            "for a model trained for looks: from its faithful counterpart (0) to itself (1, the default)",
+            "0..1",
+            read_number,
         ),
     )
     ensemble: bool = field(default=False, metadata=_option("average over flips: eight times as long, a little better"))
@@ -119,7 +157,14 @@ class Request(_Json):
     fill_nonfinite: bool = field(
         default=False, metadata=_option("replace NaN and infinity with the minimum instead of refusing")
     )
-    label_map: bool = False
+    label_map: bool | None = field(
+        default=None,
+        metadata=_option(
+            "whether the voxels are labels, which only `nearest` keeps; `auto` looks at the file",
+            "auto|yes|no",
+            read_answer,
+        ),
+    )
 
 
 def options() -> dict[str, Option]:

@@ -52,8 +52,10 @@ def upscale(
     work = _work(prepared, request, progress, cancel)
     values, deviation = _compute(prepared, request, work)
     grid = prepared.layout.grid
+    carry = prepared.carrier.carry
+    scan = prepared.array[_slices(prepared.layout.region)]
     with work.step(_residual_part(prepared)) as tell:
-        residual = quality.consistency_residual(values, prepared.array[_slices(prepared.layout.region)], tell, cancel)
+        residual = quality.consistency_residual(carry(values), carry(scan), tell, cancel) * prepared.carrier.unit
     report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
     return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
 
@@ -80,42 +82,69 @@ def _residual_part(prepared: Prepared) -> float:
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
     region, added = _with_margin(prepared, REGION_MARGIN if request.margin is None else request.margin)
-    low = prepared.array[_slices(region)]
+    low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
     flips = _flips(prepared, request)
     if low.min() == low.max():
-        constant = np.full(prepared.layout.grid.size[::-1], low.flat[0], prepared.dtype)
+        value = prepared.array[_slices(region)].flat[0]
+        constant = np.full(prepared.layout.grid.size[::-1], value, prepared.dtype)
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
     networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
-    values = np.empty(size, np.float32 if prepared.layout.rounds or len(flips) > 1 else prepared.dtype)
+    direct = not prepared.layout.rounds and len(flips) == 1
+    values = np.empty(size, prepared.dtype if direct else np.float32)
+    if direct:
+        _once(prepared, request, networks, low, values, work, prepared.carrier)
+        return np.ascontiguousarray(values[crop]), None
+    carrier = prepared.carrier
     if len(flips) == 1:
         _once(prepared, request, networks, low, values, work)
-        return _stored(values[crop], prepared.dtype), None
+        return _stored(values[crop], prepared.dtype, carrier), None
     plain, mean, squares = None, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         turned = tuple(slice(None, None, step) for step in steps)
         _once(prepared, request, networks, low[turned], values[turned], work)
         if plain is None:
-            plain = _stored(values[crop], prepared.dtype, copy=True)
+            plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
-    result = _stored(mean[crop], prepared.dtype) if _ensemble_by_flips(prepared, request) else plain
-    return result, np.sqrt(squares[crop] / len(flips)) if request.uncertainty else None
+    if request.uncertainty:
+        intensity.check_finite(squares)
+    result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
+    return result, np.sqrt(squares[crop] / len(flips)) * np.float32(carrier.unit) if request.uncertainty else None
 
 
 def _once(
-    prepared: Prepared, request: Request, networks: list, low: np.ndarray, high: np.ndarray, work: plan.Run
+    prepared: Prepared,
+    request: Request,
+    networks: list,
+    low: np.ndarray,
+    high: np.ndarray,
+    work: plan.Run,
+    carrier: intensity.Carrier = intensity.PLAIN,
 ) -> None:
-    """One upscaling of `low` into `high`, consistency included."""
+    """One upscaling of `low` into `high`, consistency included; `carrier` takes it to the scan's own units."""
     card = prepared.layout.card
     order = orientation(card, low.shape, high.shape)
     source, target = low.transpose(order), high.transpose(order)
 
     def write(region: tuple[slice, ...], values: np.ndarray) -> None:
-        target[region] = intensity.to_type(values, target.dtype)
+        intensity.check_finite(values)
+        target[region] = carrier.to_type(values, target.dtype)
 
     if card.learned:
-        plan.run(source, prepared.window, card, networks, target.shape, write, work, request.ensemble)
+        plan.run(
+            source,
+            prepared.carrier.window(prepared.window),
+            card,
+            networks,
+            target.shape,
+            write,
+            work,
+            request.ensemble,
+        )
+    elif card.kernel == "nearest" and target.dtype == source.dtype:
+        with work.step() as tell:
+            interpolation.repeat(source, target, tell, work.cancel)
     else:
         matrices = interpolation.matrices(source.shape, target.shape, card.kernel)
         with work.step() as tell:
@@ -143,13 +172,14 @@ def _accumulate(values: np.ndarray, mean: np.ndarray, squares: np.ndarray, count
         squares[k] += change * (values[k] - mean[k])
 
 
-def _stored(values: np.ndarray, dtype: np.dtype, copy: bool = False) -> np.ndarray:
-    """In the final type and contiguous; without a copy, unless asked for, where nothing changes."""
-    if values.dtype == dtype and not copy:
-        return np.ascontiguousarray(values)
-    result = np.empty(values.shape, dtype)
+def _stored(values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, copy: bool = False) -> np.ndarray:
+    """In the scan's units, the final type and contiguous; without a copy, unless asked for, where nothing changes."""
+    unchanged = values.dtype == dtype and carrier.plain and not copy
+    result = np.ascontiguousarray(values) if unchanged else np.empty(values.shape, dtype)
     for k in range(values.shape[0]):
-        result[k] = intensity.to_type(values[k], dtype)
+        intensity.check_finite(values[k])
+        if not unchanged:
+            result[k] = carrier.to_type(values[k], dtype)
     return result
 
 
@@ -191,7 +221,7 @@ def _report(
         input_spacing=layout.source.spacing,
         output_size=layout.grid.size,
         output_spacing=layout.grid.spacing,
-        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),
+        factor=tuple(n / m for n, m in zip(layout.grid.size, layout.source.size)),  # type: ignore[arg-type]
         scalar_type=dtype.name,
         tiles=tiles,
         seconds=seconds,

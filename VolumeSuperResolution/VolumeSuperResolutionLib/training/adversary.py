@@ -23,7 +23,8 @@ class Adversary:
     """The discriminator, its optimizer, and both sides of the adversarial loss."""
 
     def __init__(self, features: int, rate: float, device: torch.device):
-        self.network = Discriminator3d(features).to(device=device, memory_format=torch.channels_last_3d)
+        self.network = Discriminator3d(features).to(device)
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch does not declare memory_format
         self.network.requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=LEAD * rate, betas=BETAS, weight_decay=0.0)
 
@@ -62,6 +63,7 @@ def _seen(volumes: torch.Tensor, batch: Batch) -> torch.Tensor:
     multiple of 8, as the discriminator halves it three times.
     """
     edges = [4 * (size // 24) for size in volumes.shape[2:]]
-    volumes = volumes[(..., *(slice(edge, size - edge) for edge, size in zip(edges, volumes.shape[2:])))]
+    for axis, edge in enumerate(edges, 2):
+        volumes = volumes.narrow(axis, edge, volumes.shape[axis] - 2 * edge)
     local = F.avg_pool3d(volumes, WINDOW, 1, WINDOW // 2, count_include_pad=False)
     return torch.asinh((volumes - local) / (FAINT * batch.spread.view(-1, 1, 1, 1, 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,24 @@ def has_checkpoint(folder: Path) -> bool:
 def read_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """A checkpoint's plain values and tensors; no code in it is executed."""
     path = folder / CHECKPOINT_FILE
-    state = torch.load(path, map_location=device, weights_only=True)
+    damaged = RefusalError(f"{path} is damaged; delete it, or train again without --resume.")
+    try:
+        _check_container(path)
+        state = torch.load(path, map_location=device, weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever damaged bytes lead to
+        raise damaged from error
+    if not isinstance(state, dict):
+        raise damaged
     if state.get("version") != VERSION:
         raise RefusalError(f"{path} was written by another version; train again without --resume.")
     return state
+
+
+def _check_container(path: Path) -> None:
+    """Only what torch.save writes today: older kinds of files, and TorchScript, are read by code that trusts them."""
+    with zipfile.ZipFile(path) as file:
+        parts = file.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED or part.filename.endswith("constants.pkl") for part in parts):
+            raise ValueError("it is no checkpoint")

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..engine.errors import RefusalError
+from ..engine.models import card, schema
 from ..engine.networks import Network, build
 from .optimizers import OPTIMIZERS
 from .patches import Cut
 
 FOLDER = Path(__file__).with_name("configs")
+# What a config says of the card itself; the rest of a card follows from the training.
+OF_THE_CARD = (
+    *("title", "summary", "factor", "kernel", "consistency", "group", "paper", "convention", "ensemble"),
+    *("half_allowed", "license", "caution", "partner", "limits"),
+)
+NEEDED_OF_THE_CARD = ("title", "summary", "factor")
+_SHARE, _THREE = schema.number(0, 1), schema.several(schema.whole(1, 4096), 3, 3)
+CHECKS = {
+    "patch": _THREE,
+    "degraded": _THREE,
+    "target": _THREE,
+    "losses": schema.table(schema.number(0, 1e6)),
+    "steps": schema.whole(1, 10**12),
+    "views": schema.several(schema.one_of("k", "j", "i"), 0, 3),
+    "flat_share": _SHARE,
+    "step": schema.whole(1, 64),
+    "clean_share": schema.number(0, 0.99),
+    "tissue_share": _SHARE,
+    "batch": schema.whole(1, 4096),
+    "learning_rate": schema.number(0, 10),
+    "weight_decay": schema.number(0, 1e3),
+    "warmup": schema.whole(0, 10**12),
+    "ema": _SHARE,
+    "clip": schema.number(0, 1e9),
+    "minutes": schema.number(0, 1e6),
+    "consistency": schema.whole(0, card.MOST_ROUNDS),
+    "slices": schema.whole(1, 64),
+    "discriminator": schema.whole(1, 1024),
+    "half_share": _SHARE,
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +87,15 @@ class StageConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"no optimizer is called {self.optimizer}; known are {', '.join(OPTIMIZERS)}")
+        for name, check in CHECKS.items():
+            try:
+                check(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from error
+        if not self.losses:
+            raise ValueError("losses is empty")
+        if any(d % t for d, t in zip(self.degraded, self.target)):
+            raise ValueError("degraded is no multiple of target")
 
     def build(self) -> Network:
         """The network, freshly initialized."""
@@ -64,6 +103,8 @@ class StageConfig:
 
     def cut(self, network: Network) -> Cut:
         """What its patches look like."""
+        if network.on_interpolated and any(n < d for n, d in zip(self.patch, self.degraded)):
+            raise RefusalError("A patch of the config is smaller than one degraded voxel; make it larger.")
         shared = {f.name: getattr(self, f.name) for f in fields(Cut) if hasattr(self, f.name)}
         return Cut(size=self.patch, interpolated=network.on_interpolated, **shared)
 
@@ -87,12 +128,24 @@ def read(config: str | Path) -> Config:
         known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
         raise RefusalError(f"There is no training config {config}; give the path of a JSON file, or one of {known}.")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = schema.read_json(path)
         stages = tuple(StageConfig(**_tuples(stage)) for stage in values.pop("stages"))
-        return Config(stages=stages, **values)
-    except (ValueError, TypeError, KeyError) as error:
+        found = Config(stages=stages, **values)
+        _check(found)
+        return found
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         names = ", ".join(f.name for f in fields(StageConfig))
         raise RefusalError(f"{path.name} is no training config ({error}); a stage may hold {names}.") from error
+
+
+def _check(config: Config) -> None:
+    """Whether the card that stands at the end of the training will be a sound one."""
+    schema.name(config.id)
+    schema.whole(0, 2**31)(config.seed)
+    unknown = sorted(set(config.card) - set(OF_THE_CARD))
+    if unknown or not config.stages:
+        raise ValueError(f"its card cannot hold {unknown[0]}" if unknown else "it has no stages")
+    card.checked(config.card, NEEDED_OF_THE_CARD)
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

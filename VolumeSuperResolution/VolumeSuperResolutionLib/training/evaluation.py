@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine import quality
-from ..engine.errors import RefusalError
+from ..engine.checks import all_numbers, check_device, check_request, filled
+from ..engine.errors import RefusalError, about
 from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
 from ..engine.volumes import files, intensity
@@ -21,6 +22,8 @@ from ..engine.volumes.grid import Volume
 if TYPE_CHECKING:
     from .perception import Perception
 
+# For a result that differs in nothing, whose PSNR has no bound.
+BEST_PSNR = 200.0
 BASELINES = ("linear", "bspline", "lanczos", "backprojection")
 # The bar where the blur is unknown: the better of these two, volume by volume.
 BEST_CLASSICAL = ("lanczos", "backprojection")
@@ -74,15 +77,18 @@ class Case:
     truth: np.ndarray
 
 
-def make_case(path: Path, factor: Sequence[int], protocol: str) -> Case:
+def make_case(path: Path, factor: Sequence[int], protocol: str, fill_nonfinite: bool = False) -> Case:
     """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it."""
-    volume, _ = files.read(path)
+    with about(path.name):
+        volume = files.read(path).volume
+        array = volume.array if all_numbers(volume.array) else filled(volume.array, fill_nonfinite)
     steps = tuple(factor)[::-1]
-    if any(n < f for n, f in zip(volume.array.shape, steps)):
+    if any(n < f for n, f in zip(array.shape, steps)):
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
-    truth = volume.array[tuple(slice(0, n - n % f) for n, f in zip(volume.array.shape, steps))].astype(np.float32)
+    truth = array[tuple(slice(0, n - n % f) for n, f in zip(array.shape, steps))].astype(np.float32)
     low = degradation.observe(truth, steps, protocol, path.name)
-    grid = volume.grid.cropped(tuple((0, n) for n in truth.shape[::-1]))
+    k, j, i = truth.shape
+    grid = volume.grid.cropped(((0, i), (0, j), (0, k)))
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
 
 
@@ -96,16 +102,23 @@ def evaluate(
     consistency: int | None = None,
     perception: Perception | None = None,
     tell: Callable[[str], None] = lambda line: None,
+    fill_nonfinite: bool = False,
 ) -> list[Score]:
     """Scores of the baselines and the models on every volume of a folder."""
     if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
         raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
+    for model in models:
+        card = check_request(Request(model, scale=tuple(map(float, factor)), consistency=consistency))
+        if card is not None and card.learned:
+            check_device(Request(device=device))
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
     for path in files.volumes_in(volumes):
-        case = make_case(path, [int(f) for f in factor], protocol)
+        case = make_case(path, [int(f) for f in factor], protocol, fill_nonfinite)
         mask = quality.foreground(case.truth, case.modality)
         peak = quality.data_range(case.truth)
+        if not 0 < peak < np.inf or not mask.any():
+            raise RefusalError(f"{path.name} has nothing to score: it is empty, too small or all alike; leave it out.")
         set_aside = any(fnmatch.fnmatch(case.name, pattern) for pattern in aside)
         if perception is not None:
             perception.meet(case.truth, case.modality, counted=not set_aside)
@@ -115,7 +128,8 @@ def evaluate(
             request = Request(
                 model, scale=tuple(map(float, factor)), device=device, modality=case.modality, consistency=rounds
             )
-            result = upscale(case.low, request)
+            with about(path.name):
+                result = upscale(case.low, request)
             array = result.volume.array
             error = np.abs(array - case.truth)
             if right is None:
@@ -125,7 +139,7 @@ def evaluate(
                     volume=case.name,
                     modality=case.modality,
                     model=model,
-                    psnr=quality.psnr(array, case.truth, mask, peak),
+                    psnr=min(quality.psnr(array, case.truth, mask, peak), BEST_PSNR),
                     ssim=quality.ssim(array, case.truth, mask, peak),
                     residual=100 * result.report.consistency_residual / peak,
                     harm=100 * float(error[right].mean()) / peak if right.any() else 0.0,

@@ -53,6 +53,7 @@ def export(
         shutil.copyfile(folders[-1] / CURVE_FILE, output / CURVE_FILE)
     factor = np.array(config.card["factor"])
     spacings = np.array([scan.spacing for scan in scans])
+    described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
         id=output.resolve().name if start_from else config.id,
         stages=tuple(zoo.Stage(stage.network, stage.arguments, stage.views) for stage in config.stages),
@@ -65,7 +66,7 @@ def export(
         least_consistency=max(stage.consistency for stage in config.stages),
         weights={"bytes": len(data), "sha256": weights.sha256(data)},
         folder=output,
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in config.card.items()},
+        **described,
     )
     card = replace(card, seconds_per_megavoxel=_speed(card))
     zoo.write_card(card)
@@ -168,6 +169,7 @@ def _speed(card: zoo.Card) -> float:
     zoo.write_card(card)
     grid = Grid((SPEED_SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
-    request = Request(model=str(card.folder), scale=tuple(map(float, card.factor)), device="cpu", modality="MR")
+    i, j, k = map(float, card.factor)
+    request = Request(model=str(card.folder), scale=(i, j, k), device="cpu", modality="MR")
     seconds = upscale(Volume(values, grid), request).report.seconds
     return round(seconds * 1e6 / SPEED_SIZE**3, 3)

@@ -21,6 +21,9 @@ INCEPTION_SIZE = 299
 class Vgg16(nn.Module):
     """Gray images [N, 1, H, W] in [0, 1] to the last ReLU of each of the first `blocks` blocks. Its weights stay."""
 
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
     def __init__(self, tensors: Mapping[str, np.ndarray], blocks: int = len(BLOCKS)):
         super().__init__()
         self.blocks = nn.ModuleList()
@@ -31,14 +34,15 @@ class Vgg16(nn.Module):
                 layer = nn.Conv2d(channels, width, 3, padding=1)
                 with torch.no_grad():
                     layer.weight.copy_(torch.tensor(tensors[f"conv_{number}.weight"]))
-                    layer.bias.copy_(torch.tensor(tensors[f"conv_{number}.bias"]))
+                    if layer.bias is not None:
+                        layer.bias.copy_(torch.tensor(tensors[f"conv_{number}.bias"]))
                 layers.extend([layer, nn.ReLU()])
                 number, channels = number + 1, width
             self.blocks.append(layers)
         for name, values in (("mean", MEAN), ("deviation", DEVIATION)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch does not declare memory_format
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         x = (x - self.mean) / self.deviation

@@ -40,7 +40,8 @@ def draw(cards: Sequence[Card], volumes: Sequence[Path], path: Path, protocol: s
 
 
 def _draw_row(line: Sequence, card: Card, case: Case) -> None:
-    request = Request(card.id, scale=tuple(map(float, card.factor)), modality=case.modality)
+    i, j, k = map(float, card.factor)
+    request = Request(card.id, scale=(i, j, k), modality=case.modality)
     result = upscale(case.low, request).volume.array
     shape = case.truth.shape
     lanczos = interpolation.resample(case.low.array, shape)

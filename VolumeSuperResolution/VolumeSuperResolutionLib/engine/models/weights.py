@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import RefusalError
+from ..errors import RefusalError, plain
 
-DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("<i1")}
+DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("<i1")}
 # A tensor of whole numbers is to be multiplied by the tensor of its name and this, one value for each first index.
 SCALE_SUFFIX = ".scale"
+MOST_AXES = 8
 
 
 def sha256(data: bytes) -> str:
@@ -35,10 +36,11 @@ def read_tensors(path: Path, size: int, checksum: str) -> dict[str, np.ndarray]:
         data = path.read_bytes()
     except OSError as error:
         raise _refused(path, "is missing or cannot be read") from error
-    if sha256(data) != checksum:
+    if sha256(data) != checksum.lower():
         raise _refused(path, "is not the one that its card describes (checksum)")
+    tensors = parse(data, path)
     try:
-        return restored(parse(data, path))
+        return restored(tensors)
     except (KeyError, ValueError) as error:
         raise _refused(path, "has whole numbers without a fitting scale") from error
 
@@ -58,31 +60,57 @@ def parse(data: bytes, path: Path) -> dict[str, np.ndarray]:
     """Tensors of a safetensors file; every byte must belong to exactly one of them."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > len(data) - 8:
-        raise _refused(path, "is cut off")
+        raise _refused(path, "is cut off, or is no safetensors file")
     try:
-        header: dict[str, dict[str, Any]] = json.loads(data[8 : 8 + length])
-        header.pop("__metadata__", None)
-        entries = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
-        body, position, tensors = memoryview(data)[8 + length :], 0, {}
-        for name, entry in entries:
-            start, stop = entry["data_offsets"]
-            dtype, shape = DTYPES[entry["dtype"]], tuple(int(n) for n in entry["shape"])
-            if start != position or stop - start != prod(shape) * dtype.itemsize or stop > len(body):
-                raise ValueError(name)
+        header = json.loads(data[8 : 8 + length])
+    except (ValueError, RecursionError) as error:
+        raise _refused(path, "has a header that cannot be read") from error
+    if not isinstance(header, dict):
+        raise _refused(path, "has a header that lists no tensors")
+    header.pop("__metadata__", None)
+    body, tensors = memoryview(data)[8 + length :], {}
+    try:
+        entries = {name: _entry(values, len(body)) for name, values in header.items()}
+        position = 0
+        for name, (dtype, shape, start, stop) in sorted(entries.items(), key=lambda item: item[1][2:]):
+            if start != position:
+                raise ValueError("has tensors that overlap, or bytes between them")
             tensors[name] = np.frombuffer(body[start:stop], dtype).reshape(shape)
             position = stop
         if position != len(body):
-            raise ValueError("bytes left over")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _refused(path, "is not a sound safetensors file of floats or 8-bit numbers") from error
+            raise ValueError("has bytes that belong to no tensor")
+    except ValueError as error:
+        raise _refused(path, str(error)) from error
     return tensors
+
+
+def _entry(values: Any, size: int) -> tuple[np.dtype, tuple[int, ...], int, int]:
+    """Type, shape and place of a tensor within a body of `size` bytes; the words of a ValueError say what is wrong."""
+    if not isinstance(values, dict):
+        raise ValueError("has a tensor that is not described")
+    dtype = DTYPES.get(values.get("dtype")) if isinstance(values.get("dtype"), str) else None
+    if dtype is None:
+        raise ValueError(f"has a tensor that is none of {', '.join(DTYPES)}")
+    shape, place = values.get("shape"), values.get("data_offsets")
+    if not _counts(shape) or len(shape) > MOST_AXES:
+        raise ValueError("has a tensor of an impossible shape")
+    if not _counts(place) or len(place) != 2 or not place[0] <= place[1] <= size:
+        raise ValueError("has a tensor that lies outside the file")
+    if place[1] - place[0] != prod(shape) * dtype.itemsize or max(shape, default=0) > size:
+        raise ValueError("has a tensor whose shape and place disagree")
+    return dtype, tuple(shape), place[0], place[1]
+
+
+def _counts(values: Any) -> bool:
+    """Whether these are whole numbers, none below zero."""
+    return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
 
 
 def check(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple], path: Path) -> None:
     """Refuse tensors that are not exactly those the network wants, or that hold no numbers."""
     if set(tensors) != set(shapes):
         odd = sorted(set(tensors) ^ set(shapes))[0]
-        raise _refused(path, f"does not fit the network its card names (tensor {odd})")
+        raise _refused(path, f"does not fit the network its card names (tensor {plain(odd)[:60]})")
     for name, tensor in tensors.items():
         if tensor.shape != tuple(shapes[name]):
             raise _refused(path, f"does not fit the network its card names (shape of {name})")

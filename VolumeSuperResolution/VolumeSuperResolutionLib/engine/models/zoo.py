@@ -7,94 +7,30 @@ everything that can upscale is listed, described and reported in the same way.
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import RefusalError
-from . import weights
+from . import plan, weights
+from .card import CARD_FILE, Card, Stage, noiseless, read_card, write_card
 
 if TYPE_CHECKING:
     from torch import nn
 
-CARD_FILE = "card.json"
+    from ..networks import Network
+
+__all__ = ["CARD_FILE", "Card", "Stage", "card", "cards", "load", "noiseless", "partner", "read_card", "write_card"]
+
 WEIGHTS_FILE = "weights.safetensors"
 # Additional folders with models, separated as in PATH.
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
-Described = TypeVar("Described")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One network, and how it is applied: on the whole volume, or on the slices of each view, averaged.
-
-    A view is named by the axis its slices are perpendicular to: "k", "j" or "i".
-    """
-
-    network: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    views: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a model is, what it was made from, and how good it was measured to be."""
-
-    id: str
-    title: str
-    summary: str
-    # The network's own factor along i, j, k; a model with (1, 1, s) works along any one axis. Zeros: any factor.
-    factor: tuple[int, int, int] = (0, 0, 0)
-    stages: tuple[Stage, ...] = ()
-    kernel: str = "lanczos"
-    consistency: int = 0
-    # The rounds that it was trained with: with fewer, the output of the network is not an image yet.
-    least_consistency: int = 0
-    group: str = "Classical"
-    paper: str = ""
-    convention: str = "field of view"
-    ensemble: str = "mean"
-    modalities: tuple[str, ...] = ("MR", "CT")
-    spacing_mm: tuple[float, float] = (0.0, 1000.0)
-    # The strongest noise it was trained with, as a fraction of the intensity range.
-    noise: float = 1.0
-    half_allowed: bool = False
-    seconds_per_megavoxel: float = 0.0
-    parameters: int = 0
-    license: str = "Apache-2.0"
-    caution: str = ""
-    # The id of a faithful model of the same networks, whose weights this one's can be mixed with.
-    partner: str = ""
-    limits: tuple[str, ...] = ()
-    training: Mapping[str, Any] = field(default_factory=dict)
-    degradation: str = ""
-    gains: Mapping[str, Any] = field(default_factory=dict)
-    # Of weights.safetensors: {"bytes": ..., "sha256": ...}.
-    weights: Mapping[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
-
-    @property
-    def learned(self) -> bool:
-        """Whether a network does the work."""
-        return bool(self.stages)
-
-    @property
-    def through_plane(self) -> bool:
-        """Whether it scales one axis only: for thick slices."""
-        return self.factor[:2] == (1, 1)
-
-    def to_dict(self) -> dict[str, Any]:
-        """What card.json holds."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "folder"}
-        values["stages"] = [vars(stage) for stage in self.stages]
-        return values
+# How alike two names have to be for one to be taken for the other mistyped.
+ALIKE = 0.6
 
 
 CLASSICAL = (
@@ -123,16 +59,59 @@ def cards() -> dict[str, Card]:
 
     A model whose card cannot be read is logged and skipped; `card` of its id says what is wrong with it.
     """
-    found = {card.id: card for card in CLASSICAL}
+    found, broken = _look()
+    for refusal in broken:
+        _log_once(str(refusal))
+    return found
+
+
+def card(model_id: str) -> Card:
+    """The card of a model, named by its id (in whatever case) or by a folder that holds it."""
+    known, _ = _look()
+    if model_id in known:
+        return known[model_id]
+    for folder in (Path(), *folders()) if model_id else ():
+        path = folder / model_id / CARD_FILE
+        if os.path.lexists(path):
+            return read_card(path)
+    alike = {name.casefold(): name for name in known}
+    if model_id.casefold() in alike:
+        return known[alike[model_id.casefold()]]
+    close = difflib.get_close_matches(model_id.casefold(), alike, n=1, cutoff=ALIKE)
+    hint = f"did you mean {alike[close[0]]}?" if close else "choose one of those that `vsr models` lists."
+    raise RefusalError(f"There is no model called {model_id}; {hint}")
+
+
+def _look() -> tuple[dict[str, Card], list[RefusalError]]:
+    """The cards that are sound, and what is wrong with the others."""
+    found, broken = {card.id: card for card in CLASSICAL}, []
     for folder in folders():
-        for path in sorted(folder.glob(f"*/{CARD_FILE}")):
+        for path in _card_files(folder):
             try:
-                card = read_card(path)
+                card = _read_again(path)
             except RefusalError as refusal:
-                _log_once(str(refusal))
+                broken.append(refusal)
             else:
                 found.setdefault(card.id, card)
-    return found
+    return found, broken
+
+
+def _read_again(path: Path) -> Card:
+    """A card from its file, which is read only where it has changed: the panel asks for all of them all the time."""
+    try:
+        status = path.stat()
+    except OSError:
+        return read_card(path)  # which says what is wrong
+    return _read_once(path, (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+def _card_files(folder: Path) -> list[Path]:
+    """Whatever is called a card in the folders of a folder, whether it can be read or not."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [path for path in (folder / name / CARD_FILE for name in names) if os.path.lexists(path)]
 
 
 @cache
@@ -140,43 +119,9 @@ def _log_once(sentence: str) -> None:
     logging.warning(sentence)
 
 
-def card(model_id: str) -> Card:
-    """The card of a model, named by its id or by a folder that holds it."""
-    known = cards()
-    if model_id in known:
-        return known[model_id]
-    for folder in (Path(), *folders()):
-        path = folder / model_id / CARD_FILE
-        if path.is_file():
-            return read_card(path)
-    close = difflib.get_close_matches(model_id, known, n=1, cutoff=0.0)
-    raise RefusalError(f"There is no model called {model_id}; did you mean {close[0]}?")
-
-
-def read_card(path: Path) -> Card:
-    """A card from its file, which is read again only where it has changed."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise RefusalError(f"The card {path} cannot be read ({error}); install the model again.") from error
-    return _read_card(path, (status.st_mtime_ns, status.st_size, status.st_ino))
-
-
 @lru_cache(maxsize=1000)
-def _read_card(path: Path, _version: tuple[int, int, int]) -> Card:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values["stages"] = tuple(Stage(s["network"], s["arguments"], tuple(s["views"])) for s in values["stages"])
-        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return Card(**values, folder=path.parent)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RefusalError(f"The card {path} cannot be read ({error}); install the model again.") from error
-
-
-def write_card(card: Card) -> None:
-    """The card into its folder."""
-    text = json.dumps(card.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-    (card.folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+def _read_once(path: Path, _version: tuple[int, int, int]) -> Card:
+    return read_card(path)
 
 
 def partner(model: Card) -> Card:
@@ -184,7 +129,7 @@ def partner(model: Card) -> Card:
 
     It need not have the noise that the other adds to its result.
     """
-    other = cards().get(model.partner)
+    other = _look()[0].get(model.partner)
     if other is None:
         raise RefusalError(
             f"{model.title} is mixed with the model {model.partner}, which is not installed; install that, or choose "
@@ -198,12 +143,7 @@ def partner(model: Card) -> Card:
     return other
 
 
-def noiseless(stage: Described) -> Described:
-    """The same network without noise of its own; `stage` is anything that has its arguments."""
-    return replace(stage, arguments={name: value for name, value in stage.arguments.items() if name != "noise"})
-
-
-def load(card: Card, realism: float | None = None) -> list[nn.Module]:
+def load(card: Card, realism: float | None = None) -> list[Network]:
     """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer.
 
     Below 1, realism is the share of the card's own weights; the rest are those of its partner.
@@ -224,15 +164,20 @@ def load(card: Card, realism: float | None = None) -> list[nn.Module]:
     return networks
 
 
-def _networks(card: Card) -> tuple[list[nn.Module], dict[str, np.ndarray]]:
+def _networks(card: Card) -> tuple[list[Network], dict[str, np.ndarray]]:
     """A card's networks without weights, and its verified weights in float32."""
     import torch
 
     from ..networks import build
 
-    with torch.device("meta"):
-        networks = [build(stage.network, **stage.arguments) for stage in card.stages]
+    try:
+        with torch.device("meta"):
+            networks = [build(stage.network, **stage.arguments) for stage in card.stages]
+        plan.check_fit(card, networks)
+    except RefusalError as refusal:
+        raise RefusalError(f"The card of the model {card.id} does not fit its networks: {refusal}") from refusal
     shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
+    assert card.folder is not None
     path = card.folder / WEIGHTS_FILE
     tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])
     weights.check(tensors, shapes, path)

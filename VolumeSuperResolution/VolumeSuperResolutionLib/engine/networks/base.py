@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 Factor = Union[int, Sequence[int]]
+Convolution = Union[nn.Conv2d, nn.Conv3d]
+LARGEST_FACTOR = 16
 
 
 class Network(nn.Module):
@@ -22,6 +24,7 @@ class Network(nn.Module):
 
     # Whether its last layer is the convolution `tail`, with no activation after it that would cut off negative values.
     ends_plainly = False
+    tail: nn.Module
 
     def __init__(self, dimensions: int, factor: Factor = 1, on_interpolated: bool = False, residual: bool = False):
         super().__init__()
@@ -51,7 +54,7 @@ class Residual(nn.Module):
 def per_axis(factor: Factor, dimensions: int) -> tuple[int, ...]:
     """One whole number an axis."""
     factors = (factor,) * dimensions if isinstance(factor, int) else tuple(factor)
-    if len(factors) != dimensions or any(f < 1 for f in factors):
+    if len(factors) != dimensions or not all(1 <= f <= LARGEST_FACTOR for f in factors):
         raise ValueError(f"{factor!r} is no factor for {dimensions} axes")
     return factors
 
@@ -67,7 +70,7 @@ def stages(factor: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     return tuple(steps)
 
 
-def conv(dimensions: int, inputs: int, outputs: int, kernel: int = 3, bias: bool = True) -> nn.Module:
+def conv(dimensions: int, inputs: int, outputs: int, kernel: int = 3, bias: bool = True) -> Convolution:
     """A "same" convolution with zero padding."""
     layer = nn.Conv2d if dimensions == 2 else nn.Conv3d
     return layer(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
@@ -81,7 +84,15 @@ def interpolated(x: torch.Tensor, factor: Sequence[int]) -> torch.Tensor:
     return F.interpolate(x, scale_factor=tuple(float(f) for f in factor), mode=mode, align_corners=False)
 
 
-def pass_through(layer: nn.Module) -> None:
+def start(layer: Convolution, gain: float = 1.0) -> None:
+    """Kaiming's distribution for the weights, times `gain`, and no bias."""
+    with torch.no_grad():
+        nn.init.kaiming_normal_(layer.weight).mul_(gain)
+        if layer.bias is not None:
+            layer.bias.zero_()
+
+
+def pass_through(layer: Convolution) -> None:
     """Lets a convolution's output channel 0 start as a copy of input channel 0, so that training starts from the input.
 
     The other inputs of channel 0 start at zero; the other channels keep their random start.
@@ -89,10 +100,11 @@ def pass_through(layer: nn.Module) -> None:
     with torch.no_grad():
         layer.weight[0].zero_()
         layer.weight[(0, 0, *(k // 2 for k in layer.kernel_size))] = 1.0
-        layer.bias[0] = 0.0
+        if layer.bias is not None:
+            layer.bias[0] = 0.0
 
 
-def wake(layers: Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
+def wake(layers: Iterable[Convolution], x: torch.Tensor) -> torch.Tensor:
     """Flips the sign of filters that start dead: those whose output, for an input like `x`, is mostly negative.
 
     Behind a ReLU they would hardly learn. The usual initial distributions are symmetric, so this stays a draw from

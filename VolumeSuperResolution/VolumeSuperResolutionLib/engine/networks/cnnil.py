@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Network, conv
+from .base import Convolution, Network, conv
 from .shuffle import VoxelShuffle
 
 
@@ -23,11 +23,12 @@ class Cnnil(Network):
         self.to_phases = conv(2, features, self.shuffle.phases)
         self.fine_head = conv(2, 1, features)
         self.fine = nn.ModuleList(conv(2, features, features) for _ in range(2))
-        self.tail = conv(2, features, 1)
+        self.tail: Convolution = conv(2, features, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         if not self.head.weight.is_meta:
             self._wake()
 
@@ -63,7 +64,9 @@ class Cnnil(Network):
         """
         with torch.no_grad():
             bright = torch.ones(1, 1, 24, 24)
-            for layer, features in ((self.to_phases, self._coarse_features), (self.tail, self._fine_features)):
+            parts: list[tuple[Convolution, Callable[[torch.Tensor], torch.Tensor]]]
+            parts = [(self.to_phases, self._coarse_features), (self.tail, self._fine_features)]
+            for layer, features in parts:
                 answer = layer(features(bright))[0, :, 12, 12]
                 layer.weight *= torch.where(answer < 0, -1.0, 1.0).view(-1, 1, 1, 1)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Factor, Network, conv, pass_through
+from .base import Convolution, Factor, Network, conv, pass_through, start
 from .shuffle import VoxelShuffle
 
 # Structure is a small part of an image's intensity: this scales the response to it to the size of the image itself.
@@ -76,16 +76,15 @@ class Fsrcnn3d(Network):
         self, factor: Factor = 2, features: int = 56, shrunk: int = 16, mapping: int = 4, residual: bool = False
     ):
         super().__init__(3, factor, residual=residual)
-        self.layers = nn.ModuleList(
-            [
-                conv(3, 1, features, 5),
-                conv(3, features, shrunk, 1),
-                *(conv(3, shrunk, shrunk) for _ in range(mapping)),
-                conv(3, shrunk, features, 1),
-            ]
-        )
+        layers = [
+            conv(3, 1, features, 5),
+            conv(3, features, shrunk, 1),
+            *(conv(3, shrunk, shrunk) for _ in range(mapping)),
+            conv(3, shrunk, features, 1),
+        ]
+        self.layers = nn.ModuleList(layers)
         self.upsampling = CroppedTransposedConv(features, 1, 9, self.factor)
-        self._start()
+        self._start(layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x
@@ -93,24 +92,23 @@ class Fsrcnn3d(Network):
             y = F.relu(layer(y))
         return self.with_residual(F.relu(self.upsampling(y)), x)
 
-    def _wake(self) -> None:
+    def _wake(self, first: Convolution) -> None:
         """Makes the first filters, except the one that passes the image through, zero-mean and stronger.
 
         They then respond to structure, of either sign, and not to brightness, which would leave half of them dead.
         """
         with torch.no_grad():
-            filters = self.layers[0].weight[0 if self.residual else 1 :]
+            filters = first.weight[0 if self.residual else 1 :]
             filters -= filters.mean((2, 3, 4), keepdim=True)
             filters *= STRUCTURE_GAIN
 
-    def _start(self) -> None:
-        for layer in self.layers:
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+    def _start(self, layers: Sequence[Convolution]) -> None:
+        for layer in layers:
+            start(layer)
             if not self.residual:
                 pass_through(layer)
-        if not self.layers[0].weight.is_meta:
-            self._wake()
+        if not layers[0].weight.is_meta:
+            self._wake(layers[0])
         nn.init.normal_(self.upsampling.weight, std=1e-3)
         if not self.residual:
             with torch.no_grad():

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from .base import Factor, Network, conv, stages
+from .base import Factor, Network, conv, stages, start
 from .noise import Noise
 
 SLOPE = 0.2
@@ -23,13 +23,11 @@ class DenseBlock(nn.Module):
 
     def __init__(self, features: int, growth: int):
         super().__init__()
-        self.convs = nn.ModuleList(conv(3, features + n * growth, growth) for n in range(4))
-        self.convs.append(conv(3, features + 4 * growth, features))
-        for layer in self.convs:
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
-            with torch.no_grad():
-                layer.weight *= 0.1
+        layers = [conv(3, features + n * growth, growth) for n in range(4)]
+        layers.append(conv(3, features + 4 * growth, features))
+        for layer in layers:
+            start(layer, gain=0.1)
+        self.convs = nn.ModuleList(layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         known: list[torch.Tensor] = [x]
@@ -76,9 +74,9 @@ class Rrdb3d(Network):
         self.tail = conv(3, features, 1)
         used = GRAINS if noise else ()
         self.noises = nn.ModuleList(Noise(self.factor, faintest) for faintest, *_ in used)
-        self.grains = nn.ModuleList(conv(3, 1, 1, bias=False) for _ in used)
-        self.grains.requires_grad_(False)
-        for grain, (_, white, blurred) in zip(self.grains, used):
+        grains = [conv(3, 1, 1, bias=False).requires_grad_(False) for _ in used]
+        self.grains = nn.ModuleList(grains)
+        for grain, (_, white, blurred) in zip(grains, used):
             grain.weight.copy_(_blur(blurred))
             grain.weight[..., 1, 1, 1] += white
 

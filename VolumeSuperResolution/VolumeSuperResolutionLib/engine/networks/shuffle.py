@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from .base import conv, stages
+from .base import Convolution, conv, stages
 
 
 class VoxelShuffle(nn.Module):
@@ -34,12 +34,13 @@ class VoxelShuffle(nn.Module):
         return x.permute(order).reshape(batch, channels, *(n * f for n, f in zip(spatial, self.factor)))
 
 
-def repeat_phases_(layer: nn.Module, phases: int) -> None:
+def repeat_phases_(layer: Convolution, phases: int) -> None:
     """ICNR: all phases of a channel start alike, so that the shuffle starts as nearest-neighbor upsampling."""
     with torch.no_grad():
         weight = layer.weight[::phases].clone()
         layer.weight.copy_(weight.repeat_interleave(phases, dim=0))
-        layer.bias.zero_()
+        if layer.bias is not None:
+            layer.bias.zero_()
 
 
 def upsampling(

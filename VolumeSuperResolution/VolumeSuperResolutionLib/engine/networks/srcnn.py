@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Network, conv, pass_through, wake
+from .base import Network, conv, pass_through, start, wake
 
 
 class Srcnn(Network):
@@ -17,14 +17,14 @@ class Srcnn(Network):
     def __init__(self, dimensions: int, layers: Sequence[tuple[int, int]], residual: bool = False):
         super().__init__(dimensions, on_interpolated=True, residual=residual)
         inputs = (1, *(features for _, features in layers))
-        self.layers = nn.ModuleList(conv(dimensions, n, features, k) for n, (k, features) in zip(inputs, layers))
-        for layer in self.layers:
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        made = [conv(dimensions, n, features, k) for n, (k, features) in zip(inputs, layers)]
+        self.layers = nn.ModuleList(made)
+        for layer in made:
+            start(layer)
             if not residual:
                 pass_through(layer)
-        if not self.layers[0].weight.is_meta:
-            wake(self.layers, torch.rand(1, 1, *(16,) * dimensions))
+        if not made[0].weight.is_meta:
+            wake(made, torch.rand(1, 1, *(16,) * dimensions))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x

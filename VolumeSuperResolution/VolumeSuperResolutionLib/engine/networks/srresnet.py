@@ -20,13 +20,15 @@ class Srresnet3d(Network):
     def __init__(self, factor: Factor = 4, features: int = 64, blocks: int = 16, residual: bool = True):
         super().__init__(3, factor, residual=residual)
         self.head = conv(3, 1, features)
-        self.body = nn.Sequential(
-            *(Residual(conv(3, features, features), nn.ReLU(), conv(3, features, features)) for _ in range(blocks))
-        )
-        # small weights in each second convolution keep sixteen unnormalized blocks from amplifying at the start
-        for block in self.body:
+
+        def block() -> Residual:
+            first, second = conv(3, features, features), conv(3, features, features)
+            # small weights in each second convolution keep sixteen unnormalized blocks from amplifying at the start
             with torch.no_grad():
-                block.body[2].weight *= 0.1
+                second.weight *= 0.1
+            return Residual(first, nn.ReLU(), second)
+
+        self.body = nn.Sequential(*(block() for _ in range(blocks)))
         self.upsampling = upsampling(features, self.factor, lambda: nn.LeakyReLU(SLOPE))
         self.fine = conv(3, features, features)
         self.tail = conv(3, features, 1)

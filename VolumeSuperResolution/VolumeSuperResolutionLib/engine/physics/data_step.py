@@ -60,7 +60,7 @@ class DataStep:
             return high + _along(residual / self._without_axes(mu), self.corrections(mu))
         residual = _along(residual, [None if s is None else s.vectors.T for s in self.spectra])
         values, seen = (_like(residual, part) for part in self._power())
-        up = [None if m is None else m.T @ s.vectors for m, s in zip(self.forward, self.spectra)]
+        up = [None if m is None or s is None else m.T @ s.vectors for m, s in zip(self.forward, self.spectra)]
         return high + _along(residual * seen / (values + mu), up)
 
     def apply(

@@ -12,6 +12,7 @@ from typing import Callable
 import numpy as np
 
 from ..callbacks import Cancel, Progress
+from ..errors import CancelledError
 from . import degradation, separable
 
 LANCZOS_RADIUS = 5
@@ -74,7 +75,7 @@ def axis_matrix(n_in: int, n_out: int, kernel: str) -> np.ndarray | None:
     positions = (np.arange(n_out) + 0.5) / factor - 0.5
     if kernel == "nearest":
         matrix = np.zeros((n_out, n_in))
-        matrix[np.arange(n_out), _clamp(np.floor(positions + 0.5).astype(int), n_in)] = 1.0
+        matrix[np.arange(n_out), _nearest(n_in, n_out)] = 1.0
         return matrix
     if kernel == "linear":
         return _kernel_matrix(n_in, positions, _linear, 1, _clamp, factor)
@@ -83,6 +84,25 @@ def axis_matrix(n_in: int, n_out: int, kernel: str) -> np.ndarray | None:
     if kernel == "lanczos":
         return _kernel_matrix(n_in, positions, _lanczos, LANCZOS_RADIUS, _clamp, factor)
     raise ValueError(f"no interpolation is called {kernel!r}")
+
+
+def _nearest(n_in: int, n_out: int) -> np.ndarray:
+    """The input voxel that lies nearest to each output voxel."""
+    positions = (np.arange(n_out) + 0.5) / (n_out / n_in) - 0.5
+    return _clamp(np.floor(positions + 0.5).astype(int), n_in)
+
+
+def repeat(
+    array: np.ndarray, target: np.ndarray, progress: Progress | None = None, cancel: Cancel | None = None
+) -> None:
+    """The nearest voxels in `target`, which has their type: copied bit for bit, so that labels stay what they are."""
+    planes, rows, columns = (_nearest(n, m) for n, m in zip(array.shape, target.shape))
+    for k, source in enumerate(planes):
+        if cancel is not None and cancel():
+            raise CancelledError
+        target[k] = array[source][rows][:, columns]
+        if progress is not None:
+            progress(k + 1, len(planes))
 
 
 def matrices(shape: Sequence[int], size: Sequence[int], kernel: str) -> separable.Matrices:

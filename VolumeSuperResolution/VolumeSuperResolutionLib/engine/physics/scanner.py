@@ -160,7 +160,7 @@ class Scanner:
         """The same but for one axis (0 to 2 for i, j, k), whose profile, width or told are others."""
         axes = list(self.axes)
         axes[axis] = replace(axes[axis], **values)
-        return replace(self, axes=tuple(axes))
+        return replace(self, axes=tuple(axes))  # type: ignore[arg-type]
 
     def matrices(self, high: Sequence[int], low: Sequence[int], spacing: Sequence[float]) -> separable.Matrices:
         """What the scan sees of a finer grid; shapes in array order (k, j, i), the scan's spacing in (i, j, k).

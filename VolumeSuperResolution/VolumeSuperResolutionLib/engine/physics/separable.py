@@ -7,7 +7,7 @@ that stays as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Callable, Optional
+from typing import Callable, Optional, overload
 
 import numpy as np
 
@@ -41,10 +41,30 @@ def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.
     part = array[tuple(used)].astype(np.float32)
     if rows[0] is not None:
         part = np.tensordot(rows[0], part, axes=1)
-    for axis in (1, 2):
-        if rows[axis] is not None:
-            part = _along(part, rows[axis], axis)
+    for axis, matrix in enumerate(rows[1:], 1):
+        if matrix is not None:
+            part = _along(part, matrix, axis)
     return part
+
+
+@overload
+def apply(
+    array: np.ndarray,
+    matrices: Matrices,
+    write: None = None,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> np.ndarray: ...
+
+
+@overload
+def apply(
+    array: np.ndarray,
+    matrices: Matrices,
+    write: WriteSlab,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> None: ...
 
 
 def apply(

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..errors import RefusalError
+from ..networks.base import Network
 from .convolution import FULL, Conv, TapSum
 from .nodes import Concat, Crop, Elementwise, Nearest, Node, Pointwise, Pool, Scale, Shuffle, Source
 
@@ -28,7 +28,7 @@ class UnstreamableError(RefusalError):
 class Builder:
     """Collects the operations. An operation is known by its index; `uses` says how many others read it."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Network):
         self.name = type(network).__name__
         self.network = network
         self.axes = network.dimensions
@@ -76,7 +76,8 @@ class Builder:
         values = (value,) * self.axes if isinstance(value, (int, float)) else tuple(value)
         if len(values) != self.axes or any(v != int(v) for v in values):
             raise self.refuse(f"{value} is not one whole number for each axis")
-        return (fill,) * (3 - self.axes) + tuple(int(v) for v in values)
+        first, second, third = (fill,) * (3 - self.axes) + tuple(int(v) for v in values)
+        return first, second, third
 
     # each of the following appends an operation, or fuses it with the one before, and returns its index
 
@@ -90,14 +91,15 @@ class Builder:
         if any(not 0 <= b <= span or g > b for b, g, span in zip(before, growth, spans)):
             raise self.refuse("it pads by more than a kernel reaches")
         node = self.alone(at)
-        repeated = isinstance(node, Nearest) and not node.post and dilation == (1, 1, 1) and not any(growth)
-        if repeated and weight.shape[0] >= FULL:
+        plain = dilation == (1, 1, 1) and not any(growth) and weight.shape[0] >= FULL
+        if plain and isinstance(node, Nearest) and not node.post:
             factor = [r.factor for r in node.reach]
             weight, before = _behind_nearest(weight, before, factor)
             bias = None if bias is None else bias.repeat(math.prod(factor))
             return self.add(Conv(node.inputs, weight, bias, before, growth, dilation, factor))
-        joined = isinstance(node, Concat) and not node.post  # concatenated while the convolution gathers its input
-        return self.add(Conv(node.inputs if joined else [at], weight, bias, before, growth, dilation))
+        # a concatenation is made while the convolution gathers its input
+        inputs = node.inputs if isinstance(node, Concat) and not node.post else [at]
+        return self.add(Conv(inputs, weight, bias, before, growth, dilation))
 
     def shuffle(self, at: At, factor: Any) -> At:
         factor = self.per_axis(factor, 1)
@@ -150,7 +152,7 @@ def pruned(nodes: list[Node]) -> list[Node]:
         if n in read:
             read.update(nodes[n].inputs)
     kept: list[Node] = []
-    place = {}
+    place: dict[int, int] = {}
     for n, node in enumerate(nodes):
         if n not in read:
             continue

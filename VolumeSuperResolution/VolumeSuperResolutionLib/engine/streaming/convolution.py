@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ class Part(NamedTuple):
 
     weight: torch.Tensor
     bias: torch.Tensor | None
-    first: tuple[int, int, int]
+    first: tuple[int, ...]
 
 
 class Conv(Node):
@@ -223,8 +223,8 @@ def convolve(
     x: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None,
-    padding: tuple[int, int, int],
-    dilation: tuple[int, int, int],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
     fused: Activation | None = None,
 ) -> tuple[torch.Tensor, bool]:
     """Convolves [planes, height, width, channels]; says whether `fused` was applied.
@@ -262,7 +262,11 @@ def _fused_convolution(
 def can_fuse() -> bool:
     """Whether torch has oneDNN's convolution with a fused activation: a private function, which may change."""
     x, weight, bias = torch.rand(2, 3, 4, 5, 6) - 0.5, torch.rand(2, 3, 3, 3, 3) - 0.5, torch.rand(2)
-    known = {("none", ()): lambda y: y, ("relu", ()): F.relu, ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2)}
+    known: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
+        ("none", ()): lambda y: y,
+        ("relu", ()): F.relu,
+        ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2),
+    }
     try:
         for activation, plain in known.items():
             for axes, convolution in ((3, F.conv3d), (2, F.conv2d)):

@@ -11,6 +11,7 @@ import torch
 
 from ..callbacks import Cancel, Progress, ReadBlock, WriteBlock
 from ..errors import CancelledError, RefusalError
+from ..networks.base import Network
 from .devices import (
     PRECISIONS,
     Transfers,
@@ -56,7 +57,7 @@ class Account:
 
 
 def apply(
-    network: torch.nn.Module,
+    network: Network,
     read: ReadBlock,
     shape: Sequence[int],
     write: WriteBlock,
@@ -81,7 +82,7 @@ class _Run:
 
     def __init__(
         self,
-        network: torch.nn.Module,
+        network: Network,
         read: ReadBlock,
         shape: Sequence[int],
         write: WriteBlock,
@@ -231,4 +232,4 @@ def _common(box: Ranges, others: Sequence[Ranges]) -> list[Ranges]:
 
 
 def _slices(ranges: Ranges) -> tuple[slice, slice, slice]:
-    return tuple(slice(low, high) for low, high in ranges)
+    return tuple(slice(low, high) for low, high in ranges)  # type: ignore[return-value]

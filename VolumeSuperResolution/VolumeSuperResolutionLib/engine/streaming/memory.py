@@ -125,7 +125,8 @@ def _free_on_windows() -> int:
         )
 
     status = Status(length=ctypes.sizeof(Status))
-    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]  # there is one on Windows only
+    if not kernel.GlobalMemoryStatusEx(ctypes.byref(status)):
         return _ASSUMED
     return min(status.free_physical, status.free_page)
 
@@ -143,7 +144,7 @@ def _held_on_windows() -> tuple[int, int]:
         )
 
     counters = Counters(size=ctypes.sizeof(Counters))
-    kernel = ctypes.windll.kernel32
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]  # there is one on Windows only
     kernel.GetCurrentProcess.restype = ctypes.c_void_p
     process = ctypes.c_void_p(kernel.GetCurrentProcess())
     if not kernel.K32GetProcessMemoryInfo(process, ctypes.byref(counters), counters.size):

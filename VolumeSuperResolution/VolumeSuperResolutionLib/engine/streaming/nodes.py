@@ -16,7 +16,7 @@ import torch
 from ..networks.noise import Noise
 from .tiles import Range
 
-Ranges = tuple[Range, Range, Range]
+Ranges = tuple[Range, ...]  # of the three axes
 ONE: Ranges = ((0, 1), (0, 1), (0, 1))
 Activation = tuple[str, tuple[float, ...]]  # oneDNN's name of it, and its numbers
 
@@ -77,7 +77,7 @@ class Scratch:
 class Node:
     """One operation. `post` are elementwise functions applied in place to what it has computed."""
 
-    reach: tuple[Reach, Reach, Reach] = (SAME, SAME, SAME)
+    reach: tuple[Reach, ...] = (SAME, SAME, SAME)
     pads = False  # whether it takes zeros from outside the border
 
     def __init__(self, inputs: Sequence[int], channels: int):

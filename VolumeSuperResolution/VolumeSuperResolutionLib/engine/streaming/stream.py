@@ -12,6 +12,7 @@ from typing import Callable, NamedTuple
 
 import torch
 
+from ..networks.base import Network
 from .build import UnstreamableError
 from .convolution import Conv
 from .nodes import Gate, Input, Node, Piece, Pool, Range, Ranges, Scratch, Source, bytes_of
@@ -19,10 +20,11 @@ from .trace import traced
 
 ReadTensor = Callable[[Ranges], torch.Tensor]
 CPU = torch.device("cpu")
+NOTHING = torch.empty(0)  # the block where only the memory is counted
 
 
 class Chunk(NamedTuple):
-    """Consecutive planes of one node's output; no block where only the memory is counted."""
+    """Consecutive planes of one node's output."""
 
     start: int
     stop: int
@@ -54,7 +56,7 @@ class Queue:
 class Stream:
     """A network made ready to be streamed on a device. Raises UnstreamableError if it cannot be."""
 
-    def __init__(self, network: torch.nn.Module, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
+    def __init__(self, network: Network, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
         self.nodes: list[Node] = traced(network)
         scratch, precise = Scratch(device), self._precise()
         self.widths = [bytes_of(torch.float32 if n in precise else dtype) for n in range(len(self.nodes))]
@@ -64,7 +66,8 @@ class Stream:
         self.readers: list[list[int]] = [[] for _ in self.nodes]
         # What depends on a pool runs in a pass after it; the planes that it reads are kept until then.
         self.passes = [0]
-        self.scale, self.lag = [(1, 1, 1)], [0]
+        self.scale: list[tuple[int, ...]] = [(1, 1, 1)]
+        self.lag = [0]
         for n, node in enumerate(self.nodes[1:], 1):
             for i in set(node.inputs):
                 self.readers[i].append(n)
@@ -141,7 +144,7 @@ class Stream:
             planes = -(-self.lag[-1] // self.scale[-1][0]) * 2 + 4 * thickness
             shape = (min(shape[0], planes), *shape[1:])
             box = ((0, self.sizes(shape)[-1][0]), *box[1:])
-        flow = self.run(lambda ranges: None, shape, box, thickness, chunk_bytes)
+        flow = self.run(lambda ranges: NOTHING, shape, box, thickness, chunk_bytes)
         flow.counting = True
         for _ in flow:
             pass
@@ -204,7 +207,7 @@ class Flow:
     def _bytes(self, n: int, planes: int) -> int:
         return planes * self._area(n) * self.stream.nodes[n].channels * self.stream.widths[n]
 
-    def _produce(self, n: int, stop: int) -> Chunk:
+    def _produce(self, n: int, stop: int) -> Chunk | None:
         """The planes of node n from where it stood to `stop`."""
         start = self.done[n]
         if stop <= start:
@@ -228,9 +231,10 @@ class Flow:
         width = self.stream.widths[n]
         self.gathered = max(self.gathered, node.gathers(*before) * width)
         self.peak = max(self.peak, self.live + node.parts_in(*before) * width + self._bytes(n, stop - start))
-        block = None
+        block = NOTHING
         if not self.counting:
-            inputs = [self._input(node, i, *each, wanted) for i, *each in zip(node.inputs, chunks, inside)]
+            parts = zip(node.inputs, chunks, inside)
+            inputs = [self._input(node, i, held, part, wanted) for i, held, part in parts]
             block = node.block(inputs, wanted)
         self.live -= freed
         return Chunk(start, stop, block)

@@ -9,7 +9,7 @@ from itertools import product
 NARROWEST = 16  # voxels of the input; narrower columns would be nearly all halo
 
 Range = tuple[int, int]
-Column = tuple[Range, Range]  # of the output
+Column = tuple[Range, ...]  # rows and columns of the output
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from ..networks.base import Convolution, Network
 from ..networks.fsrcnn import CroppedTransposedConv
 from ..networks.noise import Noise
 from ..networks.shuffle import VoxelShuffle
@@ -23,7 +24,7 @@ class _Tracer(fx.Tracer):
         return own or super().is_leaf_module(m, module_qualified_name)
 
 
-def traced(network: nn.Module) -> list[Node]:
+def traced(network: Network) -> list[Node]:
     """The operations in the order they run; the first is the source, the last is the output."""
     training = {module: module.training for module in network.modules()}
     network.eval()
@@ -40,7 +41,7 @@ def traced(network: nn.Module) -> list[Node]:
         return pruned(_built(network, graph))
 
 
-def _built(network: nn.Module, graph: fx.Graph) -> list[Node]:
+def _built(network: Network, graph: fx.Graph) -> list[Node]:
     builder = Builder(network)
     modules = dict(network.named_modules())
     where: dict[fx.Node, Any] = {}  # an operation's index, or a number
@@ -71,23 +72,25 @@ def _handler(builder: Builder, table: dict[Any, Callable[..., At]], key: Any) ->
     return table[key]
 
 
-def _conv(builder: Builder, module: nn.Module, at: At) -> At:
+def _conv(builder: Builder, module: Convolution, at: At) -> At:
     if module.groups != 1 or any(s != 1 for s in module.stride) or module.padding_mode != "zeros":
         raise builder.refuse("a convolution has strides, groups or other padding than zeros")
     spans = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size)]
     if module.padding == "same":
         before, growth = [span // 2 for span in spans], [0] * len(spans)
     else:
-        before = [0] * len(spans) if module.padding == "valid" else list(module.padding)
+        # the only other word is "valid"
+        before = [0] * len(spans) if isinstance(module.padding, str) else list(module.padding)
         growth = [2 * b - span for b, span in zip(before, spans)]
     return builder.convolution(at, module.weight, module.bias, before, growth, module.dilation)
 
 
-def _transposed(builder: Builder, module: nn.Module, at: At) -> At:
+def _transposed(builder: Builder, module: nn.ConvTranspose2d | nn.ConvTranspose3d, at: At) -> At:
     """A convolution to the phases of the stride, then a shuffle: the same sum."""
     kernel, stride = module.kernel_size, module.stride
     if module.groups != 1 or any(d != 1 for d in module.dilation) or any(k < s for k, s in zip(kernel, stride)):
         raise builder.refuse("a transposed convolution has groups, dilation or gaps")
+    assert not isinstance(module.padding, str)
     weight = module.weight.transpose(0, 1)
     before, growth, last = [], [], []
     for axis, (k, s, pad, extra) in enumerate(zip(kernel, stride, module.padding, module.output_padding)):
@@ -127,8 +130,8 @@ def _noise(builder: Builder, module: Noise, at: At) -> At:
     return builder.shuffle(_product(builder, phases, presence), module.factor)
 
 
-def _batch_norm(builder: Builder, module: nn.Module, at: At) -> At:
-    if module.running_mean is None:
+def _batch_norm(builder: Builder, module: nn.BatchNorm2d | nn.BatchNorm3d, at: At) -> At:
+    if module.running_mean is None or module.running_var is None:
         raise builder.refuse("a batch normalization has no trained statistics")
     factor = (module.running_var + module.eps).rsqrt()
     factor = factor if module.weight is None else factor * module.weight
@@ -177,7 +180,7 @@ def _product(builder: Builder, first: Any, second: Any) -> At:
     return builder.times(first, second) if isinstance(first, At) else builder.times(second, first)
 
 
-def _pool(builder: Builder, module: nn.Module, at: At) -> At:
+def _pool(builder: Builder, module: nn.AdaptiveAvgPool3d, at: At) -> At:
     size = module.output_size
     if any(n != 1 for n in (size if isinstance(size, (tuple, list)) else (size,))):
         raise builder.refuse("it pools to more than one voxel")

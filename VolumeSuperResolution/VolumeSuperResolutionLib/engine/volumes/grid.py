@@ -7,7 +7,7 @@ fill the same extent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -85,20 +85,26 @@ def target_size(
 
     The field of view stays, so where it is no multiple of the spacing asked for, the spacing gives way a little.
     """
-    if (scale is not None) + (spacing is not None) + bool(isotropic) != 1:
-        raise RefusalError("Give exactly one target: a scale, a spacing in mm, or isotropic.")
+    check_target(scale, spacing, isotropic)
     if isotropic:
         spacing = (min(grid.spacing),) * 3
     if spacing is not None:
-        _check_positive("spacing", spacing)
         scale = np.asarray(grid.spacing) / np.asarray(spacing, float)
-    _check_positive("scale", scale)
-    if max(scale) > LARGEST_FACTOR or min(scale) < 1.0 / LARGEST_FACTOR:
-        raise RefusalError(
-            f"A factor of {_words(scale)} is out of reach; choose factors from 1/{LARGEST_FACTOR:g} "
-            f"to {LARGEST_FACTOR:g} along each axis."
-        )
+        _check_reachable(scale)
     return _ints([max(1, int(np.floor(n * s + 0.5))) for n, s in zip(grid.size, scale)])
+
+
+def check_target(
+    scale: Sequence[float] | None = None, spacing: Sequence[float] | None = None, isotropic: bool = False
+) -> None:
+    """Refuse targets that no volume can be brought to."""
+    if (scale is not None) + (spacing is not None) + bool(isotropic) != 1:
+        raise RefusalError("Give exactly one target: a scale, a spacing in mm, or isotropic.")
+    if spacing is not None:
+        _check_positive("spacing", spacing)
+    if scale is not None:
+        _check_positive("scale", scale)
+        _check_reachable(scale)
 
 
 def check_region(region: Region, size: Size) -> None:
@@ -115,13 +121,21 @@ def _check_positive(what: str, values: Sequence[float]) -> None:
         raise RefusalError(f"The {what} {_words(values)} is not possible; give one or three numbers above zero.")
 
 
+def _check_reachable(scale: Sequence[float]) -> None:
+    if max(scale) > LARGEST_FACTOR or min(scale) < 1.0 / LARGEST_FACTOR:
+        raise RefusalError(
+            f"A factor of {_words(scale)} is out of reach; choose factors from 1/{LARGEST_FACTOR:g} "
+            f"to {LARGEST_FACTOR:g} along each axis."
+        )
+
+
 def _words(values: Sequence[float]) -> str:
     return " x ".join(f"{v:g}" for v in values)
 
 
-def _ints(values: Sequence[float]) -> Size:
+def _ints(values: Iterable[float]) -> Size:
     return tuple(int(v) for v in values)  # type: ignore[return-value]
 
 
-def _floats(values: Sequence[float]) -> Triple:
+def _floats(values: Iterable[float]) -> Triple:
     return tuple(float(v) for v in values)  # type: ignore[return-value]

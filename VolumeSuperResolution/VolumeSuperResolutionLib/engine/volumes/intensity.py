@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import RefusalError
+
 CT_WINDOW = (-1024.0, 3071.0)
 PERCENTILES = (0.1, 99.9)
 # Air in a CT is near -1000 HU; no MR sequence goes there.
@@ -22,6 +24,11 @@ FEWEST_LEVELS = 64
 # How far beyond the input's range (in parts of it) a sharper volume may reach at its edges.
 OVERSHOOT = 0.25
 TOUCHING = 0.01
+# Values beyond this, or closer together than its inverse, are rescaled before they become float32.
+LARGEST = 1e30
+# Fewer steps of float32 than this across a volume's range would show.
+FINENESS = 2**14
+MOST_LOST = 0.01
 
 
 @dataclass(frozen=True)
@@ -77,10 +84,110 @@ def output_type(array: np.ndarray) -> np.dtype:
     return np.dtype(np.float32) if rounds or clips else array.dtype
 
 
-def to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Float values in a scalar type: rounded to nearest, held at the type's limits."""
+def to_type(values: np.ndarray, dtype: np.dtype, offset: int = 0) -> np.ndarray:
+    """Float values, and an offset, in a scalar type: rounded to nearest, held at the type's limits."""
     if np.dtype(dtype).kind == "f":
+        if values.dtype.itemsize > np.dtype(dtype).itemsize:
+            values = np.clip(values, np.finfo(dtype).min, np.finfo(dtype).max)
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     rounded = np.rint(values)
-    return np.clip(rounded, limits.min, limits.max, out=rounded).astype(dtype)
+    if dtype.itemsize <= 2 and not offset:
+        return np.clip(rounded, limits.min, limits.max, out=rounded).astype(dtype)
+    # The limits of the wide types are no float32 or float64: the nearest that is within is.
+    bottom, top = _within(limits.min - offset, values.dtype), _within(limits.max - offset, values.dtype)
+    held = np.clip(rounded, bottom, top)
+    if offset:
+        result = (held.astype(np.int64).view(np.uint64) + np.uint64(offset % 2**64)).astype(dtype)
+    else:
+        result = held.astype(dtype)
+    result[rounded < bottom] = limits.min
+    result[rounded > top] = limits.max
+    return result
+
+
+def _within(limit: int, dtype: np.dtype) -> np.floating:
+    """The number of a float type that is nearest to an integer, and not beyond it as seen from zero."""
+    number = dtype.type(limit)
+    return np.nextafter(number, dtype.type(0)) if abs(int(number)) > abs(limit) else number
+
+
+def check_finite(values: np.ndarray) -> None:
+    """Refuse a result that is no number somewhere, whatever it comes from."""
+    if not np.isfinite(values).all():
+        raise RefusalError(
+            "The result would hold values that are not numbers, since values grow too large on the way; choose "
+            "another model, or check the scan's values."
+        )
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """How values that float32 cannot hold or tell apart travel through it: as (value - offset) / unit."""
+
+    offset: float = 0.0
+    unit: float = 1.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether values travel as they are."""
+        return (self.offset, self.unit) == (0.0, 1.0)
+
+    def carry(self, array: np.ndarray) -> np.ndarray:
+        """What travels: the array itself where it is plain, else float32."""
+        if self.plain:
+            return array
+        carried = np.empty(array.shape, np.float32)
+        for part, plane in zip(carried, array):
+            if array.dtype.kind == "f":
+                part[...] = (plane.astype(np.float64) - self.offset) / self.unit
+            else:
+                part[...] = (plane.astype(np.uint64) - np.uint64(int(self.offset) % 2**64)).view(np.int64)
+        return carried
+
+    def to_type(self, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """What traveled, in its own units and a scalar type."""
+        if self.plain:
+            return to_type(values, dtype)
+        if np.dtype(dtype).kind == "f":
+            return to_type(values.astype(np.float64) * self.unit + self.offset, dtype)
+        return to_type(values.astype(np.float64) * self.unit, dtype, int(self.offset))
+
+    def window(self, window: Window) -> Window:
+        """A window in the units that travel."""
+        if self.plain:
+            return window
+        return Window((window.low - self.offset) / self.unit, (window.high - self.offset) / self.unit)
+
+
+PLAIN = Carrier()
+
+
+def carrier_for(array: np.ndarray) -> Carrier:
+    """The carrier of a volume: plain wherever float32 tells its values apart well enough."""
+    exact = array.dtype.itemsize <= 2 or (array.dtype.kind == "f" and array.dtype.itemsize == 4)
+    if exact and array.dtype.kind != "f":
+        return PLAIN
+    lowest, highest = float(array.min()), float(array.max())
+    largest = max(abs(lowest), abs(highest))
+    low, high = percentiles(array)
+    if high <= low:
+        low, high = lowest, highest
+    span = high - low if np.isfinite(high - low) else largest
+    coarse = np.spacing(np.float32(min(max(abs(low), abs(high)), LARGEST)))
+    fine = exact or span >= FINENESS * float(coarse)
+    if span == 0 or (fine and largest <= LARGEST and span >= 1 / LARGEST):
+        return PLAIN
+    whole = array.dtype.kind != "f"
+    unit = 1.0 if whole or 1 / LARGEST <= span <= LARGEST else span
+    offset = float(low // 1) if whole else low if fine is False else 0.0
+    carrier = Carrier(offset, unit)
+    # What becomes zero or infinite on the way is lost.
+    carried = carrier.carry(array)
+    lost = np.mean(((carried == 0) & (array != offset)) | ~np.isfinite(carried))
+    if lost > MOST_LOST:
+        raise RefusalError(
+            f"The volume's values reach from {lowest:g} to {highest:g}, and beside that most are too close together to "
+            "be told apart; remove the outliers first."
+        )
+    return carrier

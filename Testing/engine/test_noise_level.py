@@ -1,0 +1,97 @@
+"""The noise that is found is the noise that is there, in MR and CT, whatever the structure and whatever the air."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from VolumeSuperResolutionLib.engine.physics.noise import white_noise
+from VolumeSuperResolutionLib.engine.volumes import files, intensity
+
+LEVELS = (0.0, 0.005, 0.01, 0.02, 0.04)
+# Real volumes are no part of the repository: with their folder in this variable they are tested too.
+VOLUMES = "VSR_TEST_VOLUMES"
+REAL = (
+    "brain_T1w_ds000011_sub-11.nii.gz",
+    "brain_T1w_ds002748_sub-25.nii.gz",
+    "mr_fetal_T2_mial_run-1_3p3mm.nii.gz",
+    "mr_lspine_taichi_sag_T2_4p8mm.nii.gz",
+    "chest_CT_LungFCP-01-0001.nii.gz",
+    "ct_head_harvard02_skullbase_0p5mm.nii.gz",
+    "ct_lspine_taichi_sag_3mm.nii.gz",
+)
+
+
+def head(modality, shape=(40, 64, 64)):
+    """A ball of tissue with edges, smooth shading and a fine pattern on its rim, in air."""
+    k, j, i = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    radius = np.sqrt(k**2 + j**2 + i**2)
+    tissue = 500 + 200 * np.sin(3 * j) + 200 * (radius < 0.5) + 150 * (i > 0.1) * (radius < 0.7)
+    tissue += 60 * np.sin(40 * i) * np.sin(37 * j) * (radius > 0.8)
+    array = np.where(radius < 0.9, tissue, 0.0)
+    return (array - 1000 if modality == "CT" else array).astype(np.float32)
+
+
+def spread(array):
+    low, high = intensity.percentiles(array)
+    return high - low
+
+
+def noisy(array, level, seed=0):
+    return array + np.random.default_rng(seed).normal(0, level * spread(array), array.shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("modality", ["MR", "CT"])
+def test_known_noise_is_found(modality, level):
+    clean = head(modality)
+    array = noisy(clean, level)
+    found = white_noise(array, modality) * spread(array) / spread(clean)
+    assert found == pytest.approx(level, rel=0.06, abs=0.0015)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_air_that_was_set_to_one_value_does_not_hide_it(level):
+    clean = head("MR")
+    array = np.where(clean > 0, noisy(clean, level), 0)
+    assert white_noise(array) * spread(array) / spread(clean) == pytest.approx(level, rel=0.06, abs=0.0015)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.02, 0.04])
+def test_rician_noise_is_found_in_tissue(level):
+    clean = head("MR")
+    sigma = level * spread(clean)
+    random = np.random.default_rng(3)
+    array = np.hypot(clean + random.normal(0, sigma, clean.shape), random.normal(0, sigma, clean.shape))
+    assert white_noise(array.astype(np.float32)) * spread(array) == pytest.approx(sigma, rel=0.08)
+
+
+@pytest.mark.parametrize("shape", [(1, 80, 80), (3, 64, 64), (8, 40, 40), (64, 64, 4)])
+def test_few_slices_are_enough(shape):
+    array = np.random.default_rng(0).normal(500, 10, shape).astype(np.float32)
+    assert white_noise(array, "MR") * spread(array) == pytest.approx(10, rel=0.15)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 9), (2, 2, 2), (6, 7, 8)])
+def test_one_value_has_none(shape):
+    assert white_noise(np.full(shape, 7, np.int16)) == 0
+
+
+def test_integers_and_floats_agree():
+    array = noisy(head("CT"), 0.02)
+    assert white_noise(np.rint(array).astype(np.int16)) == pytest.approx(white_noise(array), rel=0.01)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_noise_added_to_real_scans_is_found(name):
+    path = Path(os.environ.get(VOLUMES, "")) / name
+    if not path.is_file():
+        pytest.skip(f"{name} is not in the folder that {VOLUMES} names")
+    array = files.read(path)[0].array.astype(np.float32)
+    modality = intensity.guess_modality(array)
+    own = white_noise(array, modality)
+    for level in LEVELS[1:]:
+        more = noisy(array, level)
+        found = white_noise(more, modality) * spread(more) / spread(array)
+        # Own and added noise do not have the same places where the scan is smoothest.
+        assert found == pytest.approx(np.hypot(own, level), rel=0.12)

@@ -1,0 +1,364 @@
+"""DICOM series of every kind: the one volume in them, or a sentence that names what was found."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless
+
+from hostile.language import DONE, TOLD, UPSCALE, Case
+from hostile.makers import scan
+from hostile.makers_dicom import COUNT, SECONDARY_CAPTURE, SPACING, STUDY, image, multi_frame, one, save, series, values
+from hostile.makers_files import both, in_place, same_values
+
+OUT = ("out.nrrd",)
+FOLDER = UPSCALE.replace("scan.nrrd", "scan")
+NEAREST = FOLDER.replace("linear", "nearest")
+
+
+def refused(name: str, make, says: str) -> Case:
+    """A folder that holds no volume, or no single one."""
+    return Case(name, make, FOLDER, says=says)
+
+
+def kept(name: str, make, truth: str = "scan") -> Case:
+    """A folder that is read right: every voxel, and every place."""
+    check = both(in_place(truth), same_values(truth))
+    return Case(name, make, NEAREST, DONE, leaves=OUT, check=check)
+
+
+def told(name: str, make, tells: str, check=None) -> Case:
+    """A folder that is read, and of which something is told."""
+    return Case(name, make, TOLD.replace("scan.nrrd", "scan"), DONE, leaves=OUT, tells=tells, check=check)
+
+
+def edited(edit, **options):
+    """A series after an edit of its slices."""
+    return lambda folder: series(folder, edit, **options)
+
+
+def frames(edit=None, **options):
+    """A multi-frame file after an edit of its frames."""
+    return lambda folder: multi_frame(folder, edit, **options)
+
+
+def all_with(**changes):
+    """A series in which every slice says something else."""
+    return some_with(range(COUNT), **changes)
+
+
+def some_with(which, **changes):
+    """A series in which some slices say something else."""
+    return edited(lambda k, data: [setattr(data, *change) for change in changes.items()] if k in which else None)
+
+
+def without(*which: int):
+    return edited(lambda k, data: k not in which)
+
+
+def moved(shift):
+    """A series whose slices lie elsewhere: shift(k) gives the way in mm."""
+
+    def edit(k: int, data: Dataset) -> None:
+        data.ImagePositionPatient = list(np.array(data.ImagePositionPatient, float) + shift(k))
+
+    return edited(edit)
+
+
+def with_more(*makers):
+    """A sound series and something else in its folder."""
+
+    def make(folder: Path) -> None:
+        series(folder)
+        for maker in makers:
+            maker(folder)
+
+    return make
+
+
+def twice(**changes):
+    """Two images of every place, the second of which say something else."""
+
+    def edit(k: int, data: Dataset) -> None:
+        for name, value in changes.items():
+            setattr(data, name, value)
+
+    return with_more(lambda folder: series(folder, edit, offset=COUNT))
+
+
+def extra(name: str = "more.dcm", number: int = 0, uid: str = "7.7", **changes):
+    """One more image, made from a slice of the series."""
+
+    def make(folder: Path) -> None:
+        data = one(number)
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{STUDY}.{uid}"
+        for key, value in changes.items():
+            setattr(data, key, value)
+        save(folder / "scan", data, name)
+
+    return make
+
+
+def file_in_it(name: str, content: bytes):
+    return lambda folder: (folder / "scan" / name).write_bytes(content)
+
+
+def damaged(number: int, damage):
+    """A series with one file whose bytes are changed."""
+
+    def make(folder: Path) -> None:
+        path = sorted(series(folder).iterdir())[number]
+        path.write_bytes(damage(path.read_bytes()))
+
+    return make
+
+
+def written_as(syntax: str):
+    """A sound series in another transfer syntax; the truth stands beside it."""
+
+    def make(folder: Path) -> None:
+        truth = series(folder)
+        truth.rename(folder / "truth")
+        for k in range(COUNT):
+            data = one(k)
+            data.file_meta.TransferSyntaxUID = syntax
+            if syntax == ExplicitVRBigEndian:
+                data.PixelData = values(k).astype(">i2").tobytes()
+            save(folder / "scan", data, f"{k}.dcm")
+
+    return make
+
+
+def lower(folder: Path) -> None:
+    """A series one folder below the one that is named."""
+    shutil.move(series(folder), folder / "ct")
+    (folder / "scan").mkdir()
+    shutil.move(folder / "ct", folder / "scan" / "ct")
+
+
+def compressed(folder: Path) -> None:
+    """A series that says it is JPEG 2000 and holds something else."""
+    from pydicom.encaps import encapsulate
+
+    def edit(k: int, data: Dataset) -> None:
+        data.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        data.PixelData = encapsulate([b"no jpeg at all"])
+        data["PixelData"].VR = "OB"
+
+    series(folder, edit)
+
+
+def cut_fragments(folder: Path) -> None:
+    compressed(folder)
+    path = sorted((folder / "scan").iterdir())[3]
+    path.write_bytes(path.read_bytes()[:-12])
+
+
+def localizer_frame(k: int, data: Dataset) -> None:
+    data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+
+
+def frame_at(k: int, place: float):
+    """An edit of frames that puts one of them elsewhere."""
+
+    def edit(number: int, frame: Dataset) -> None:
+        if number == k:
+            frame.PlanePositionSequence[0].ImagePositionPatient = [10.0, -20.0, place]
+
+    return edit
+
+
+def frame_time(number: int, frame: Dataset) -> None:
+    """Eight frames become four places at two times."""
+    frame.PlanePositionSequence[0].ImagePositionPatient = [10.0, -20.0, 30.0 + SPACING * (number % 4)]
+    frame.FrameContentSequence[0].TemporalPositionIndex = 1 + number // 4
+
+
+def frame_scaling(number: int, frame: Dataset) -> None:
+    scaling = Dataset()
+    scaling.RescaleSlope, scaling.RescaleIntercept, scaling.RescaleType = number + 1, 5, "US"
+    frame.PixelValueTransformationSequence = Sequence([scaling])
+
+
+def scaled_right(folder: Path) -> None:
+    """A check: each frame is scaled as it says itself."""
+    import SimpleITK as sitk
+
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "out.nrrd")))
+    for k in range(COUNT):
+        assert np.allclose(array[2 * k, ::2, ::2], values(k).astype(float) * (k + 1) + 5)
+
+
+def old_multi_frame(**places):
+    """Frames in one file without positions of their own; the truth stands beside it."""
+
+    def make(folder: Path) -> None:
+        series(folder).rename(folder / "truth")
+        data = image(f"{SECONDARY_CAPTURE}.3")
+        data.NumberOfFrames, data.PixelSpacing = COUNT, [0.75, 0.5]
+        for name, value in places.items():
+            setattr(data, name, value)
+        data.PixelData = b"".join(values(k).tobytes() for k in range(COUNT))
+        save(folder / "scan", data, "all.dcm")
+
+    return make
+
+
+def disordered(folder: Path) -> None:
+    """A file whose frames are in no order; the truth stands beside it."""
+    series(folder).rename(folder / "truth")
+    multi_frame(folder, order=[0, 2, 4, 6, 1, 3, 5, 7])
+
+
+def report() -> Dataset:
+    """A DICOM file without an image."""
+    data = image("1.2.840.10008.5.1.4.1.1.88.11")
+    for name in ("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"):
+        delattr(data, name)
+    return data
+
+
+FIRST = {"ImagePositionPatient": [10, -20, 30], "ImageOrientationPatient": [0, 1, 0, -1, 0, 0]}
+
+CASES = [
+    kept("a sound series", series),
+    kept("implicit VR", written_as(ImplicitVRLittleEndian), "truth"),
+    kept("big endian", written_as(ExplicitVRBigEndian), "truth"),
+    kept("deflated", written_as(DeflatedExplicitVRLittleEndian), "truth"),
+    kept(
+        "a file without an ending",
+        lambda folder: sorted(series(folder).iterdir())[0].rename(folder / "scan" / "x"),
+        "scan",
+    ),
+    kept(
+        "a scaling that differs from slice to slice",
+        edited(lambda k, d: setattr(d, "RescaleSlope", k + 1) or setattr(d, "RescaleIntercept", -1000)),
+    ),
+    kept(
+        "files of other kinds beside",
+        with_more(
+            file_in_it("notes.txt", b"hello" * 99), file_in_it(".DS_Store", bytes(500)), file_in_it("empty", b"")
+        ),
+    ),
+    refused("slice 4 of 8 is missing", without(3), r"slice 4 of 8 is missing between 36\.0 and 42\.0 mm"),
+    refused("two slices are missing", without(2, 5), "2 of 8 slices are missing, the first between 33.0 and 39.0"),
+    refused("two neighbors are missing", without(2, 3), "2 of 8 slices are missing"),
+    refused("uneven spacing", moved(lambda k: (0, 0, 0.2 * k * k)), "unevenly spaced, 3.2 to 5.6 mm"),
+    refused("one slice out of line", moved(lambda k: (0, 0, 1.0 * (k == 4))), "unevenly spaced"),
+    told("positions rounded to 0.01 mm", moved(lambda k: (0, 0, 0.04 * (k % 2))), "off an even spacing"),
+    refused("one place twice", moved(lambda k: (0, 0, -SPACING * (k == 4))), "lie at the same place"),
+    refused("all at one place", moved(lambda k: (0, 0, -SPACING * k)), "lie at the same place|8 "),
+    refused("two time points", twice(TemporalPositionIdentifier=2), "two time points.*--series 1:1 to --series 1:2"),
+    refused("two echoes", twice(EchoTime=80.0), r"two echoes \(10.*80"),
+    refused("two b-values", twice(DiffusionBValue=1000.0), "two b-values"),
+    refused("magnitude and phase", twice(ImageType=["ORIGINAL", "PRIMARY", "P"]), "two image types"),
+    refused("two acquisitions", twice(AcquisitionNumber=2), "two acquisitions"),
+    refused("two images of each place", twice(), "lie at the same place"),
+    refused(
+        "a time point lacks a slice",
+        with_more(
+            lambda folder: series(
+                folder, lambda k, d: k != 3 and setattr(d, "TemporalPositionIdentifier", 2) is None, offset=COUNT
+            )
+        ),
+        "two time points",
+    ),
+    refused("gantry tilt", moved(lambda k: (0, 0.8 * k, 0)), r"gantry tilted by 14\.9 degrees"),
+    refused("slices shifted at random", moved(lambda k: (0.9 * (k % 3), 0, 0)), "shifted sideways"),
+    refused("a slice without position", some_with([3], ImagePositionPatient=None), "1 of the 8 images.*where they lie"),
+    refused("no positions at all", all_with(ImagePositionPatient=None), "where they lie"),
+    refused(
+        "a position of words", damaged(3, lambda data: data.replace(b"10.0\\-20.0", b"ab.c\\-20.0")), "where they lie"
+    ),
+    refused("no orientation", all_with(ImageOrientationPatient=None), "where they lie"),
+    refused(
+        "rows and columns not at right angles", all_with(ImageOrientationPatient=[1, 0, 0, 0.6, 0.8, 0]), "right angles"
+    ),
+    refused("two pixel sizes", some_with([0, 1, 2], PixelSpacing=[0.9, 0.9]), "two pixel sizes, 0.75 and 0.9"),
+    refused("the last slice of another pixel size", some_with([7], PixelSpacing=[0.9, 0.9]), "two pixel sizes"),
+    refused("no pixel size", all_with(PixelSpacing=None), "how large a pixel is"),
+    refused("a pixel size of zero", all_with(PixelSpacing=[0, 0.5]), "how large a pixel is"),
+    refused("a pixel size below zero", all_with(PixelSpacing=[0.5, -0.5]), "how large a pixel is"),
+    refused("MONOCHROME1", all_with(PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1"),
+    refused("MONOCHROME1 in one slice", some_with([3], PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1"),
+    refused("color", all_with(PhotometricInterpretation="RGB", SamplesPerPixel=3, PixelData=bytes(252)), "color"),
+    refused(
+        "half of another matrix",
+        edited(lambda k, d: k % 2 and [setattr(d, "Rows", 3), setattr(d, "PixelData", bytes(42))]),
+        "of two sizes",
+    ),
+    refused(
+        "half of another orientation",
+        edited(lambda k, d: k % 2 and setattr(d, "ImageOrientationPatient", [1, 0, 0, 0, 0, 1])),
+        "several orientations",
+    ),
+    refused(
+        "one slice with cut pixels", some_with([4], PixelData=bytes(60)), r"slice 5 of 8\) is cut off: 84 bytes.*60"
+    ),
+    refused("one file is cut", damaged(2, lambda data: data[:-30]), "is cut off: 84 bytes"),
+    refused("one file ends in its header", damaged(2, lambda data: data[:600]), "cut off or damaged"),
+    refused("a scaling of zero", all_with(RescaleSlope=0, RescaleIntercept=5), "no number"),
+    refused(
+        "two series", with_more(lambda folder: series(folder, number=2)), r"2 DICOM series: 1 \(series 1, 8 images\), 2"
+    ),
+    refused("no slices", lambda folder: (folder / "scan").mkdir(), "no DICOM series"),
+    refused("slices in a folder below", lower, "one of its folders, for example ct"),
+    refused("compressed and broken", compressed, "cannot be decoded.*1.2.840.10008.1.2.4.90"),
+    refused("compressed and cut", cut_fragments, "slice 5 of 8.*is cut off"),
+    told(
+        "a localizer of the same matrix",
+        with_more(extra(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])),
+        "1 image of a localizer",
+    ),
+    told(
+        "a scout of another orientation",
+        with_more(extra(ImageOrientationPatient=[1, 0, 0, 0, 0, -1])),
+        "another orientation",
+    ),
+    told(
+        "an image of another matrix", with_more(extra(Rows=3, PixelData=bytes(42))), "another orientation or size", None
+    ),
+    told(
+        "a series of localizers",
+        with_more(lambda folder: series(folder, localizer_frame, count=3, number=2)),
+        "3 images of other series",
+    ),
+    told(
+        "a screenshot without position",
+        with_more(extra(SOPClassUID=SECONDARY_CAPTURE, ImagePositionPatient=None)),
+        "1 image without a position",
+    ),
+    told(
+        "copies of a slice",
+        with_more(lambda folder: shutil.copy(sorted((folder / "scan").iterdir())[2], folder / "scan" / "copy.dcm")),
+        "1 image that are copies|copies of others",
+    ),
+    told("thin slices far apart", series, "2.5 mm thick and 3 mm apart", in_place("scan")),
+    told("a single slice", edited(None, count=1), "single slice"),
+    kept("a multi-frame file", frames()),
+    kept("frames that run the other way", frames(order=range(COUNT - 1, -1, -1))),
+    kept("frames in disorder", disordered, "truth"),
+    refused("a frame out of line", frames(frame_at(4, 43.0)), "unevenly spaced"),
+    refused("a frame at the place of another", frames(frame_at(4, 39.0)), "lie at the same place"),
+    refused("frames with a gap", frames(frame_at(7, 54.0)), "slice 8 of 9 is missing"),
+    refused("frames of two times", frames(frame_time), "two time points"),
+    Case("frames with scalings of their own", frames(frame_scaling), NEAREST, DONE, leaves=OUT, check=scaled_right),
+    refused(
+        "a multi-frame file that is cut",
+        lambda folder: [p.write_bytes(p.read_bytes()[:-20]) for p in [multi_frame(folder)]],
+        "cut off: 672 bytes.*652",
+    ),
+    refused("frames without positions", old_multi_frame(), "where they lie"),
+    kept("frames counted on from the first", old_multi_frame(**FIRST, SpacingBetweenSlices=3.0), "truth"),
+    refused("only a report", lambda folder: save(folder / "scan", report(), "r.dcm"), "hold no image"),
+    Case(
+        "a NIfTI file in a folder",
+        lambda folder: scan(folder, "scan.nii").rename((folder / "scan").mkdir() or folder / "scan" / "a.nii"),
+        FOLDER,
+        says="no DICOM",
+    ),
+]

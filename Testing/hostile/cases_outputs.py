@@ -1,0 +1,100 @@
+"""What is written is whole, takes no input's place, and was known to be possible before the work"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import SimpleITK as sitk
+from VolumeSuperResolutionLib.commands import outputs
+
+from hostile.language import DONE, UPSCALE, Case
+from hostile.makers import ramp, scan
+from hostile.makers_models import put
+
+UNSURE = UPSCALE.replace("linear", "mine") + " --uncertainty"
+
+
+def linked(folder: Path) -> None:
+    scan(folder)
+    (folder / "out.nrrd").symlink_to(folder / "scan.nrrd")
+
+
+def same_file(folder: Path) -> None:
+    scan(folder)
+    os.link(folder / "scan.nrrd", folder / "out.nrrd")
+
+
+def detached(folder: Path) -> None:
+    """scan.mhd with its voxels in out.zraw, where out.mhd would put its own."""
+    scan(folder, "scan.mhd")
+    (folder / "scan.raw").rename(folder / "out.zraw")
+    text = (folder / "scan.mhd").read_text().replace("scan.raw", "out.zraw")
+    (folder / "scan.mhd").write_text(text)
+
+
+def fifo(folder: Path) -> None:
+    scan(folder)
+    os.mkfifo(folder / "out.nrrd")
+
+
+def map_in_the_way(folder: Path) -> None:
+    put(folder)
+    (folder / "out-uncertainty.nrrd").mkdir()
+
+
+def leftovers(folder: Path) -> None:
+    """What a killed run left, what one that goes on holds, and what only looks like it."""
+    scan(folder)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for process in (gone.pid, os.getppid()):
+        place = folder / f"{outputs.PREFIX}{outputs._host()}-{process}-abc"
+        place.mkdir()
+        (place / "part").mkdir()
+    (folder / ".vsr-notes").mkdir()
+
+
+def only_stale_ones_gone(folder: Path) -> None:
+    left = sorted(path.name for path in folder.glob(".vsr-*"))
+    assert left == sorted([f".vsr-{outputs._host()}-{os.getppid()}-abc", ".vsr-notes"])
+
+
+def both_are_volumes(folder: Path) -> None:
+    for name in ("out.nrrd", "out-uncertainty.nrrd"):
+        assert sitk.ReadImage(str(folder / name)).GetSize() == tuple(2 * n for n in ramp().shape[::-1])
+
+
+def onto(name: str, source: str = "scan.nrrd", more: str = "") -> str:
+    return f"upscale {source} {name} --model linear --scale 2 --quiet {more}"
+
+
+CASES = [
+    Case("onto itself", scan, onto("scan.nrrd"), says="overwrite what is read"),
+    Case("onto itself by another way", scan, onto("./scan.nrrd"), says="overwrite what is read"),
+    Case("onto itself by a link", linked, says="overwrite what is read|no regular file"),
+    Case("onto itself by a second name", same_file, says="overwrite what is read"),
+    Case("onto the voxels of its input", detached, onto("out.mhd", "scan.mhd"), says="overwrite what is read"),
+    Case(
+        "the map of uncertainty onto the input",
+        lambda f: (put(f), scan(f, "T1-uncertainty.nii.gz")),
+        "upscale T1-uncertainty.nii.gz T1.nii.gz --model mine --scale 2 --uncertainty",
+        says="overwrite what is read",
+    ),
+    Case("no place for the map of uncertainty", map_in_the_way, UNSURE, says="folder itself"),
+    Case(
+        "a map of uncertainty", put, UNSURE, DONE, leaves=("out.nrrd", "out-uncertainty.nrrd"), check=both_are_volumes
+    ),
+    Case("into no folder", scan, onto("no/where/out.nrrd"), says="folder does not exist"),
+    Case("into a file", scan, onto("scan.nrrd/out.nrrd"), says="folder does not exist"),
+    Case("a folder in its place", lambda f: (scan(f), (f / "out.nrrd").mkdir()), says="folder itself"),
+    Case("a fifo in its place", fifo, says="no regular file"),
+    Case("a device", scan, onto("/dev/null"), says="no ending|no regular file"),
+    Case("no ending", scan, onto("out"), says="no ending of a volume format"),
+    Case("an ending alone", scan, onto(".nrrd"), says="no ending"),
+    Case("an unknown ending", scan, onto("out.jpeg"), says="no ending of a volume format"),
+    Case("a long name", scan, onto("a" * 300 + ".nrrd"), says="too long|cannot be written"),
+    Case("leftovers", leftovers, status=DONE, leaves=("out.nrrd",), check=only_stale_ones_gone),
+]

@@ -1,0 +1,87 @@
+"""What cannot be asked for is refused in one sentence, before any work"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hostile.language import DONE, Case
+from hostile.makers import scan
+
+
+def asked(options: str, model: str = "linear") -> str:
+    """An upscaling with these options."""
+    return f"upscale scan.nrrd out.nrrd --quiet --model {model} {options}"
+
+
+def values(*odd: float, dtype: type = np.float32):
+    """A scan of whole numbers in which the first voxels are others."""
+
+    def make(folder) -> None:
+        array = np.arange(210, dtype=dtype).reshape(5, 6, 7) ** 2 % 97
+        array.reshape(-1)[: len(odd)] = odd
+        scan(folder, array=array)
+
+    return make
+
+
+REFUSALS = {
+    "no command": ("", "COMMAND"),
+    "an unknown command": ("upscal scan.nrrd out.nrrd", "There is no command 'upscal'; but there is upscale"),
+    "no target": (asked(""), "One of --scale --spacing --isotropic"),
+    "two targets": (asked("--scale 2 --isotropic"), "exclude each other"),
+    "no output": ("upscale scan.nrrd --model linear --scale 2", "missing: OUT"),
+    "no model": ("upscale scan.nrrd out.nrrd --scale 2", "missing: --model"),
+    "an unknown option": (asked("--scale 2 --sharp"), "no option or place for --sharp"),
+    "an option without a value": (asked("--scale"), "--scale expects one argument"),
+    "an unknown device": (asked("--scale 2 --device rocket"), "no --device 'rocket'; choose from auto, cpu, cuda, mps"),
+    "a device mistyped": (asked("--scale 2 --device cud"), "but there is cuda"),
+    "a scale in words": (asked("--scale x"), "The scale 'x' is no number, nor three of them"),
+    "a scale for two axes": (asked("--scale 1,2"), "neither one number nor three"),
+    "a scale of nothing": (asked("--scale ''"), "is no number"),
+    "a scale of zero": (asked("--scale 0"), "above zero"),
+    "a scale that is no number": (asked("--scale nan"), "above zero"),
+    "an endless scale": (asked("--scale inf"), "above zero"),
+    "a scale out of reach": (asked("--scale 17"), "out of reach"),
+    "a spacing below zero": (asked("--spacing=-1"), "above zero"),
+    "a spacing too fine": (asked("--spacing 0.001"), "out of reach"),
+    "a region in words": (asked("--scale 2 --region all"), "three pairs"),
+    "a region upside down": (asked("--scale 2 --region 3:1,0:2,0:2"), "empty or outside"),
+    "half a round": (asked("--scale 2 --consistency 0.5"), "is no whole number"),
+    "rounds below zero": (asked("--scale 2 --consistency=-1"), "rounds are not possible"),
+    "memory of nothing": (asked("--scale 2 --memory-mb 0"), "memory budget"),
+    "realism of a plain method": (asked("--scale 2 --realism 0.5"), "no faithful counterpart"),
+    "realism that is no number": (asked("--scale 2 --realism nan", "edsr3d-x2-perceptual"), "0 .faithful. to 1"),
+    "uncertainty of a plain method": (asked("--scale 2 --uncertainty"), "no uncertainty map"),
+    "a model of another factor": (asked("--scale 9", "edsr3d-x4"), "scales by 4 x 4 x 4"),
+    "an answer that is none": (asked("--scale 2 --label-map perhaps"), "neither auto, yes nor no"),
+    "a model mistyped": (asked("--scale 2", "lanzcos"), "did you mean lanczos"),
+    "a model like no other": (asked("--scale 2", "xyzzy"), "no model called xyzzy; choose one of those"),
+    "a model of no name": (asked("--scale 2", "''"), "no model called"),
+    "a model of a long name": (asked("--scale 2", "a" * 5000), "no model called"),
+    "a model of control characters": (asked("--scale 2", "'\x1b[31m\x00'"), "no model called"),
+    "a model elsewhere": (asked("--scale 2", "../../etc"), "no model called"),
+    "no series of that name": ("upscale nowhere out.nrrd --model linear --scale 2 --series 1", "no file or folder"),
+}
+FILL, LABELS = asked("--scale 2 --fill-nonfinite"), asked("--scale 2 --label-map yes")
+CASES = [
+    *(Case(name, scan, command, says=says) for name, (command, says) in REFUSALS.items()),
+    Case("a model in capitals", scan, asked("--scale 2", "Lanczos"), DONE, leaves=("out.nrrd",)),
+    Case("no number", values(np.nan), says="holds 1 values that are not numbers"),
+    Case("infinities", values(np.inf, -np.inf), says="holds 2 values that are not numbers"),
+    Case("infinities replaced", values(np.inf, -np.inf), FILL, DONE, leaves=("out.nrrd",)),
+    Case("nothing but infinities", values(*[np.inf] * 210), FILL, says="nothing but values"),
+    Case("numbers whose sum is none", values(1e308, 1e308, dtype=np.float64), status=DONE, leaves=("out.nrrd",)),
+    Case(
+        "labels of one's own word",
+        lambda f: scan(f, array=np.ones((5, 6, 7), np.uint8)),
+        LABELS,
+        says="only be upscaled with the model nearest",
+    ),
+    Case(
+        "labels that are none",
+        lambda f: scan(f, array=(np.indices((9, 9, 9)).sum(0) > 12).astype(np.uint8)),
+        asked("--scale 2 --label-map no"),
+        DONE,
+        leaves=("out.nrrd",),
+    ),
+]

@@ -1,0 +1,116 @@
+"""What a command writes: found possible before the work, written all or nothing, its remains removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ..engine.errors import RefusalError
+from ..engine.volumes import files
+from ..engine.volumes.grid import Volume
+from .ending import uninterrupted
+
+PREFIX = ".vsr-"
+# A temporary folder whose owner cannot be asked, on another machine for one, is nobody's after a day.
+STALE_SECONDS = 24 * 3600
+
+
+def beside(path: Path, word: str) -> Path:
+    """scan.nii.gz -> scan-uncertainty.nii.gz"""
+    stem, dot, suffixes = path.name.partition(".")
+    return path.with_name(f"{stem}-{word}{dot}{suffixes}")
+
+
+def targets_of(path: Path, uncertainty: bool) -> list[Path]:
+    """The volumes that a run writes to a path."""
+    return [path, beside(path, "uncertainty")] if uncertainty else [path]
+
+
+def check_volumes(targets: Sequence[Path], sources: Iterable[Path]) -> None:
+    """Refuse volumes that cannot be written, would overwrite each other, or what is read; clear what was left there."""
+    for target in targets:
+        files.check_writable(target)
+    written = [file for target in targets for file in files.written_by(target)]
+    twice = [file for n, file in enumerate(written) if file in written[:n]]
+    if twice:
+        raise RefusalError(f"Two results would be written to {twice[0]}; rename one of their inputs.")
+    files.check_apart(written, sources)
+    for folder in {target.parent for target in targets}:
+        remove_leftovers(folder)
+
+
+def check_file(path: Path, sources: Iterable[Path] = ()) -> None:
+    """Refuse a file that cannot be written, or would overwrite what is read; makes none."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise RefusalError(f"{path} cannot be written: its folder does not exist, or it is a folder itself.")
+    if os.path.lexists(path) and not path.is_file():
+        raise RefusalError(f"{path} is there already and no regular file; give another name.")
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=PREFIX) as folder:
+            (Path(folder) / path.name).touch()
+        if path.exists():
+            open(path, "r+b").close()
+    except OSError as error:
+        raise RefusalError(f"{path} cannot be written ({error.strerror}); choose another name or folder.") from error
+    files.check_apart([path], sources)
+
+
+def make_folder(path: Path) -> None:
+    """A folder that can be written to, and the folders it lies in."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise RefusalError(f"{path} cannot be a folder for results ({error.strerror}); choose another one.") from error
+
+
+def write_together(volumes: Mapping[Path, Volume], metadata: Mapping[str, str] | None = None) -> None:
+    """All of these volumes, which lie in one folder, or none of them."""
+    folder = next(iter(volumes)).parent
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f"{PREFIX}{_host()}-{os.getpid()}-") as place:
+        try:
+            for path, volume in volumes.items():
+                files.write(volume, Path(place) / path.name, metadata)
+        except RefusalError as refusal:
+            raise RefusalError(str(refusal).replace(place, str(folder))) from refusal
+        names = " and ".join(path.name for path in volumes)
+        with uninterrupted(f"interrupted, but {names} were written"):
+            for part in sorted(Path(place).iterdir()):
+                os.replace(part, folder / part.name)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary folders of runs that were killed."""
+    for path in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink() and _is_stale(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_stale(path: Path) -> bool:
+    host, _, rest = path.name[len(PREFIX) :].rpartition("-")[0].rpartition("-")
+    if os.name == "posix" and host == _host() and rest.isdigit():
+        return not _answers(int(rest))
+    return time.time() - path.stat().st_mtime > STALE_SECONDS
+
+
+def _answers(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _host() -> str:
+    """The machine's name as a part of a file's."""
+    return "".join(c for c in socket.gethostname() if c.isalnum())[:32] or "host"

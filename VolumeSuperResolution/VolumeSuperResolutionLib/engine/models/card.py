@@ -1,0 +1,223 @@
+"""The card of a model: what it is, what it was made from, and how good it was measured to be.
+
+Every field says what it means and what it may hold, and is checked by that when a card is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import RefusalError
+from . import schema
+
+CARD_FILE = "card.json"
+MODALITIES = ("MR", "CT")
+# Of networks; far above any published one.
+LARGEST_SCALE = 16
+LARGEST_ARGUMENT = 4096
+MOST_STAGES = 8
+MOST_ROUNDS = 10
+MOST_WEIGHT_BYTES = 2**30
+Described = TypeVar("Described")
+
+
+def _field(means: str, check: schema.Check, **default: Any) -> Any:
+    return field(metadata={"means": means, "check": check}, **default)
+
+
+def _argument(value: Any) -> Any:
+    """What a network may be built with."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list):
+        return list(schema.several(schema.whole(1, LARGEST_ARGUMENT), 1, 8)(value))
+    if isinstance(value, int):
+        return schema.whole(1, LARGEST_ARGUMENT)(value)
+    return schema.number(-1000, 1000)(value)
+
+
+def _figures(value: Any) -> Any:
+    """A mean and a deviation, or tables of them."""
+    if isinstance(value, Mapping):
+        return schema.table(_figures)(value)
+    return list(schema.several(schema.number(-1e9, 1e9), 1, 2)(value))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network, and how it is applied: on the whole volume, or on the slices of each view, averaged."""
+
+    network: str = _field("the name of the architecture", schema.name)
+    arguments: Mapping[str, Any] = _field(
+        "what it is built with, where that is not the default", schema.table(_argument, 32), default_factory=dict
+    )
+    views: tuple[str, ...] = _field(
+        "of a 2D network: the axes its slices are perpendicular to",
+        schema.several(schema.one_of("k", "j", "i"), 0, 3),
+        default=(),
+    )
+
+
+def _stage(value: Any) -> Stage:
+    values = schema.record(_checks(Stage), ("network",))(value)
+    return Stage(**{f.name: values[f.name] for f in fields(Stage) if f.name in values})
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model is, what it was made from, and how good it was measured to be."""
+
+    id: str = _field("what the model is called by, and its folder", schema.name)
+    title: str = _field("what it is called in a list", schema.text(1, 200))
+    summary: str = _field("what it is good for, in a sentence", schema.text(1, 1000))
+    factor: tuple[int, int, int] = _field(
+        "the networks' own factor along i, j, k; with 1, 1, s it works along any one axis; zeros: any factor",
+        schema.several(schema.whole(1, LARGEST_SCALE), 3, 3),
+        default=(0, 0, 0),
+    )
+    stages: tuple[Stage, ...] = _field(
+        "the networks, each applied to what the one before gives", schema.several(_stage, 1, MOST_STAGES), default=()
+    )
+    kernel: str = _field(
+        "of a method without a network: the interpolation",
+        schema.one_of("nearest", "linear", "bspline", "lanczos"),
+        default="lanczos",
+    )
+    consistency: int = _field(
+        "rounds that make the result agree with the scan", schema.whole(0, MOST_ROUNDS), default=0
+    )
+    least_consistency: int = _field(
+        "the rounds it was trained through: with fewer, what the network gives is not an image yet",
+        schema.whole(0, MOST_ROUNDS),
+        default=0,
+    )
+    group: str = _field("under what it is listed", schema.text(0, 200), default="Classical")
+    paper: str = _field("where it was published", schema.text(), default="")
+    convention: str = _field(
+        "where fine voxels lie on coarse ones", schema.one_of("field of view"), default="field of view"
+    )
+    ensemble: str = _field(
+        "how slice-wise networks join flips and rotations", schema.one_of("mean", "median"), default="mean"
+    )
+    modalities: tuple[str, ...] = _field(
+        "what it was trained on", schema.several(schema.one_of(*MODALITIES), 1, 2), default=MODALITIES
+    )
+    spacing_mm: tuple[float, float] = _field(
+        "the finest and the coarsest voxels of the scans that it is for",
+        schema.several(schema.number(0, 1e4), 2, 2),
+        default=(0.0, 1000.0),
+    )
+    noise: float = _field(
+        "the most noise it was trained with, as a part of the intensity range", schema.number(0, 1), default=1.0
+    )
+    half_allowed: bool = _field("whether half precision costs too little to be seen", schema.flag, default=False)
+    seconds_per_megavoxel: float = _field(
+        "time for a million voxels of the scan on the CPU that it was measured on; 0: not measured",
+        schema.number(0, 1e7),
+        default=0.0,
+    )
+    parameters: int = _field("how many numbers it learned", schema.whole(0, 10**9), default=0)
+    license: str = _field("of the weights", schema.text(0, 200), default="Apache-2.0")
+    caution: str = _field("what a user is told with every result", schema.text(), default="")
+    partner: str = _field(
+        "the id of a faithful model of the same networks, whose weights this one's can be mixed with",
+        schema.text(0, 200),
+        default="",
+    )
+    limits: tuple[str, ...] = _field("what is known to go wrong", schema.several(schema.text()), default=())
+    training: Mapping[str, Any] = _field(
+        "volumes, licenses, steps and settings", schema.table(schema.document), default_factory=dict
+    )
+    degradation: str = _field("how scans were made coarse for the training", schema.text(), default="")
+    gains: Mapping[str, Any] = _field(
+        "by protocol and modality: what was measured, mean and deviation over volumes",
+        schema.table(schema.table(schema.table(_figures))),
+        default_factory=dict,
+    )
+    weights: Mapping[str, Any] = _field(
+        "the size in bytes and the checksum (sha256) of the weights' file",
+        schema.record(
+            {"bytes": schema.whole(9, MOST_WEIGHT_BYTES), "sha256": schema.text(64, 64)}, ("bytes", "sha256")
+        ),
+        default_factory=dict,
+    )
+    # Not of the card itself: fields of later versions, which are kept but not used; and where the card lies.
+    others: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def learned(self) -> bool:
+        """Whether a network does the work."""
+        return bool(self.stages)
+
+    @property
+    def through_plane(self) -> bool:
+        """Whether it scales one axis only: for thick slices."""
+        return self.factor[:2] == (1, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What card.json holds."""
+        values = {f.name: getattr(self, f.name) for f in described()}
+        values["stages"] = [vars(stage) for stage in self.stages]
+        return {**values, **self.others}
+
+
+def described() -> list[Field]:
+    """The fields that a card's file may hold."""
+    return [f for f in fields(Card) if f.metadata]
+
+
+def checked(values: Any, needed: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Values of a card, each as its field wants it; raises ValueError where one is not what the field may hold."""
+    return schema.record(_checks(Card), needed)(values)
+
+
+def read_card(path: Path) -> Card:
+    """The card of a learned model from its file."""
+    try:
+        values = checked(schema.read_json(path), NEEDED)
+        known = {f.name: values.pop(f.name) for f in described() if f.name in values}
+        card = Card(**known, others=values, folder=path.parent)
+        _check_agreement(card)
+        return card
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RefusalError(f"The card {path} cannot be read ({reason}); install the model again.") from error
+
+
+def write_card(card: Card) -> None:
+    """The card into its folder, complete or not at all."""
+    text = json.dumps(card.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    partial = card.folder / f"{CARD_FILE}.partial"
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(card.folder / CARD_FILE)
+
+
+def noiseless(stage: Described) -> Described:
+    """The same network without noise of its own; `stage` is anything that has its arguments."""
+    return replace(stage, arguments={name: value for name, value in stage.arguments.items() if name != "noise"})
+
+
+def _checks(kind: type) -> dict[str, schema.Check]:
+    return {f.name: f.metadata["check"] for f in fields(kind) if f.metadata}
+
+
+def _check_agreement(card: Card) -> None:
+    """What no field can tell by itself."""
+    if card.least_consistency > card.consistency:
+        raise ValueError(f"consistency is {card.consistency}, but has to be {card.least_consistency} at the least")
+    if card.spacing_mm[0] > card.spacing_mm[1]:
+        raise ValueError("spacing_mm names the coarsest voxels first")
+    if card.partner == card.id:
+        raise ValueError("it is its own partner")
+
+
+# What a learned model's card cannot do without.
+NEEDED = (
+    *(f.name for f in described() if f.default is MISSING and f.default_factory is MISSING),
+    *("factor", "stages", "weights"),
+)

@@ -1,0 +1,66 @@
+"""How noisy a scan is, from the scan itself.
+
+Second differences along every axis at once keep white noise and take away nearly all structure. They are looked at in
+tissue only, as air may have been set to one value and has another distribution in magnitude images (in tissue Rician
+noise is Gaussian in practice), and there only where the scan is smoothest, because edges and texture look like noise.
+The median absolute deviation of what is left gives sigma.
+
+Measured with known noise added to 21 training volumes (MR and CT): what is found grows by the noise that was added
+within 10% for noise of 1 to 4% of the range, where that exceeds what the scan has of its own. Noise that neighbors
+share (scans interpolated by the scanner, soft kernels) is found to be less than it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..volumes.intensity import CT_FOREGROUND, MR_FOREGROUND, guess_modality, percentiles
+
+# A normal variable's median distance from its mean, in sigmas.
+MEDIAN_DEVIATION = 0.6745
+# The part of the tissue that is looked at: where the smoothed scan has its lowest gradients.
+SMOOTHEST = 0.3
+# An axis shorter than this has no second differences to speak of.
+SHORTEST = 5
+# Enough voxels, looked at in slabs of planes spread over the volume.
+ENOUGH_VOXELS = 3_000_000
+PLANES = 9
+FEWEST = 100
+
+
+def white_noise(array: np.ndarray, modality: str | None = None) -> float:
+    """Sigma of the white noise as a part of the 0.1-99.9 percentile range; 0 for a volume too small to tell."""
+    low, high = percentiles(array)
+    axes = [axis for axis, n in enumerate(array.shape) if n >= SHORTEST]
+    if high <= low or not axes:
+        return 0.0
+    modality = modality or guess_modality(array)
+    threshold = CT_FOREGROUND if modality == "CT" else low + MR_FOREGROUND * (high - low)
+    parts = [_look(slab, axes) for slab in _slabs(array)]
+    details, smooth, gradient = (np.concatenate([part[n] for part in parts]) for n in range(3))
+    tissue = smooth > threshold
+    if np.count_nonzero(tissue) < FEWEST:
+        tissue[:] = True
+    chosen = tissue & (gradient <= np.quantile(gradient[tissue], SMOOTHEST))
+    return float(np.median(np.abs(details[chosen]))) / MEDIAN_DEVIATION / (high - low)
+
+
+def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Slabs of planes spread evenly, enough of them, as float32."""
+    count = min(max(1, ENOUGH_VOXELS // (PLANES * array[0].size)), max(1, array.shape[0] // PLANES))
+    for start in np.linspace(0, max(0, array.shape[0] - PLANES), count).astype(int):
+        yield array[start : start + PLANES].astype(np.float32)
+
+
+def _look(slab: np.ndarray, axes: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """At each inner voxel: second differences with the noise's own sigma, the smoothed scan, and its gradient."""
+    details, smooth = slab, slab
+    for axis in axes:
+        before, here, after = (slice(n, details.shape[axis] - 2 + n) for n in range(3))
+        at = [(slice(None),) * axis + (part,) for part in (before, here, after)]
+        details = (details[at[0]] - 2 * details[at[1]] + details[at[2]]) / np.float32(6**0.5)
+        smooth = (smooth[at[0]] + 2 * smooth[at[1]] + smooth[at[2]]) / np.float32(4)
+    gradient = sum(np.abs(np.gradient(smooth, axis=axis)) for axis in axes)
+    return details.ravel(), smooth.ravel(), gradient.ravel()

@@ -1,0 +1,161 @@
+"""Volumes into files: whole or not at all, and never over what is being read."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import RefusalError
+from . import itk, metaimage, nifti, stored
+from .grid import Volume
+from .headers import check_name, header
+
+# Endings that are written, and those of the files that some formats write beside the one that is named.
+ENDINGS = {".nrrd": (), ".nhdr": (".raw.gz",), ".nii": (), ".nii.gz": (), ".mha": (), ".mhd": (".zraw",)}
+# Of a scan, and no longer true of what is made from it.
+NOT_OF_A_RESULT = ("SliceThickness", "SpacingBetweenSlices")
+
+
+def write(volume: Volume, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """The volume in a file, complete or not at all; what was there before stays until the new one is checked."""
+    path = Path(path)
+    check_writable(path)
+    ending = _ending(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".vsr-") as folder:
+            made = Path(folder) / (path.name[: -len(ending)] + ending)
+            image = itk.to_image(volume)
+            for key, value in _keys(metadata or {}, ending).items():
+                image.SetMetaData(key, value)
+            with itk.quiet():
+                sitk.WriteImage(image, str(made), useCompression=True)
+            if ending.startswith(".nii") and "intent_code" in (metadata or {}):
+                _keep_intent(made, metadata or {})
+            _check_written(volume, made)
+            _move(made, path)
+    except (RuntimeError, OSError) as error:
+        raise RefusalError(f"{path} cannot be written; check the space and the rights in its folder.") from error
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a target that cannot be written, before anything is computed."""
+    check_name(path)
+    _ending(path)
+    try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise RefusalError(f"{path} cannot be written: its folder does not exist, or it is a folder itself.")
+        for each in written_by(path):
+            if os.path.lexists(each) and not each.is_file():
+                raise RefusalError(f"{each} is there already and no regular file; give another name.")
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".vsr-") as folder:
+            for each in written_by(path):
+                (Path(folder) / each.name).touch()
+    except OSError as error:
+        raise RefusalError(f"{path} cannot be written: {error.strerror}; choose another folder or name.") from error
+
+
+def written_by(path: str | Path) -> set[Path]:
+    """Every file that writing to a path would write."""
+    path = Path(path)
+    ending = _ending(path)
+    return {path, *(path.with_name(path.name[: -len(ending)] + second) for second in ENDINGS[ending])}
+
+
+def check_apart(written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Refuse where a file that will be written is one that is read, whatever the two are called."""
+    sources = list(read)
+    for target in written:
+        for source in sources:
+            with suppress(OSError):
+                if os.path.samefile(target, source):
+                    raise RefusalError(f"{target} would overwrite what is read; give another name.")
+
+
+def _ending(path: Path) -> str:
+    """The ending of a format that is written, in lower case."""
+    for ending in sorted(ENDINGS, key=len, reverse=True):
+        if path.name.lower().endswith(ending) and len(path.name) > len(ending):
+            return ending
+    raise RefusalError(f"{path.name} has no ending of a volume format; use .nrrd, .nii.gz or .mha.")
+
+
+def _keys(metadata: Mapping[str, str], ending: str) -> dict[str, str]:
+    """The keys that a format keeps, and that are still true."""
+    if ending.startswith(".nii"):
+        names = {"descrip": "ITK_FileNotes", "aux_file": "aux_file"}
+        return {names[key]: value for key, value in metadata.items() if key in names}
+    kept = {
+        key: value
+        for key, value in metadata.items()
+        if key not in NOT_OF_A_RESULT
+        and not key.startswith(("NRRD_", "ITK_"))
+        and not key.endswith(("_Extent", "Offset"))
+    }
+    if ending.startswith(".mh"):
+        kept = {
+            key: " ".join(value.split())
+            for key, value in kept.items()
+            if key not in metaimage.FIELDS and key.replace("_", "").isalnum() and value.strip()
+        }
+    return {key: value for key, value in kept.items() if key and not set(key) & set("\n\r") and ":=" not in key}
+
+
+def _keep_intent(path: Path, metadata: Mapping[str, str]) -> None:
+    """NIfTI's intent in the header of a file that was just written; SimpleITK has no word for it."""
+    opener = gzip.open if path.name.endswith(".gz") else open
+    changed = path.with_name("intent")
+    with opener(path, "rb") as source, opener(changed, "wb") as target:
+        target.write(nifti.with_metadata(source.read(348), metadata))
+        while chunk := source.read(stored.CHUNK):
+            target.write(chunk)
+    os.replace(changed, path)
+
+
+def _check_written(volume: Volume, made: Path) -> None:
+    """Read back what was written: the header, and whether every voxel is there."""
+    try:
+        found = header(made)
+        if found is None:
+            raise OSError("what was written is something else")
+        stored.verify(found)
+    except RefusalError as error:
+        raise OSError("what was written is not whole") from error
+    if found.grid.size != volume.grid.size or found.dtype.newbyteorder("=") != volume.array.dtype:
+        raise OSError("what was written is something else")
+    near = np.allclose(found.grid.spacing, volume.grid.spacing, rtol=1e-4)
+    if not near or not np.allclose(found.grid.direction, volume.grid.direction, atol=1e-3):
+        raise RefusalError(f"The geometry of the result cannot be stored in {made.suffix} files; choose .nrrd.")
+    for part in made.parent.iterdir():
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+
+
+def _move(made: Path, path: Path) -> None:
+    """Give the checked files their names, voxels before header; what they replace comes back where that fails."""
+    ending = _ending(made)
+    parts = sorted(made.parent.iterdir(), key=lambda part: part.name == made.name)
+    replaced: list[tuple[Path, Path | None]] = []
+    try:
+        for number, part in enumerate(parts):
+            target = path if part.name == made.name else path.with_name(part.name)
+            kept = None
+            if len(parts) > 1 and target.exists():
+                kept = made.parent / f"{number}{ending}.old"
+                os.replace(target, kept)
+            replaced.append((target, kept))
+            os.replace(part, target)
+    except OSError:
+        for target, kept in replaced:
+            with suppress(OSError):
+                if kept is not None:
+                    os.replace(kept, target)
+                elif len(parts) > 1:
+                    target.unlink()
+        raise
