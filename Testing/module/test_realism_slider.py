@@ -68,7 +68,10 @@ def test_its_value_is_stored_and_reaches_the_request(opened, volume):
     app.processEvents()
     assert float(parameters.parameterNode.GetParameter("realism")) == 0.25
     assert opened.panel.choosing.request().realism == 0.25
-    assert runs.previewRequest(volume, opened.panel.choosing.request(), scenes.bounds(volume)[::2] + 2).realism == 0.25
+    assert (
+        runs.previewRequest(volume, opened.panel.choosing.request(), scenes.bounds(volume)[::2] + 2, 1.0).realism
+        == 0.25
+    )
     parameters.model = "faithful"
     assert opened.panel.choosing.request().realism is None
     parameters.model = "looks"

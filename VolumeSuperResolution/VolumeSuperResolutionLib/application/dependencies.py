@@ -71,6 +71,7 @@ def ensureTorch(askFirst: bool = True) -> bool:
     except Exception as error:
         sentence = _("PyTorch could not be installed ({error}); see the module PyTorch Util.")
         raise RefusalError(sentence.format(error=error)) from error
+    importlib.invalidate_caches()
     if _absence() is not None:
         raise RefusalError(RESTART)
     return True
@@ -78,7 +79,6 @@ def ensureTorch(askFirst: bool = True) -> bool:
 
 def _absence() -> str | None:
     """What is wrong where no torch is installed; None where one is, working or not."""
-    importlib.invalidate_caches()
     specification = _found("torch")
     if specification is None:
         return ABSENT

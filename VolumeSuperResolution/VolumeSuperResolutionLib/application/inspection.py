@@ -17,7 +17,7 @@ from .signals import Signal
 
 STEP_SECONDS = 0.01
 # Whole rows of voxels that tell of intensities and noise as well as all do.
-SAMPLE_VOXELS = 250_000
+SAMPLE_VOXELS = 100_000
 
 
 class Findings:

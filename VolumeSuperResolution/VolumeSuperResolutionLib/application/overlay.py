@@ -20,7 +20,7 @@ COLORS = 255
 # A change by this part of the window has the full color.
 FULL_COLOR = 0.2
 LINE_COLOR = (1.0, 0.77, 0.0)
-LEGEND_SIZE, LEGEND_PLACE = (0.09, 0.5), (0.9, 0.25)
+LEGEND_SIZE, LEGEND_PLACE, LEGEND_LETTERS = (0.22, 0.5), (0.76, 0.25), 13
 
 
 class Overlay:
@@ -132,6 +132,10 @@ class Overlay:
         legend.SetNumberOfLabels(3)
         legend.SetLabelFormat("%.3g")
         legend.SetTitle(title)
+        legend.UnconstrainedFontSizeOn()
+        for letters in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+            letters.SetFontSize(LEGEND_LETTERS)
+            letters.ItalicOff()
         legend.SetPosition(*LEGEND_PLACE)
         legend.SetPosition2(*LEGEND_SIZE)
         self._add(legend)

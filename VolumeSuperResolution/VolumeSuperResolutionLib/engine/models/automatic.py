@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from typing import Callable
 
@@ -50,7 +49,6 @@ def gain(card: Card, modality: str) -> float:
 
 def networks_at_hand() -> bool:
     """Whether there is a torch to run networks with. Quick: does not import it."""
-    importlib.invalidate_caches()
     try:
         specification = importlib.util.find_spec("torch")
     except (ImportError, ValueError):
