@@ -6,9 +6,16 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
 
 from hostile.language import DONE, TOLD, UPSCALE, Case
 from hostile.makers import scan
@@ -152,6 +159,28 @@ def compressed(folder: Path) -> None:
     series(folder, edit)
 
 
+def run_length(make):
+    """What a maker makes, compressed without loss; the truth stands beside it, uncompressed."""
+
+    def maker(folder: Path) -> None:
+        place = make(folder)
+        place = place if place.is_dir() else place.parent
+        shutil.copytree(place, folder / "truth")
+        for path in place.iterdir():
+            data = dcmread(path)
+            data.compress(RLELossless, generate_instance_uid=False)
+            data.save_as(path)
+
+    return maker
+
+
+def twelve_bits(k: int, data: Dataset) -> None:
+    """CT as scanners store it: twelve bits without a sign, and something else in the other four."""
+    data.BitsStored, data.HighBit, data.PixelRepresentation = 12, 11, 0
+    data.RescaleSlope, data.RescaleIntercept = 1, -1024
+    data.PixelData = (values(k) % 4096).astype("<u2").tobytes()
+
+
 def cut_fragments(folder: Path) -> None:
     compressed(folder)
     path = sorted((folder / "scan").iterdir())[3]
@@ -222,12 +251,32 @@ def report() -> Dataset:
     return data
 
 
+EIGHT_BITS = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0}
 FIRST = {"ImagePositionPatient": [10, -20, 30], "ImageOrientationPatient": [0, 1, 0, -1, 0, 0]}
 
 CASES = [
     kept("a sound series", series),
     kept("implicit VR", written_as(ImplicitVRLittleEndian), "truth"),
     kept("big endian", written_as(ExplicitVRBigEndian), "truth"),
+    kept("run-length compressed", run_length(series), "truth"),
+    kept("run-length compressed frames", run_length(multi_frame), "truth"),
+    kept("twelve bits and an intercept", edited(twelve_bits)),
+    kept(
+        "eight bits",
+        edited(
+            lambda k, d: [setattr(d, *c) for c in EIGHT_BITS.items()]
+            and setattr(d, "PixelData", bytes(range(k, k + 42)))
+        ),
+    ),
+    kept("a slope that is a fraction", all_with(RescaleSlope=0.25, RescaleIntercept=-10)),
+    Case(
+        "compressed frames with scalings of their own",
+        run_length(frames(frame_scaling)),
+        NEAREST,
+        DONE,
+        leaves=OUT,
+        check=scaled_right,
+    ),
     kept("deflated", written_as(DeflatedExplicitVRLittleEndian), "truth"),
     kept(
         "a file without an ending",

@@ -130,7 +130,7 @@ class Request(_Json):
         default="auto",
         metadata=_option(
             "half precision is faster on a GPU; `auto` takes it where a model's card allows",
-            choices=("auto", "fp32", "fp16", "bf16"),
+            choices=("auto", "fp32", "tf32", "fp16", "bf16"),
         ),
     )
     memory_mb: int | None = field(
@@ -197,16 +197,20 @@ class Report(_Json):
     warnings: tuple[str, ...] = ()
     # Where one was asked for.
     realism: float | None = None
+    # The most held on a GPU, where one was used.
+    gpu_memory_mb: float = 0.0
     # Whether the request left the choice of the model open.
     automatic: bool = False
 
     def __str__(self) -> str:
         chosen = ", chosen automatically" if self.automatic else ""
+        on_gpu = f", {self.gpu_memory_mb:.0f} MB on the GPU" if self.gpu_memory_mb else ""
         lines = [
             f"{self.title} ({self.model}{describe_realism(self.realism)}{chosen}) on {self.device}, {self.precision}",
             f"{describe_grid(self.input_size, self.input_spacing)} -> "
             f"{describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
-            f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{', ' if self.tiles else ''}{self.tiles}",
+            f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{on_gpu}{', ' if self.tiles else ''}"
+            f"{self.tiles}",
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average "
             f"({self.consistency_rounds} consistency rounds)",
         ]
