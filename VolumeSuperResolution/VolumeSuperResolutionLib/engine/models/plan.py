@@ -43,7 +43,7 @@ class Run:
     precisions: tuple[str, ...] = ()
     progress: Progress | None = None
     cancel: Cancel | None = None
-    passes: int = 1
+    passes: float = 1
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
     # The networks as they were made ready to run, for the next time.
