@@ -106,7 +106,10 @@ class Request(_Json):
     """
 
     model: str = field(
-        default="lanczos", metadata=_option("an id from `vsr models`, or a folder with a model of your own", "ID", str)
+        default="lanczos",
+        metadata=_option(
+            "an id from `vsr models`, a folder with a model of your own, or `auto`: the best for the target", "ID", str
+        ),
     )
     scale: Triple | None = field(
         default=None,
