@@ -14,6 +14,7 @@ from .callbacks import Cancel, Progress
 from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
 from .models import plan, zoo
+from .models.automatic import AUTOMATIC
 from .physics import interpolation, separable
 from .request import MEGA, Estimate, Report, Request
 from .streaming import memory
@@ -24,6 +25,8 @@ __all__ = ["CancelledError", "Estimate", "RefusalError", "Report", "Request", "R
 
 # Factors that are fractions of larger numbers would need margins of as many voxels, to stay on their grid.
 LARGEST_UNIT = 8
+# The residual's share of the progress, in passes of a network.
+NETWORKS_RESIDUAL = 0.05
 
 
 class Result(NamedTuple):
@@ -52,8 +55,9 @@ def upscale(
     values, deviation = _compute(prepared, request, work)
     grid = prepared.layout.grid
     carry = prepared.carrier.carry
-    residual = quality.consistency_residual(carry(values), carry(prepared.array[_slices(prepared.layout.region)]))
-    residual *= prepared.carrier.unit
+    scan = prepared.array[_slices(prepared.layout.region)]
+    with work.step(_residual_part(prepared)) as tell:
+        residual = quality.consistency_residual(carry(values), carry(scan), tell, cancel) * prepared.carrier.unit
     report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
     return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
 
@@ -68,14 +72,19 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         precisions=prepared.layout.card.precisions,
         progress=progress,
         cancel=cancel,
-        passes=len(_flips(prepared, request)) * passes,
+        passes=len(_flips(prepared, request)) * passes + _residual_part(prepared),
     )
+
+
+def _residual_part(prepared: Prepared) -> float:
+    """How long the residual takes, in passes: as an interpolation, or next to nothing beside a network."""
+    return NETWORKS_RESIDUAL if prepared.layout.card.learned else 1.0
 
 
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
     networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
-    region, added = _with_margin(prepared, networks, work)
+    region, added = _with_margin(prepared, networks, work, request.margin)
     low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
@@ -180,7 +189,9 @@ def _stored(values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, cop
     return result
 
 
-def _with_margin(prepared: Prepared, networks: list, work: plan.Run) -> tuple[Region, list[tuple[int, int]]]:
+def _with_margin(
+    prepared: Prepared, networks: list, work: plan.Run, most: int | None
+) -> tuple[Region, list[tuple[int, int]]]:
     """The region grown by what its result depends on, and the output voxels that adds before and after each axis.
 
     The latter along (k, j, i). The grown region keeps the grid: it grows by numbers of voxels that are whole numbers
@@ -189,10 +200,11 @@ def _with_margin(prepared: Prepared, networks: list, work: plan.Run) -> tuple[Re
     layout, counts = prepared.layout, prepared.array.shape[::-1]
     if layout.region == tuple((0, n) for n in counts):
         return layout.region, [(0, 0)] * 3
+    margins = _margins(prepared, networks, work)
+    if most is not None:
+        margins = [min(margin, max(0, most)) for margin in margins]
     grown, added = [], []
-    for (a, b), n, m, length, margin in zip(
-        layout.region, layout.source.size, layout.grid.size, counts, _margins(prepared, networks, work)[::-1]
-    ):
+    for (a, b), n, m, length, margin in zip(layout.region, layout.source.size, layout.grid.size, counts, margins[::-1]):
         unit = n // gcd(n, m)
         margin = -(-margin // unit) * unit if unit <= LARGEST_UNIT else 0
         before, after = (min(margin, room // unit * unit) for room in (a, length - b))
@@ -250,4 +262,5 @@ def _report(
         window=(prepared.window.low, prepared.window.high),
         warnings=tuple(dict.fromkeys(notes)),
         realism=request.realism,
+        automatic=request.model == AUTOMATIC,
     )

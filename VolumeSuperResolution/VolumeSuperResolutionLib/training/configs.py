@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.errors import RefusalError
-from ..engine.models import card, schema
+from ..engine.models import card, schema, zoo
 from ..engine.networks import Network, build
 from .optimizers import OPTIMIZERS
 from .patches import Cut
@@ -99,6 +99,7 @@ class StageConfig:
 
     def build(self) -> Network:
         """The network, freshly initialized."""
+        zoo.register_own()
         return build(self.network, **self.arguments)
 
     def cut(self, network: Network) -> Cut:

@@ -75,7 +75,7 @@ def beyond(card: Card, traits: Traits) -> tuple[str, ...]:
     finest, coarsest = card.spacing_mm
     if min(spacing) < 0.7 * finest or max(spacing) > 1.4 * coarsest:
         warnings.append(
-            f"{card.title} was trained for voxels of {finest:g} to {coarsest:g} mm; these are "
+            f"{card.title} was trained for voxels of {finest:.2g} to {coarsest:.2g} mm; these are "
             f"{' x '.join(f'{s:.3g}' for s in spacing)} mm."
         )
     if not card.through_plane and max(spacing) > MOST_ANISOTROPY * min(spacing):

@@ -43,7 +43,7 @@ class Run:
     precisions: tuple[str, ...] = ()
     progress: Progress | None = None
     cancel: Cancel | None = None
-    passes: int = 1
+    passes: float = 1
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
     # The networks as they were made ready to run, for the next time.
@@ -51,13 +51,16 @@ class Run:
 
     def apply(self, network: Network, read: ReadBlock, shape: Shape, write: WriteBlock, part: float = 1.0) -> None:
         """One pass of a network (or `part` of one)."""
-        from ..streaming import inference  # brings torch, which the interpolations do without
+        from ..streaming import inference, windows  # bring torch, which the interpolations do without
+        from ..streaming.build import UnstreamableError
 
         compute = inference.Compute(self.device, self.precision, self.memory)
         with self.step(part) as tell:
-            account = inference.apply(
-                network, read, shape, write, compute, tell, self.cancel, self.precisions, self.streams
-            )
+            given = (network, read, shape, write, compute, tell, self.cancel, self.precisions)
+            try:
+                account = inference.apply(*given, self.streams)
+            except UnstreamableError as refusal:
+                account = windows.apply(*given, str(refusal))
         self.accounts.append(account)
 
     @contextmanager
@@ -110,9 +113,13 @@ def reach(card: Card, networks: Sequence[Network], factors: Sequence[float], str
 
 
 def _stage_reach(stage: Stage, network: Network, streams: inference.Streams) -> list[int]:
-    from ..streaming import inference
+    from ..streaming import inference, windows
+    from ..streaming.build import UnstreamableError
 
-    halo = inference.halo(network, streams)
+    try:
+        halo = inference.halo(network, streams)
+    except UnstreamableError:  # there is no halo that would be enough: one as wide as windows overlap
+        halo = (0 if network.dimensions == 2 else windows.WIDEST_OVERLAP, *(windows.WIDEST_OVERLAP,) * 2)
     found = [0, 0, 0]
     for view in stage.views or ("",):
         for axis, n in zip(VIEW_ORDERS.get(view, WHOLE), halo):
