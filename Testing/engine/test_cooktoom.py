@@ -172,8 +172,8 @@ def test_what_does_not_gain_on_this_machine_is_not_done(direct, blocks, gain, mo
     clock = iter([0.0, 0.0] + [t for pair in zip(direct, blocks) for t in pair])
     monkeypatch.setattr(trials, "_seconds", lambda work: next(clock))
     trials._blocks_gain.cache_clear()
-    assert trials.blocks_gain(torch.zeros(40, 40, 3, 3, 3)) == gain
-    assert trials.blocks_gain(torch.zeros(50, 60, 3, 3, 3)) == gain  # known by now
+    assert trials.blocks_gain(torch.zeros(80, 70, 3, 3, 3)) == gain
+    assert trials.blocks_gain(torch.zeros(90, 99, 3, 3, 3)) == gain  # known by now
     trials._blocks_gain.cache_clear()
 
 

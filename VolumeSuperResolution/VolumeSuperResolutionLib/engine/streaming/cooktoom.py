@@ -14,7 +14,7 @@ from . import kernels
 
 PLANES, TAKEN = 4, 6  # of the output that a block gives, of the input that it takes
 # Putting planes together costs per voxel as much as so many products for each input channel, each output channel.
-PER_OUTPUT, PER_INPUT = 6, 15
+PER_OUTPUT, PER_INPUT = 10, 20
 FEWEST = 16  # channels in and out
 SMALLEST = 1024  # voxels of a plane: below that, the calls take longer than the work
 INPUTS = torch.tensor(
