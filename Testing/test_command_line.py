@@ -228,9 +228,9 @@ def test_every_option_is_explained(capsys):
 
 def test_every_field_of_a_request_that_a_user_may_set_is_an_option():
     given = ["upscale", "in.nrrd", "out.nrrd", "--isotropic"]
-    for more, model in (([], "auto"), (["--model", "linear"], "linear")):
+    for more, name in (([], "auto"), (["--model", "linear"], "linear")):
         namespace = command_line._parser().parse_args([*given, *more])
-        assert request_from(namespace) == Request(model=model, isotropic=True)
+        assert request_from(namespace) == Request(model=name, isotropic=True)
     assert {f.name for f in fields(Request)} == set(options())
 
 
