@@ -59,7 +59,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("T1.nii.gz", "data/T1.nii.gz", "data/scans/one.nii.gz", "scans/one.nii.gz", "scans/two.nrrd"):
         scan(tmp_path / name)
-    scan(tmp_path / "data" / "FLAIR-4mm.nii.gz", (1, 1, 4), (16, 20, 6))
+    for name in ("data/FLAIR-4mm.nii.gz", "FLAIR.nii.gz"):
+        scan(tmp_path / name, (1, 1, 4), (16, 20, 6))
     (tmp_path / "data" / "sharp").mkdir()
     dicom(tmp_path / "CT-folder")
     for folder in ("my-scans", "my-other-scans", "FOLDER"):
@@ -75,7 +76,7 @@ def test_every_command_does_what_it_says(place, capsys, monkeypatch):
         if "--minutes" in arguments:  # of the training only its first step
             arguments[arguments.index("--minutes") + 1] = "0.0001"
         assert command_line.main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
-    for name in ("T1-sharp.nii.gz", "CT-isotropic.nrrd", "sharp/one.nii.gz", "sharp/two.nrrd"):
+    for name in ("T1-sharp.nii.gz", "FLAIR-isotropic.nii.gz", "CT-isotropic.nrrd", "sharp/one.nii.gz", "sharp/two.nrrd"):
         assert files.read(place / name).volume.array.size > 0
     assert min(files.read(place / "T1-sharp.nii.gz").volume.grid.size) == 32
     assert len(set(files.read(place / "CT-isotropic.nrrd").volume.grid.spacing)) == 1

@@ -110,9 +110,9 @@ class Volume:
         self.out[slices] = block
         self.times[slices] += 1
 
-    def apply(self, network, compute=CPU, progress=None, cancel=None, half_allowed=False):
+    def apply(self, network, compute=CPU, progress=None, cancel=None, precisions=()):
         given = (network, self.array.__getitem__, self.array.shape, self.write, compute)
-        return windows.apply(*given, progress, cancel, half_allowed, "It cannot be streamed.")
+        return windows.apply(*given, progress, cancel, precisions, "It cannot be streamed.")
 
 
 def smooth(shape):
@@ -311,7 +311,7 @@ def test_half_precision_is_used_where_allowed():
     network = enlivened(NETWORKS["softmax"]())
     full, half = Volume(network, noise((8, 9, 10))), Volume(network, noise((8, 9, 10)))
     assert full.apply(network).precision == "fp32"
-    assert half.apply(network, Compute("cpu", "bf16"), half_allowed=True).precision == "bf16"
+    assert half.apply(network, Compute("cpu", "bf16"), precisions=("bf16",)).precision == "bf16"
     assert 0 < difference(half.out, full.out) < 0.05
 
 

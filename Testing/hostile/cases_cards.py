@@ -112,7 +112,7 @@ def together(folder) -> None:
 
 
 SOUND = MINE.replace("mine", "sound")
-NEWER = with_values(precisions={"MR": ["bf16"]}, shape_of_water=1)
+NEWER = with_values(flavors={"MR": ["bf16"]}, shape_of_water=1)
 CASES = [
     *(Case(f"{name}, used", make, MINE, says=says) for name, (make, says) in {**BAD, **UNBUILT}.items()),
     Case("all of them together, listed", together, "models", DONE, "card.json", tells=r"(?s)lanczos .*sound "),
@@ -133,7 +133,7 @@ CASES = [
         MINE.replace("--quiet", ""),
         DONE,
         leaves=("out.nrrd",),
-        tells=r"more than this version understands \(precisions, shape_of_water\)",
+        tells=r"more than this version understands \(flavors, shape_of_water\)",
     ),
     Case(
         "escape sequences in its texts",

@@ -30,7 +30,6 @@ REFUSALS = {
     "no target": (asked(""), "One of --scale --spacing --isotropic"),
     "two targets": (asked("--scale 2 --isotropic"), "exclude each other"),
     "no output": ("upscale scan.nrrd --model linear --scale 2", "missing: OUT"),
-    "no model": ("upscale scan.nrrd out.nrrd --scale 2", "missing: --model"),
     "an unknown option": (asked("--scale 2 --sharp"), "no option or place for --sharp"),
     "an option without a value": (asked("--scale"), "--scale expects one argument"),
     "an unknown device": (asked("--scale 2 --device rocket"), "no --device 'rocket'; choose from auto, cpu, cuda, mps"),

@@ -268,7 +268,7 @@ def test_modalities_count_alike(volumes):
 def test_batches_drawn_ahead_are_the_same_batches(volumes):
     scans, _ = loop.read_volumes(volumes)
     feeds = [Feed(scans, Cut((6, 6, 6), (2, 2, 2)), 3, seed=1, batch=4) for _ in range(2)]
-    feeds[1].draw_ahead()
+    feeds[1].draw_ahead(torch.device("cpu"))
     for step in range(6):
         for here, ahead in zip(feeds[0](step), feeds[1](step)):
             assert torch.equal(here, ahead)

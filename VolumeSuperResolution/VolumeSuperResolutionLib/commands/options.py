@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..engine.models.automatic import AUTOMATIC
 from ..engine.request import Option, Request, options
 from .parser import reader
 
@@ -53,7 +54,7 @@ def request_from(given: argparse.Namespace) -> Request:
 
 
 def _add(parser: Any, name: str, option: Option) -> None:
-    default = next(f.default for f in fields(Request) if f.name == name)
+    default = AUTOMATIC if name == "model" else next(f.default for f in fields(Request) if f.name == name)
     flag = "--" + name.replace("_", "-")
     if isinstance(default, bool):
         parser.add_argument(flag, action="store_true", help=option.help)
@@ -65,6 +66,5 @@ def _add(parser: Any, name: str, option: Option) -> None:
             type=reader(name, option.parse, option.example),
             metavar=option.example,
             default=default,
-            required=name == "model",
             help=option.help,
         )

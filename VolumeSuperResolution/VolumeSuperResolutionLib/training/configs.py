@@ -17,7 +17,7 @@ FOLDER = Path(__file__).with_name("configs")
 # What a config says of the card itself; the rest of a card follows from the training.
 OF_THE_CARD = (
     *("title", "summary", "factor", "kernel", "consistency", "group", "paper", "convention", "ensemble"),
-    *("half_allowed", "license", "caution", "partner", "limits"),
+    *("license", "caution", "partner", "limits"),
 )
 NEEDED_OF_THE_CARD = ("title", "summary", "factor")
 _SHARE, _THREE = schema.number(0, 1), schema.several(schema.whole(1, 4096), 3, 3)

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..callbacks import Cancel, Progress, ReadBlock, WriteBlock
 from ..errors import CancelledError, RefusalError
 from ..networks import Network
+from . import kernels
 from .devices import (
     PRECISIONS,
     Transfers,
@@ -58,11 +59,11 @@ def apply(
     compute: Compute,
     progress: Progress | None,
     cancel: Cancel | None,
-    half_allowed: bool,
+    precisions: Sequence[str],
     reason: str,
 ) -> Account:
     """As inference.apply, for what that refuses; `reason` is its sentence, for the account's warning."""
-    return _Run(network, read, tuple(shape), write, compute, progress, cancel, half_allowed).go(reason)
+    return _Run(network, read, tuple(shape), write, compute, progress, cancel, precisions).go(reason)
 
 
 def along(length: int, window: int, multiple: int, overlapping: bool = True) -> Axis:
@@ -96,22 +97,21 @@ class _Run:
         compute: Compute,
         progress: Progress | None,
         cancel: Cancel | None,
-        half_allowed: bool,
+        precisions: Sequence[str],
     ):
         self.name, self.given, self.compute = type(network).__name__, network, compute
         self.read, self.write, self.progress, self.cancel = read, write, progress, cancel
         self.shape, self.flat = shape, network.dimensions == 2
         self.factor = (1,) * (3 - len(network.factor)) + tuple(network.factor)
         self.device = choose_device(compute.device)
-        self.precision, self.warnings = choose_precision(compute.precision, self.device, half_allowed)
+        self.precision, self.warnings = choose_precision(compute.precision, self.device, precisions)
         self.written = self.reported = self.count = 0  # planes of the output, voxels, windows
 
     def go(self, reason: str) -> Account:
         started = time.perf_counter()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        plain = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), plain:
+        with torch.inference_mode(), kernels.tf32(self.precision == "tf32"):
             self._place()
             window = self._fitting()
             while True:

@@ -199,12 +199,12 @@ def _grid(path: Path, fields: dict, size: tuple[int, int, int], notes: list[str]
     srow = np.array(fields["srow"], float).reshape(3, 4)
     if told and not (np.abs(srow) < FARTHEST).all():
         raise RefusalError(f"{path} places its voxels at positions that are not numbers; correct its header.")
-    if told and by_quaternion is not None:
+    if told and placed:
         told = _prefer_rows(fields, srow, by_quaternion, notes)
     if told:
         axes, origin = srow[:, :3], srow[:, 3]
         _check_lengths(path, axes, spacing, size, fields["pixdim"])
-    elif by_quaternion is not None:
+    elif placed:
         axes, origin = by_quaternion, np.array(fields["qoffset"], float)
     else:
         notes.append("The header does not say where the volume lies, so left and right may be swapped.")
