@@ -192,6 +192,8 @@ class Report(_Json):
     warnings: tuple[str, ...] = ()
     # Where one was asked for.
     realism: float | None = None
+    # Whether one data step made the result agree with the scan, instead of rounds.
+    data_step: bool = False
 
     def __str__(self) -> str:
         lines = [
@@ -200,7 +202,7 @@ class Report(_Json):
             f"{describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
             f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{', ' if self.tiles else ''}{self.tiles}",
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average "
-            f"({self.consistency_rounds} consistency rounds)",
+            f"({'one data step' if self.data_step else f'{self.consistency_rounds} consistency rounds'})",
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 

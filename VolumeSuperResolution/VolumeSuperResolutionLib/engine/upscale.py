@@ -12,7 +12,8 @@ from .callbacks import Cancel, Progress
 from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
 from .models import plan, zoo
-from .physics import interpolation, separable
+from .physics import data_step, interpolation, separable
+from .physics.scanner import Scanner
 from .request import MEGA, Estimate, Report, Request
 from .streaming import memory
 from .volumes import intensity
@@ -58,7 +59,7 @@ def upscale(
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0)
+    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0 or prepared.layout.step)
     return plan.Run(
         device=request.device,
         precision=request.precision,
@@ -82,7 +83,7 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         constant = np.full(prepared.layout.grid.size[::-1], value, prepared.dtype)
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
     networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
-    direct = not prepared.layout.rounds and len(flips) == 1
+    direct = not (prepared.layout.rounds or prepared.layout.step or len(flips) > 1)
     values = np.empty(size, prepared.dtype if direct else np.float32)
     if direct:
         _once(prepared, request, networks, low, values, work, prepared.carrier)
@@ -147,6 +148,10 @@ def _once(
     if prepared.layout.rounds:
         with work.step() as tell:
             interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
+    if prepared.layout.step:
+        spacing = prepared.layout.source.spacing
+        with work.step() as tell:
+            data_step.explain(target, source, Scanner(), spacing, prepared.sigma, tell, work.cancel)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -222,6 +227,7 @@ def _report(
         seconds=seconds,
         peak_memory_mb=memory.peak_bytes() / MEGA,
         consistency_rounds=layout.rounds,
+        data_step=layout.step,
         consistency_residual=residual,
         modality=prepared.modality,
         window=(prepared.window.low, prepared.window.high),
