@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="ID[,ID...]", help="beside the baselines")
     add_volumes(parser)
     scale = reader("scale", request_options()["scale"].parse, "2 or 1,1,4")
-    parser.add_argument("--scale", type=scale, required=True, metavar="2|1,1,4", help="by what they are degraded")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--scale", type=scale, metavar="2|1,1,4", help="by what they are degraded")
+    what.add_argument("--precision", action="store_true", help="measure only in which precisions the models stay good")
     parser.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile", help="and how")
     parser.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
     parser.add_argument(
@@ -36,26 +39,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--perceptual", action="store_true", help="LPIPS and FID too (see `vsr pretrained`)")
     add_device(parser)
     parser.add_argument("--json", type=Path, dest="json_file", metavar="FILE", help="the scores of every volume")
-    parser.add_argument("--save", action="store_true", help="write the gains into the models' cards")
+    parser.add_argument("--save", action="store_true", help="write what was measured into the models' cards")
     add_quiet(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..training import evaluation
-
     models = [model for model in options.model.split(",") if model]
     for model in models:
         zoo.card(model)
     _check(options, models)
+
+    def tell(line: str) -> None:
+        if not options.quiet:
+            say(line)
+
+    if options.precision:
+        _precisions(models, options, tell)
+        return
+    from ..training import evaluation
+
     perception = None
     if options.perceptual:
         from ..training.perception import Perception
 
         perception = Perception()
-
-    def tell(line: str) -> None:
-        if not options.quiet:
-            say(line)
 
     scores = evaluation.evaluate(
         models,
@@ -80,6 +87,19 @@ def run(options: argparse.Namespace) -> None:
             measured = {**card.gains, options.protocol: evaluation.gains(scores, model)}
             known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
+
+
+def _precisions(models: Sequence[str], options: argparse.Namespace, tell: Callable[[str], None]) -> None:
+    """How much each model loses in each precision, and which it may use."""
+    from ..training import precision
+
+    measured = {}
+    for model in models:
+        card = zoo.card(model)
+        measured[model] = precision.losses(card, precision.crops_of(options.volumes, card.modalities), tell)
+        if options.save:
+            zoo.write_card(precision.told(card, measured[model]))
+    print(precision.table(measured))
 
 
 def _check(options: argparse.Namespace, models: list[str]) -> None:

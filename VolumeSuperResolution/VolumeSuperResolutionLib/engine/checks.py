@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import RefusalError
-from .models import plan, zoo
+from .models import automatic, plan, zoo
+from .models.automatic import AUTOMATIC
 from .models.card import MOST_ROUNDS, Card
 from .models.domain import warnings_for
 from .physics.noise import white_noise
@@ -51,10 +52,19 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...]
 
 
-def check_request(request: Request) -> Card:
-    """Refuse what no volume could make possible; gives the card of the model that is asked for."""
-    card = zoo.card(request.model)
+def check_request(request: Request) -> Card | None:
+    """Refuse what no volume could make possible; gives the card of the model that is asked for, if one is."""
+    card = None if request.model == AUTOMATIC else zoo.card(request.model)
     check_target(request.scale, request.spacing, request.isotropic)
+    if card is not None:
+        _check_settings(card, request)
+    if request.memory_mb is not None and request.memory_mb <= 0:
+        raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
+    return card
+
+
+def _check_settings(card: Card, request: Request) -> None:
+    """Refuse what the model does not take."""
     if not card.learned and (request.uncertainty or request.ensemble):
         raise RefusalError("Interpolations have no uncertainty map and no self-ensemble; choose a learned model.")
     rounds = rounds_of(card, request)
@@ -65,9 +75,6 @@ def check_request(request: Request) -> Card:
         )
     if request.realism is not None:
         _check_realism(card, request.realism)
-    if request.memory_mb is not None and request.memory_mb <= 0:
-        raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
-    return card
 
 
 def check_device(request: Request) -> None:
@@ -79,7 +86,9 @@ def check_device(request: Request) -> None:
 
 def invents_labels(request: Request) -> bool:
     """Whether labels that are upscaled as asked would become others."""
-    card = zoo.card(request.model)
+    if request.model == AUTOMATIC and not request.label_map:
+        return True  # of what is known to be a label map it would take care
+    card = zoo.card("nearest" if request.model == AUTOMATIC else request.model)
     return card.id != "nearest" or rounds_of(card, request) > 0
 
 
@@ -105,6 +114,9 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     # Across a single slice there is nothing to tell apart.
     i, j, k = (1 if n == 1 else m for n, m in zip(grid.size, size))
     size = (i, j, k)
+    if card is None:
+        card = _automatic(source.size, size, request)
+        _check_settings(card, request)
     if card.learned:
         order = orientation(card, source.size[::-1], size[::-1])
         check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])
@@ -185,6 +197,24 @@ def check_reach(card: Card, shape: Sequence[int], size: Sequence[int]) -> None:
             raise RefusalError(_out_of_reach(card))
 
 
+def _automatic(size: Sequence[int], target: Sequence[int], request: Request) -> Card:
+    """The model for whoever has not chosen one; label maps take the only one that invents no labels."""
+    if request.label_map:
+        return zoo.card("nearest")
+
+    def distance(card: Card) -> float | None:
+        order = orientation(card, size[::-1], target[::-1])
+        given, wanted = ([sizes[::-1][axis] for axis in order] for sizes in (size, target))
+        try:
+            check_reach(card, given, wanted)
+        except RefusalError:
+            return None
+        natural = plan.natural_shape(card, given)
+        return max(abs(float(np.log(m / n))) for g, n, m in zip(given, natural, wanted) if g > 1)
+
+    return automatic.choose(distance, request.modality)
+
+
 def _out_of_reach(card: Card) -> str:
     if card.through_plane:
         s = card.factor[2]
@@ -234,6 +264,6 @@ def filled(array: np.ndarray, allowed: bool) -> np.ndarray:
     if not allowed:
         raise RefusalError(
             f"The volume holds {array.size - int(finite.sum())} values that are not numbers; ask for them to be "
-            "replaced (--fill-nonfinite), or mend the volume."
+            "replaced, or mend the volume."
         )
     return np.where(finite, array, array[finite].min())

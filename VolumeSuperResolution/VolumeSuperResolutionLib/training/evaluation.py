@@ -110,7 +110,8 @@ def evaluate(
     i, j, k = map(float, factor)
     scale = (i, j, k)
     for model in models:
-        if check_request(Request(model, scale=scale, consistency=consistency)).learned:
+        card = check_request(Request(model, scale=scale, consistency=consistency))
+        if card is not None and card.learned:
             check_device(Request(device=device))
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []

@@ -16,6 +16,7 @@ from . import schema
 
 CARD_FILE = "card.json"
 MODALITIES = ("MR", "CT")
+PRECISIONS = ("tf32", "bf16", "fp16")
 # Of networks; far above any published one.
 LARGEST_SCALE = 16
 LARGEST_ARGUMENT = 4096
@@ -130,7 +131,11 @@ class Card:
     noise: float = _field(
         "the most noise it was trained with, as a part of the intensity range", schema.number(0, 1), default=1.0
     )
-    half_allowed: bool = _field("whether half precision costs too little to be seen", schema.flag, default=False)
+    precisions: tuple[str, ...] = _field(
+        "those beside fp32 whose results were found to be as good: within 0.02 dB of PSNR",
+        schema.several(schema.one_of(*PRECISIONS), 0, len(PRECISIONS)),
+        default=(),
+    )
     seconds_per_megavoxel: float = _field(
         "time for a million voxels of the scan on the CPU that it was measured on; 0: not measured",
         schema.number(0, 1e7),
@@ -195,7 +200,7 @@ def checked(values: Any, needed: tuple[str, ...] = ()) -> dict[str, Any]:
 def read_card(path: Path) -> Card:
     """The card of a learned model from its file."""
     try:
-        values = checked(schema.read_json(path), NEEDED)
+        values = checked(_renewed(schema.read_json(path)), NEEDED)
         known = {f.name: values.pop(f.name) for f in described() if f.name in values}
         card = Card(**known, others=values, folder=path.parent)
         _check_agreement(card)
@@ -203,6 +208,14 @@ def read_card(path: Path) -> Card:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RefusalError(f"The card {path} cannot be read ({reason}); install the model again.") from error
+
+
+def _renewed(values: Any) -> Any:
+    """A card as it is written today: early ones said only whether half precision was allowed."""
+    if not isinstance(values, dict) or "half_allowed" not in values:
+        return values
+    allowed = ["bf16", "fp16"] if schema.flag(values["half_allowed"]) else []
+    return {"precisions": allowed, **{name: value for name, value in values.items() if name != "half_allowed"}}
 
 
 def write_card(card: Card) -> None:

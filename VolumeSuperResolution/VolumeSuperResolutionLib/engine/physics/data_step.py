@@ -35,6 +35,8 @@ from .separable import Matrices
 UNSEEN = 1e-6
 # Parts of a correction below this are beyond float32's reach.
 NEGLIGIBLE = 1e-7
+# The longest axis that a correction's reach is measured on.
+REACH_VOXELS = 64
 # Coarse voxels that are solved together.
 BLOCK_VOXELS = 500_000
 # The mean square of a neighborhood of the residual has to exceed the noise's variance by this factor to count.
@@ -230,6 +232,25 @@ def explain(
     step = step_for(scanner, high.shape, low.shape, spacing)
     mu = DOUBT * step.power if scanner.assumed else 0.0
     step.apply(high, low, mu, sigma * _noise_left(step.forward, low.shape, high.shape), progress, cancel)
+
+
+def reach(scanner: Scanner, high: Sequence[int], low: Sequence[int], spacing: Sequence[float]) -> list[int]:
+    """How many voxels of the scan around it the correction of a voxel depends on, along (k, j, i); for `explain`."""
+    # A correction does not know how long the axis is.
+    short = [min(n, REACH_VOXELS) for n in low]
+    step = step_for(scanner, tuple(round(n * m / s) for n, m, s in zip(short, high, low)), tuple(short), tuple(spacing))
+    reaches = []
+    for down, up in zip(step.forward, step.corrections(0.0)):
+        # The residual of a voxel, its neighborhood, and what is spread from there.
+        reaches.append(0 if down is None or up is None else _half_width(down.T) + 1 + _half_width(up))
+    return [r or int(step.coarse > 0) for r in reaches]
+
+
+def _half_width(matrix: np.ndarray) -> int:
+    """How many columns from its own a row of a matrix reaches at the most, both axes being of one extent."""
+    own = (np.arange(matrix.shape[0]) + 0.5) * matrix.shape[1] / matrix.shape[0] - 0.5
+    rows, columns = np.nonzero(matrix)
+    return int(np.ceil(np.abs(columns - own[rows]).max()))
 
 
 def _noise_left(forward: Matrices, low: Sequence[int], high: Sequence[int]) -> float:

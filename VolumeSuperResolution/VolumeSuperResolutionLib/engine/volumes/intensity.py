@@ -57,9 +57,10 @@ def percentiles(array: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def guess_modality(array: np.ndarray) -> str:
-    """ "CT" where the volume holds air in HU, else "MR"."""
-    return "CT" if percentiles(array)[0] < CT_AIR or float(array.min()) <= CT_AIR else "MR"
+def guess_modality(array: np.ndarray, limits: tuple[float, float] | None = None) -> str:
+    """ "CT" where the volume holds air in HU, else "MR". `limits` are the array's percentiles, where they are known."""
+    low, _ = percentiles(array) if limits is None else limits
+    return "CT" if low < CT_AIR or float(array.min()) <= CT_AIR else "MR"
 
 
 def window_for(array: np.ndarray, modality: str) -> Window:
