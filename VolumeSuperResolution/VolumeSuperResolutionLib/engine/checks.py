@@ -13,6 +13,7 @@ from .models import automatic, plan, zoo
 from .models.automatic import AUTOMATIC
 from .models.card import MOST_ROUNDS, Card
 from .models.domain import warnings_for
+from .physics.noise import white_noise
 from .request import MEGA, Estimate, Request
 from .streaming import memory
 from .volumes import intensity
@@ -33,6 +34,8 @@ class Layout(NamedTuple):
     source: Grid
     grid: Grid
     rounds: int
+    # One data step instead of rounds.
+    step: bool
 
 
 class Prepared(NamedTuple):
@@ -44,6 +47,8 @@ class Prepared(NamedTuple):
     modality: str
     window: intensity.Window
     carrier: intensity.Carrier
+    # Of the noise, as it travels; only known where a data step needs it.
+    sigma: float
     notes: tuple[str, ...]
 
 
@@ -92,6 +97,11 @@ def rounds_of(card: Card, request: Request) -> int:
     return card.consistency if request.consistency is None else request.consistency
 
 
+def steps(card: Card, request: Request) -> bool:
+    """Whether a data step makes the result agree with the scan: rounds that are asked for take its place."""
+    return card.data_step and request.consistency is None
+
+
 def lay_out(grid: Grid, request: Request) -> Layout:
     """The geometry of a request; refuses targets that cannot be reached."""
     card = check_request(request)
@@ -110,7 +120,7 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     if card.learned:
         order = orientation(card, source.size[::-1], size[::-1])
         check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])
-    return Layout(card, region, source, source.refined(size), rounds_of(card, request))
+    return Layout(card, region, source, source.refined(size), rounds_of(card, request), steps(card, request))
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
@@ -123,8 +133,9 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
         natural = read * int(np.prod(card.factor))
         several = len(card.stages) > 1 or len(card.stages[-1].views) > 1
         floats += natural * (several + (natural != voxels))
-    if layout.rounds or flips:
-        floats += voxels * (1 + 2 * flips + request.uncertainty) + read * (layout.rounds > 0)
+    agrees = layout.rounds > 0 or layout.step
+    if agrees or flips:
+        floats += voxels * (1 + 2 * flips + request.uncertainty) + read * agrees
     return Estimate(
         size=size,
         spacing=layout.grid.spacing,
@@ -163,7 +174,11 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
     carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
     window = intensity.window_for(array, modality)
-    return Prepared(layout, array, dtype, modality, window, carrier, tuple(notes))
+    sigma = 0.0
+    if layout.step:
+        low, high = intensity.percentiles(array)
+        sigma = white_noise(array, modality) * (high - low) / carrier.unit
+    return Prepared(layout, array, dtype, modality, window, carrier, sigma, tuple(notes))
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:

@@ -200,6 +200,8 @@ class Report(_Json):
     warnings: tuple[str, ...] = ()
     # Where one was asked for.
     realism: float | None = None
+    # Whether one data step made the result agree with the scan, instead of rounds.
+    data_step: bool = False
     # The most held on a GPU, where one was used.
     gpu_memory_mb: float = 0.0
     # Whether the request left the choice of the model open.
@@ -215,7 +217,7 @@ class Report(_Json):
             f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{on_gpu}{', ' if self.tiles else ''}"
             f"{self.tiles}",
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average "
-            f"({self.consistency_rounds} consistency rounds)",
+            f"({'one data step' if self.data_step else f'{self.consistency_rounds} consistency rounds'})",
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 

@@ -15,7 +15,8 @@ from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
 from .models import plan, zoo
 from .models.automatic import AUTOMATIC
-from .physics import interpolation, separable
+from .physics import data_step, interpolation, separable
+from .physics.scanner import Scanner
 from .request import MEGA, Estimate, Report, Request
 from .streaming import memory
 from .volumes import intensity
@@ -64,7 +65,7 @@ def upscale(
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0)
+    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0 or prepared.layout.step)
     return plan.Run(
         device=request.device,
         precision=request.precision,
@@ -93,7 +94,7 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         value = prepared.array[_slices(region)].flat[0]
         constant = np.full(prepared.layout.grid.size[::-1], value, prepared.dtype)
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
-    direct = not prepared.layout.rounds and len(flips) == 1
+    direct = not (prepared.layout.rounds or prepared.layout.step or len(flips) > 1)
     values = np.empty(size, prepared.dtype if direct else np.float32)
     if direct:
         _once(prepared, request, networks, low, values, work, prepared.carrier)
@@ -158,6 +159,10 @@ def _once(
     if prepared.layout.rounds:
         with work.step() as tell:
             interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
+    if prepared.layout.step:
+        spacing = prepared.layout.source.spacing
+        with work.step() as tell:
+            data_step.explain(target, source, Scanner(), spacing, prepared.sigma, tell, work.cancel)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -225,6 +230,9 @@ def _margins(prepared: Prepared, networks: list, work: plan.Run) -> list[int]:
     else:
         turned = tuple(interpolation.reach(layout.card.kernel, factors[axis]) for axis in order)
     margins = [turned[order.index(axis)] for axis in range(3)]
+    if layout.step:
+        stepped = data_step.reach(Scanner(), high, low, layout.source.spacing)
+        return [margin + more for margin, more in zip(margins, stepped)]
     return [margin + layout.rounds * interpolation.round_reach(f) for margin, f in zip(margins, factors)]
 
 
@@ -257,6 +265,7 @@ def _report(
         peak_memory_mb=memory.peak_bytes() / MEGA,
         gpu_memory_mb=max((a.peak_bytes for a in accounts if a.device != "cpu"), default=0) / MEGA,
         consistency_rounds=layout.rounds,
+        data_step=layout.step,
         consistency_residual=residual,
         modality=prepared.modality,
         window=(prepared.window.low, prepared.window.high),

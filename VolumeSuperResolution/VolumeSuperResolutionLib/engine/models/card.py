@@ -107,6 +107,11 @@ class Card:
         schema.whole(0, MOST_ROUNDS),
         default=0,
     )
+    data_step: bool = _field(
+        "whether one data step makes the result agree with the scan where no rounds are asked for",
+        schema.flag,
+        default=False,
+    )
     group: str = _field("under what it is listed", schema.text(0, 200), default="Classical")
     paper: str = _field("where it was published", schema.text(), default="")
     convention: str = _field(

@@ -156,6 +156,11 @@ class Scanner:
                 f"A noise of {100 * self.noise:g}% of the intensity range is not possible; give 0 to less than 100%."
             )
 
+    @property
+    def assumed(self) -> bool:
+        """Whether the shape of a profile is not known: DICOM tells a thickness, but no shape."""
+        return any(axis.told != "user" for axis in self.axes)
+
     def along(self, axis: int, **values: Any) -> Scanner:
         """The same but for one axis (0 to 2 for i, j, k), whose profile, width or told are others."""
         axes = list(self.axes)
