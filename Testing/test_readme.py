@@ -76,7 +76,8 @@ def test_every_command_does_what_it_says(place, capsys, monkeypatch):
         if "--minutes" in arguments:  # of the training only its first step
             arguments[arguments.index("--minutes") + 1] = "0.0001"
         assert command_line.main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
-    for name in ("T1-sharp.nii.gz", "FLAIR-isotropic.nii.gz", "CT-isotropic.nrrd", "sharp/one.nii.gz", "sharp/two.nrrd"):
+    written = ("T1-sharp.nii.gz", "FLAIR-isotropic.nii.gz", "CT-isotropic.nrrd", "sharp/one.nii.gz", "sharp/two.nrrd")
+    for name in written:
         assert files.read(place / name).volume.array.size > 0
     assert min(files.read(place / "T1-sharp.nii.gz").volume.grid.size) == 32
     assert len(set(files.read(place / "CT-isotropic.nrrd").volume.grid.spacing)) == 1

@@ -44,6 +44,12 @@ CLASSICAL = (
     Card(
         "backprojection",
         "Back-projection",
+        "Lanczos, then five rounds that make the result agree with the scan: sharper, but amplifies noise.",
+        consistency=5,
+    ),
+    Card(
+        "datastep",
+        "Data step",
         "Lanczos, then one step that makes the result agree with the scan as far as its noise allows: sharper.",
         data_step=True,
     ),
