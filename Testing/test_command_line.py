@@ -50,6 +50,14 @@ def test_upscale_writes_a_finer_volume_in_the_same_place(scan, tmp_path, capsys,
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith((".", "tmp"))) == []
 
 
+def test_without_a_model_the_best_for_the_target_is_taken_and_named(scan, tmp_path, capsys):
+    out = tmp_path / "out.nrrd"
+    assert main(["upscale", str(scan), str(out), "--scale", "2,2,2", "--modality", "MR", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["automatic"] and zoo.card(report["model"]).learned
+    assert sitk.ReadImage(str(out)).GetSize() == (16, 14, 12)
+
+
 @pytest.mark.parametrize("target", [["--isotropic"], ["--spacing", "1"], ["--scale", "1,1,3"]])
 def test_every_way_to_name_a_target(scan, tmp_path, target):
     out = tmp_path / "out.nrrd"
@@ -219,10 +227,10 @@ def test_every_option_is_explained(capsys):
 
 
 def test_every_field_of_a_request_that_a_user_may_set_is_an_option():
-    given = ["upscale", "in.nrrd", "out.nrrd", "--model", "linear", "--isotropic"]
-    namespace = command_line._parser().parse_args(given)
-    request = request_from(namespace)
-    assert request == Request(model="linear", isotropic=True)
+    given = ["upscale", "in.nrrd", "out.nrrd", "--isotropic"]
+    for more, name in (([], "auto"), (["--model", "linear"], "linear")):
+        namespace = command_line._parser().parse_args([*given, *more])
+        assert request_from(namespace) == Request(model=name, isotropic=True)
     assert {f.name for f in fields(Request)} == set(options())
 
 

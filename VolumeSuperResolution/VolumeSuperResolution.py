@@ -111,6 +111,7 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
         self.initializeParameterNode()
 
@@ -137,6 +138,10 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
     def onSceneStartClose(self, caller, event):
         """The nodes go away: stop what uses them."""
         self.panel.forgetScene()
+        self.panel.setParameters(None)
+
+    def onSceneStartImport(self, caller, event):
+        """Selectors choose a node of their own while a scene is loaded, which must not replace the saved choice."""
         self.panel.setParameters(None)
 
     def onSceneChanged(self, caller, event):
@@ -166,7 +171,8 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
     def upscale(self, inputVolume, model=None, scale=2, outputVolume=None, progress=None, cancel=None, **options):
         """Upscale a volume in this process and return the node of the result.
 
-        `model` is one of models(); defaultModel() if none is named. A model that is named runs, or none does.
+        `model` is one of models(), or "auto", as if none is named: the published model that serves the target best, or
+        an interpolation where none does; the node's report names it. A model that is named runs, or none does.
         `scale` is one factor, or one for each axis (i, j, k). Instead of it: `spacing` (three numbers, mm),
         `isotropic=True`, or `slices`, a factor for the through-plane axis alone. Other options: `region` (an ROI node,
         or ((i0, i1), (j0, j1), (k0, k1)) in voxels), `device`, `precision`, `memory` (MB), `consistency` (rounds),
@@ -176,7 +182,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         ValueError with a sentence for the user, and leaves the scene as it was.
 
         >>> sharp = logic.upscale(getNode("MRBrain"), model="lanczos", scale=2)
-        >>> thin = logic.upscale(getNode("CTChest"), model="lanczos", isotropic=True)
+        >>> thin = logic.upscale(getNode("CTChest"), isotropic=True)
         """
         from VolumeSuperResolutionLib.application import runs
 
@@ -209,13 +215,10 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         return tuple(zoo.cards())
 
     def defaultModel(self):
-        """The model that is used if none is named: edsr3d-x2, else cnnil-x2, else backprojection, as installed.
+        """The model that is used if none is named: "auto", the one that serves the target best."""
+        from VolumeSuperResolutionLib.engine.models.automatic import AUTOMATIC
 
-        >>> print(logic.describe(logic.defaultModel()))
-        """
-        from VolumeSuperResolutionLib.application import runs
-
-        return runs.defaultModel()
+        return AUTOMATIC
 
     def describe(self, model):
         """What a model is, what it was trained on and how good it was measured to be, as text.
@@ -225,9 +228,8 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         Windowed sinc interpolation, the sharpest of the plain ones.
         """
         from VolumeSuperResolutionLib.application import wording
-        from VolumeSuperResolutionLib.engine.models import zoo
 
-        return wording.describeCard(zoo.card(model))
+        return wording.describe(model)
 
     def estimate(self, inputVolume, model=None, scale=2, **options):
         """Size, spacing, output_bytes, working_bytes and seconds (on the CPU; 0 if unknown) of a run, without running.
@@ -252,13 +254,13 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear(0)
 
     def runTest(self):
-        """Every test, also in versions of Slicer that would run none by themselves."""
-        for test in (self.test_upscale, self.test_refusal, self.test_comparison):
+        """Every check once, whoever asks: the application, or a loader of unit tests, which finds no other here."""
+        for check in (self.checkUpscale, self.checkRefusal, self.checkComparison):
             self.setUp()
-            test()
+            check()
         self.setUp()
 
-    def test_upscale(self):
+    def checkUpscale(self):
         """A degraded sample is restored on its own grid, by a network better than by an interpolation."""
         truth, degraded = self.makeDegraded()
         logic = VolumeSuperResolutionLogic()
@@ -266,7 +268,7 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         for model in ("linear", "lanczos", *self.learnedModels(logic)):
             self.delayDisplay(_("Upscaling with {model}").format(model=model))
             result = logic.upscale(degraded, model=model, scale=2, device="cpu")
-            self.checkGeometry(degraded, result)
+            self.compareGeometry(degraded, result)
             voxels = slicer.util.arrayFromVolume(result).astype(float)
             self.assertEqual(voxels.shape, truth.shape)
             errors[model] = float(np.sqrt(np.mean((voxels - truth)[6:-6, 6:-6, 6:-6] ** 2)))
@@ -274,7 +276,7 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         for model in self.learnedModels(logic):
             self.assertLess(errors[model], errors["lanczos"])
 
-    def test_refusal(self):
+    def checkRefusal(self):
         """What cannot be done says why, and leaves the scene as it was."""
         empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
         before = slicer.mrmlScene.GetNumberOfNodes()
@@ -282,7 +284,7 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
             VolumeSuperResolutionLogic().upscale(empty, model="lanczos")
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
 
-    def test_comparison(self):
+    def checkComparison(self):
         """A run in the worker ends with a node, which stands beside its input in three linked views."""
         from VolumeSuperResolutionLib.application.comparison import LAYOUT, VIEW_NAMES
         from VolumeSuperResolutionLib.application.sidebyside import SideBySide
@@ -294,7 +296,7 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         job.failed.connect(refusals.append)
         self.waitFor(lambda: not job.running)
         self.assertEqual(refusals, [])
-        self.checkGeometry(degraded, results[0])
+        self.compareGeometry(degraded, results[0])
         manager = slicer.app.layoutManager()
         if manager is None:
             return
@@ -336,7 +338,7 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.RemoveNode(sample)
         return truth.astype(float), node
 
-    def checkGeometry(self, inputNode, outputNode):
+    def compareGeometry(self, inputNode, outputNode):
         """The same field of view, in RAS."""
         own, other = [0.0] * 6, [0.0] * 6
         inputNode.GetRASBounds(own)

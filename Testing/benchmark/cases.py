@@ -19,11 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VolumeSuperResolut
 
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.fsrcnn import CroppedTransposedConv
-from VolumeSuperResolutionLib.engine.streaming import memory
-from VolumeSuperResolutionLib.engine.streaming.inference import Account, Compute, apply
+from VolumeSuperResolutionLib.engine.streaming import kernels, memory
+from VolumeSuperResolutionLib.engine.streaming.devices import PRECISIONS, Transfers
+from VolumeSuperResolutionLib.engine.streaming.inference import CHUNK_ON_CPU, CHUNK_ON_GPU, Account, Compute, apply
+from VolumeSuperResolutionLib.engine.streaming.stream import Stream
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
+# What a network may be run in beside fp32; the timing does not ask for quality.
+REDUCED = ("tf32", "bf16", "fp16")
 # The slowest models are not run more often than this allows.
 ENOUGH_SECONDS = 60.0
 # The networks of the comparison, in their published sizes.
@@ -90,7 +94,7 @@ def measured(work: Callable[[], Any], repeats: int, enough: float = float("inf")
 
 
 def streamed(network: nn.Module, array: np.ndarray, out: np.ndarray, compute: Compute, half: bool = False) -> Account:
-    return apply(network, array.__getitem__, array.shape, out.__setitem__, compute, half_allowed=half)
+    return apply(network, array.__getitem__, array.shape, out.__setitem__, compute, precisions=REDUCED if half else ())
 
 
 def in_one_pass(network: nn.Module, array: np.ndarray, out: np.ndarray, channels_last: bool) -> None:
@@ -183,60 +187,91 @@ def model(case: dict[str, Any]) -> dict[str, Any]:
     size = (case["size"],) * 3
     array = (volume_of(case["size"]) * 1000).astype(np.int16)
     grid = Grid(size=size, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), direction=(1, 0, 0, 0, 1, 0, 0, 0, 1))
-    request = Request(model=case["model"], modality="MR", device="cpu", **case.get("options", {}))
+    request = Request(model=case["model"], modality="MR", **{"device": "cpu", **case.get("options", {})})
     upscale(Volume(array[:8, :8, :8].copy(), grid.cropped(((0, 8),) * 3)), request)
     found = measured(lambda: upscale(Volume(array, grid), request), case["repeats"], ENOUGH_SECONDS)
     report = found.pop("result").report
     return {**found, "factor": [round(f, 2) for f in report.factor]}
 
 
-def on_gpu(case: dict[str, Any]) -> dict[str, Any]:
-    """A network on CUDA: seconds in all, seconds of computing alone, and the card's convolution peak."""
+def on_device(case: dict[str, Any]) -> dict[str, Any]:
+    """A network on a device: seconds in all, of computing alone and of copying alone, and the convolution peak."""
+    device, precision = torch.device(case["device"]), case["precision"]
     network = network_of(case["network"])
     array = volume_of(case["size"])
     out = output_of(network, array.shape)
-    compute = Compute("cuda", case["precision"])
-    streamed(network, array[:32].copy(), output_of(network, (32, *array.shape[1:])), compute, True)
+    compute = Compute(case["device"], precision)
     found = measured(lambda: streamed(network, array, out, compute, True), case["repeats"])
     account = found.pop("result")
-    nowhere = np.empty(0, np.float32)
-    still = array[:1].copy()
-
-    def read(slices: tuple[slice, ...]) -> np.ndarray:
-        return np.broadcast_to(still[:, slices[1], slices[2]], (slices[0].stop - slices[0].start, *still.shape[1:]))
-
-    alone = measured(
-        lambda: apply(network, read, array.shape, lambda *_: nowhere, compute, half_allowed=True), case["repeats"]
-    )
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[account.precision]
     flops = multiply_adds(network) * array.size / 1e9
+    seconds = computing(network, device, account.precision, array, account.thickness)
     return {
         "seconds": found["seconds"],
-        "without_arrays": alone["seconds"],
-        "gflops": flops / found["seconds"],
-        "peak": cuda_peak(dtype),
+        "computing": seconds,
+        "copying": copying(device, array, out),
+        "gflops": flops / seconds,
+        "peak": device_peak(device, account.precision),
         "memory": account.peak_bytes,
+        "precision": account.precision,
     }
 
 
-def cuda_peak(dtype: torch.dtype) -> float:
-    """GFLOP/s of one large convolution of 64 channels on the card."""
-    torch.backends.cudnn.allow_tf32 = False
-    block = torch.randn(1, 18, 256, 256, 64, device="cuda", dtype=dtype).permute(0, 4, 1, 2, 3)
-    weight = torch.randn(64, 64, 3, 3, 3, device="cuda", dtype=dtype).contiguous(memory_format=torch.channels_last_3d)
-    best = 0.0
-    with torch.inference_mode():
-        for _ in range(6):
-            torch.cuda.synchronize()
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def computing(network: nn.Module, device: torch.device, precision: str, array: np.ndarray, thickness: int) -> float:
+    """Seconds for a volume that is on the device and a result that stays there."""
+    with torch.inference_mode(), kernels.tf32(precision == "tf32"):
+        stream = Stream(network, device, PRECISIONS[precision])
+        given = torch.from_numpy(array).to(device).unsqueeze(3)
+        box = tuple((0, n) for n in stream.sizes(array.shape)[-1])
+        chunk = CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ON_GPU
+        best = float("inf")
+        for _ in range(2):
+            synchronize(device)
             start = time.perf_counter()
-            for _ in range(10):
-                functional.conv3d(block, weight, padding=(0, 1, 1))
-            torch.cuda.synchronize()
-            best = max(best, 10 * 2 * weight.numel() * 16 * 256 * 256 / (time.perf_counter() - start) / 1e9)
+            for _ in stream.run(lambda r: given[tuple(slice(*n) for n in r)], array.shape, box, thickness, chunk):
+                pass
+            synchronize(device)
+            best = min(best, time.perf_counter() - start)
     return best
 
 
-KINDS = {"compare": compare, "speed": speed, "model": model, "on_gpu": on_gpu}
+def copying(device: torch.device, array: np.ndarray, out: np.ndarray) -> float:
+    """Seconds to send a volume in slabs and fetch a result, with nothing between."""
+    transfers = Transfers(device)
+    slab = torch.zeros(*out[:16].shape, device=device)
+    synchronize(device)
+    start = time.perf_counter()
+    for k in range(0, len(array), 16):
+        transfers.send(array[k : k + 16])
+    for k in range(0, len(out), 16):
+        out[k : k + 16] = transfers.fetch(slab)()[: len(out) - k]
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def device_peak(device: torch.device, precision: str) -> float:
+    """GFLOP/s of one large convolution of 64 channels on the device."""
+    edge, times = (256, 10) if device.type == "cuda" else (32, 1)
+    dtype = PRECISIONS[precision]
+    block = torch.randn(18, edge, edge, 64, device=device).to(dtype)
+    weight = kernels.prepared(torch.randn(64, 64, 3, 3, 3, device=device).to(dtype), flat=False)
+    best = 0.0
+    with torch.inference_mode(), kernels.tf32(precision == "tf32"):
+        for _ in range(4):
+            synchronize(device)
+            start = time.perf_counter()
+            for _ in range(times):
+                kernels.convolve(block, weight, None, (0, 1, 1), (1, 1, 1))
+            synchronize(device)
+            best = max(best, times * 2 * weight.numel() * 16 * edge**2 / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+KINDS = {"compare": compare, "speed": speed, "model": model, "on_device": on_device}
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 MEGA = 1 << 20
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 EDSR, FSRCNN, SRRESNET, CNNIL = "EDSR 9x64, 2x", "FSRCNN (56, 16), 2x", "SRResNet 16x64, 4x", "CNN-IL in plane, 2x"
 
 
@@ -114,23 +117,29 @@ def growth(networks: list[str], sizes: list[int], repeats: int) -> None:
     )
 
 
-def gpu(networks: list[str], sizes: list[int], repeats: int) -> None:
+def gpu(networks: list[str], sizes: list[int], repeats: int, device: str = "cuda", until: float = math.inf) -> None:
     rows = []
-    for network in networks:
-        for size in sizes:
-            for precision in ("fp32", "bf16"):
-                found = run(kind="on_gpu", network=network, size=size, precision=precision, repeats=repeats)
-                if found is None:
-                    rows.append([network, f"{size}^3", precision, "does not fit", "", "", "", ""])
+    for size in sizes:
+        for network in networks:
+            for precision in PRECISIONS:
+                if time.monotonic() > until:
+                    rows.append([network, f"{size}^3", precision, "no time left", *[""] * 6])
                     continue
+                case = {"network": network, "size": size, "precision": precision, "repeats": repeats}
+                found = run(kind="on_device", device=device, **case)
+                if found is None:
+                    rows.append([network, f"{size}^3", precision, "does not fit", *[""] * 6])
+                    continue
+                times = [f"{found[key]:.2f}" for key in ("seconds", "computing", "copying")]
+                host = max(0.0, found["seconds"] - max(found["computing"], found["copying"]))
                 rows.append(
-                    [network, f"{size}^3", precision, f"{found['seconds']:.2f}", f"{found['without_arrays']:.2f}",
-                     f"{found['gflops']:.0f}", f"{found['gflops'] / found['peak']:.0%}",
-                     f"{found['memory'] / MEGA:.0f}"]
+                    [network, f"{size}^3", found["precision"], *times, f"{host:.2f}", f"{found['gflops']:.0f}",
+                     f"{found['gflops'] / found['peak']:.0%}", f"{found['memory'] / MEGA:.0f}"]
                 )  # fmt: skip
     table(
         "4. On the GPU",
-        "network | input | precision | seconds | without own arrays | GFLOP/s | of the convolution peak | GPU MB",
+        "network | input | precision | seconds | computing | copying | host | GFLOP/s | of the convolution peak | "
+        "GPU MB",
         rows,
     )
 

@@ -1,17 +1,23 @@
 """The data step is what a dense solve in float64 gives, whatever the grids, profiles and gaps."""
 
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from VolumeSuperResolutionLib.engine import quality
 from VolumeSuperResolutionLib.engine.errors import CancelledError
-from VolumeSuperResolutionLib.engine.physics import separable
-from VolumeSuperResolutionLib.engine.physics.data_step import DataStep
+from VolumeSuperResolutionLib.engine.physics import degradation, interpolation, separable
+from VolumeSuperResolutionLib.engine.physics.data_step import DataStep, explain
 from VolumeSuperResolutionLib.engine.physics.scanner import Axis, Measured, Scanner
+from VolumeSuperResolutionLib.engine.upscale import Request, upscale
+from VolumeSuperResolutionLib.engine.volumes import files, intensity
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
+SAMPLES = Path(__file__).parents[2] / "Resources" / "SampleData"
 TRAPEZOID = Measured((-2.0, -1.0, 1.5, 2.0), (0.0, 1.0, 1.0, 0.0))
 RANGE = 1000.0
 
@@ -145,7 +151,7 @@ def test_progress_rises_to_the_end_and_cancel_ends_it(mu):
     matrices, high_shape = forward((80, 90, 100), (2, 1.5, 1), ("gaussian",) * 3, (1.0,) * 3)
     high, low = pair(high_shape, (80, 90, 100))
     told = []
-    DataStep(matrices).apply(high, low, mu, lambda done, total: told.append(done / total))
+    DataStep(matrices).apply(high, low, mu, 1.0, lambda done, total: told.append(done / total))
     assert told == sorted(told) and told[-1] == 1 and len(told) > 4
     for calls in range(len(told)):
         asked = []
@@ -155,5 +161,80 @@ def test_progress_rises_to_the_end_and_cancel_ends_it(mu):
             return len(asked) > calls
 
         with pytest.raises(CancelledError):
-            DataStep(matrices).apply(high, low, mu, cancel=cancel)
+            DataStep(matrices).apply(high, low, mu, 1.0, cancel=cancel)
         assert len(asked) == calls + 1
+
+
+def test_noise_alone_leaves_the_guess_alone_and_an_edge_is_corrected():
+    random = np.random.default_rng(0)
+    truth = np.zeros((64, 64, 64), np.float32)
+    truth[:, :, 33:] = RANGE
+    low = degradation.degrade(truth, (2, 2, 2)) + random.normal(0, 3, (32, 32, 32)).astype(np.float32)
+    guess = interpolation.resample(low, truth.shape)
+    step = DataStep(Scanner().matrices(truth.shape, low.shape, (1.0,) * 3))
+    change = []
+    for noise in (0.0, 3.0):
+        high = guess.copy()
+        step.apply(high, low, noise=noise)
+        change.append(high - guess)
+    flat, edge = (slice(8, -8), slice(8, -8), slice(8, 24)), (slice(8, -8), slice(8, -8), slice(31, 35))
+    assert np.std(change[1][flat]) < 0.15 * np.std(change[0][flat])
+    # The edge is along i: across the planes of it, the mean is the correction.
+    plain, careful = (part[edge].mean(axis=(0, 1)) for part in change)
+    assert np.allclose(careful, plain, atol=0.15 * np.abs(plain).max())
+
+
+def test_a_profile_that_is_told_is_believed_and_one_that_is_assumed_is_doubted():
+    low = pair((1, 1, 1), (12, 12, 12))[1]
+    left = {}
+    for told in ("assumed", "dicom", "user"):
+        scanner = Scanner((Axis(told=told),) * 3)
+        high = interpolation.resample(low, (24, 24, 24))
+        explain(high, low, scanner, (1.0, 1.0, 1.0), 0.0)
+        left[told] = np.abs(separable.apply(high, scanner.matrices(high.shape, low.shape, (1.0,) * 3)) - low).max()
+    assert left["user"] < 1e-5 * RANGE
+    assert left["assumed"] == left["dicom"] > 0.01 * RANGE
+
+
+@pytest.mark.parametrize("name", ["MRBrain.nrrd", "CTChest.nrrd"])
+@pytest.mark.parametrize("factor", [(2, 2, 2), (4, 4, 4), (1, 1, 2), (1, 1, 4)])
+def test_the_classical_step_gains_and_never_falls_below_lanczos(name, factor):
+    array = files.read(SAMPLES / name)[0].array.astype(np.float32)
+    middle = tuple(slice((n - min(n, 80)) // 2, (n - min(n, 80)) // 2 + min(n, 80) // 4 * 4) for n in array.shape)
+    truth, modality = np.ascontiguousarray(array[middle]), intensity.guess_modality(array)
+    mask, peak = quality.foreground(truth, modality), quality.data_range(truth)
+    gains = {}
+    for protocol in degradation.PROTOCOLS:
+        low = degradation.observe(truth, factor[::-1], protocol, name)
+        volume = Volume(low, Grid(low.shape[::-1]))
+        plain, stepped = (
+            quality.psnr(
+                upscale(volume, Request(model, scale=factor, modality=modality)).volume.array, truth, mask, peak
+            )
+            for model in ("lanczos", "datastep")
+        )
+        gains[protocol] = stepped - plain
+    assert min(gains.values()) > -0.1
+    assert gains["profile"] > 0.3
+
+
+def test_rounds_that_are_asked_for_are_made_as_before():
+    low = pair((1, 1, 1), (9, 10, 11))[1]
+    volume = Volume(low, Grid(low.shape[::-1]))
+    expected = interpolation.resample(low, (18, 20, 22))
+    interpolation.back_project(expected, low, 5)
+    result = upscale(volume, Request("datastep", scale=(2, 2, 2), consistency=5))
+    assert np.array_equal(result.volume.array, expected)
+    assert (result.report.consistency_rounds, result.report.data_step) == (5, False)
+    assert upscale(volume, Request("datastep", scale=(2, 2, 2))).report.data_step
+
+
+@pytest.mark.parametrize("scale", [(2, 3, 2), (1, 1, 4)])
+def test_a_region_of_the_classical_step_is_that_part_of_the_whole(scale):
+    random = np.random.default_rng(0)
+    low = (RANGE * (random.random((90, 12, 10)) > 0.5) + random.normal(0, 9, (90, 12, 10))).astype(np.float32)
+    volume = Volume(low, Grid(low.shape[::-1], (1.0, 1.0, 2.0)))
+    whole = upscale(volume, Request("datastep", scale=scale)).volume.array
+    part = upscale(volume, Request("datastep", scale=scale, region=((0, 10), (2, 9), (40, 47)))).volume.array
+    expected = whole[40 * scale[2] : 47 * scale[2], 2 * scale[1] : 9 * scale[1]]
+    assert np.abs(part - expected).max() < 1e-5 * RANGE

@@ -16,8 +16,7 @@ from small_networks import SMALL, difference, enlivened, noise, small, whole
 from torch import nn
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
 from VolumeSuperResolutionLib.engine.networks import build
-from VolumeSuperResolutionLib.engine.streaming import convolution as stream_convolution
-from VolumeSuperResolutionLib.engine.streaming import devices, inference
+from VolumeSuperResolutionLib.engine.streaming import devices, inference, kernels
 from VolumeSuperResolutionLib.engine.streaming.inference import Compute, apply
 
 torch.set_num_threads(1)
@@ -78,7 +77,7 @@ def test_the_same_request_gives_the_same_bits(name):
 def failing(monkeypatch, fails, error):
     """Lets a convolution run out of memory where `fails(number, input elements)` says so."""
     count = [0]
-    plain = stream_convolution.convolve
+    plain = kernels.convolve
 
     def convolve(x, *args):
         count[0] += 1
@@ -86,7 +85,7 @@ def failing(monkeypatch, fails, error):
             raise error
         return plain(x, *args)
 
-    monkeypatch.setattr(stream_convolution, "convolve", convolve)
+    monkeypatch.setattr(kernels, "convolve", convolve)
     return count
 
 
@@ -149,15 +148,15 @@ def test_a_device_without_memory_hands_over_to_the_cpu(memory, monkeypatch):
     volume = Volume(network, (5, 40, 50))
     # torch's device without data stands in for a device on which nothing fits
     monkeypatch.setattr(inference, "choose_device", lambda name: torch.device("meta"))
-    plain = stream_convolution.convolve
+    plain = kernels.convolve
 
     def convolve(x, *args):
         if x.device.type == "meta":
             raise torch.cuda.OutOfMemoryError("out of memory")
         return plain(x, *args)
 
-    monkeypatch.setattr(stream_convolution, "convolve", convolve)
-    account = volume.apply(network, Compute("auto", "bf16", memory), half_allowed=True)
+    monkeypatch.setattr(kernels, "convolve", convolve)
+    account = volume.apply(network, Compute("auto", "bf16", memory), precisions=("bf16", "fp16"))
     assert difference(volume.out, whole(network, volume.array)) <= CLOSE
     assert (volume.times == 1).all()
     assert (account.device, account.precision) == ("cpu", "fp32")
@@ -258,7 +257,7 @@ def test_half_precision_is_used_where_allowed_and_refused_where_not():
     truth = Volume(network, (8, 9, 10))
     truth.apply(network)
     half = Volume(network, (8, 9, 10))
-    account = half.apply(network, Compute("cpu", "bf16"), half_allowed=True)
+    account = half.apply(network, Compute("cpu", "bf16"), precisions=("bf16", "fp16"))
     assert account.precision == "bf16" and not account.warnings
     assert 0 < difference(half.out, truth.out) < 0.05
     full = Volume(network, (8, 9, 10))
@@ -272,12 +271,12 @@ def test_half_precision_keeps_the_interpolation_under_a_residual_exact():
     torch.nn.init.zeros_(network.tail.weight)
     torch.nn.init.zeros_(network.tail.bias)
     volume = Volume(network, (6, 7, 8))
-    assert volume.apply(network, Compute("cpu", "bf16"), half_allowed=True).precision == "bf16"
+    assert volume.apply(network, Compute("cpu", "bf16"), precisions=("bf16", "fp16")).precision == "bf16"
     assert difference(volume.out, whole(network, volume.array)) <= 1e-6
 
 
 def test_on_the_cpu_the_automatic_precision_is_full():
-    assert Volume(small("srcnn3d"), (4, 4, 4)).apply(small("srcnn3d"), half_allowed=True).precision == "fp32"
+    assert Volume(small("srcnn3d"), (4, 4, 4)).apply(small("srcnn3d"), precisions=("bf16", "fp16")).precision == "fp32"
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta"])
@@ -307,8 +306,8 @@ MEASURE = """
 import json, sys
 import numpy as np, torch
 from small_networks import enlivened
-from VolumeSuperResolutionLib.engine.inference import Compute, apply
-from VolumeSuperResolutionLib.engine.memory import forget_peak, peak_bytes, resident_bytes
+from VolumeSuperResolutionLib.engine.streaming.inference import Compute, apply
+from VolumeSuperResolutionLib.engine.streaming.memory import forget_peak, peak_bytes, resident_bytes
 from VolumeSuperResolutionLib.engine.networks import build
 torch.set_num_threads(1)
 results = []

@@ -1,5 +1,6 @@
 """How networks are applied: views, orders of axes, averaging, interpolated input, ensembles, last resampling."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from sample_models import STAGES, model
 from VolumeSuperResolutionLib.engine.models import zoo
-from VolumeSuperResolutionLib.engine.physics import interpolation
+from VolumeSuperResolutionLib.engine.physics import interpolation, separable
 from VolumeSuperResolutionLib.engine.upscale import CancelledError, RefusalError, Request, estimate, upscale
 from VolumeSuperResolutionLib.engine.volumes import intensity
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
@@ -148,10 +149,45 @@ def test_no_budget_changes_the_result(tmp_path, megabytes):
     assert np.allclose(run(card, array, memory_mb=megabytes).volume.array, run(card, array).volume.array, atol=1e-2)
 
 
-def test_the_estimate_covers_the_memory_of_a_plan(card):
-    foreseen = estimate(volume().grid, SCAN.dtype, Request(str(card.folder), scale=tuple(map(float, card.factor))))
-    assert foreseen.size == run(card).volume.grid.size
-    fast = replace(card, seconds_per_megavoxel=10.0)
-    zoo.write_card(fast)
-    timed = estimate(volume().grid, SCAN.dtype, Request(str(card.folder), scale=tuple(map(float, card.factor))))
-    assert np.isclose(timed.seconds, 10.0 * SCAN.size / 1e6)
+def test_the_estimate_names_the_size_and_the_seconds(card):
+    request = Request(str(card.folder), scale=tuple(map(float, card.factor)))
+    assert estimate(volume().grid, SCAN.dtype, request).size == run(card).volume.grid.size
+    zoo.write_card(replace(card, seconds_per_megavoxel=10.0))
+    for extra, times in (({}, 1), ({"ensemble": True}, 8), ({"uncertainty": True}, 8)):
+        foreseen = estimate(volume().grid, SCAN.dtype, replace(request, **extra))
+        assert np.isclose(foreseen.seconds, times * 10.0 * SCAN.size / 1e6)
+    part = estimate(volume().grid, SCAN.dtype, replace(request, region=((0, 3), (0, 7), (0, 5))))
+    assert np.isclose(part.seconds, 10.0 * (3 * 7 * 5) / 1e6)
+
+
+# What is asked beside the plain result, each with the arrays that it holds.
+EXTRAS = {
+    "rounds": {"consistency": 2},
+    "flips": {"uncertainty": True, "ensemble": True},
+    "resampled": {"scale": (2.4, 2.4, 2.4)},
+}
+
+
+def test_the_estimate_counts_what_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(separable, "SLAB_VOXELS", 20_000)  # as small beside this scan as slabs are beside a real one
+    monkeypatch.setattr(zoo, "folders", list)
+    stages = (zoo.Stage("edsr3d", {"factor": 2, "features": 2, "blocks": 1}),)
+    card = model(tmp_path / "mine", stages=stages)
+    scan = volume(np.random.default_rng(0).uniform(0, 10000, (30, 32, 40)).astype(np.int16))
+
+    def held(**extra):
+        """(foreseen, measured) bytes; torch's own are not measured."""
+        request = Request(**{"model": str(card.folder), "scale": (2.0, 2.0, 2.0), "memory_mb": 35, **extra})
+        foreseen = estimate(scan.grid, scan.array.dtype, request)
+        tracemalloc.start()
+        try:
+            upscale(scan, request)
+            return foreseen.output_bytes + foreseen.working_bytes, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    upscale(volume(), Request(str(card.folder), scale=(2.0, 2.0, 2.0)))  # what is loaded once
+    plain = held()
+    for what, extra in EXTRAS.items():
+        foreseen, measured = (now - before for now, before in zip(held(**extra), plain))
+        assert 0.5 * foreseen < measured < 1.4 * foreseen, f"{what}: {measured} instead of {foreseen}"

@@ -15,8 +15,9 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.shuffle import VoxelShuffle
-from VolumeSuperResolutionLib.engine.streaming import convolution as stream_convolution
+from VolumeSuperResolutionLib.engine.streaming import kernels
 from VolumeSuperResolutionLib.engine.streaming.build import UnstreamableError
+from VolumeSuperResolutionLib.engine.streaming.convolution import Conv
 from VolumeSuperResolutionLib.engine.streaming.stream import Stream
 from VolumeSuperResolutionLib.engine.streaming.tiles import parts
 
@@ -116,18 +117,18 @@ def test_nothing_is_read_or_convolved_twice(name, monkeypatch):
     stream = Stream(network)
     computed = []
 
-    def counting(*args, plain=stream_convolution.convolve):
+    def counting(*args, plain=kernels.convolve):
         out, fused = plain(*args)
         computed.append(out.numel())
         return out, fused
 
-    monkeypatch.setattr(stream_convolution, "convolve", counting)
+    monkeypatch.setattr(kernels, "convolve", counting)
     seen = []
     sizes = stream.sizes(array.shape)
     run(stream, array, box_of(sizes[-1]), 2, seen=seen)
     planes = [p for (low, high), *_ in seen for p in range(low, high)]
     assert planes == list(range(9))
-    convolutions = [(n, s) for n, s in zip(stream.nodes, sizes) if isinstance(n, stream_convolution.Conv)]
+    convolutions = [(n, s) for n, s in zip(stream.nodes, sizes) if isinstance(n, Conv)]
     assert sum(computed) == sum(node.channels * s[0] * s[1] * s[2] for node, s in convolutions)
 
 

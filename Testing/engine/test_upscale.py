@@ -131,6 +131,37 @@ def test_same_input_same_output():
     assert np.array_equal(first, second)
 
 
+def test_a_region_reads_the_margin_that_is_asked_for():
+    """With a wide one it is as in the whole volume, with none as if it were all there is."""
+    volume = on_grid(noise((24, 25, 26)))
+    region, inside = ((8, 18), (8, 18), (8, 18)), (slice(16, 36),) * 3
+    whole = upscale(volume, Request("lanczos", scale=(2, 2, 2))).volume.array[inside]
+    results = {
+        margin: upscale(volume, Request("lanczos", scale=(2, 2, 2), region=region, margin=margin)).volume.array
+        for margin in (None, 5, 0)
+    }
+    assert np.allclose(results[None], whole, atol=1e-3)
+    assert np.allclose(results[5], whole, atol=1e-3)
+    alone = on_grid(volume.array[8:18, 8:18, 8:18].copy())
+    assert np.allclose(results[0], upscale(alone, Request("lanczos", scale=(2, 2, 2))).volume.array, atol=1e-3)
+    assert not np.allclose(results[0], whole, atol=1e-3)
+
+
+def test_progress_goes_on_and_cancel_is_heard_while_the_residual_is_computed():
+    """Of an interpolation that is half of the time."""
+    volume, shares = on_grid(noise((6, 600, 600), np.int16)), []
+
+    def progress(done, total):
+        shares.append(done / total)
+
+    upscale(volume, Request("linear", scale=(1.0, 1.0, 2.0)), progress)
+    late = [share for share in shares if 0.5 < share < 1]
+    assert shares == sorted(shares) and shares[-1] == 1
+    assert len(late) > 1
+    with pytest.raises(CancelledError):
+        upscale(volume, Request("linear", scale=(1.0, 1.0, 2.0)), progress, lambda: shares[-1] == late[0])
+
+
 def test_cancel_stops_and_progress_ends_at_the_total():
     volume, told = on_grid(noise((40, 90, 90))), []
     upscale(volume, Request("backprojection", scale=(2, 2, 2)), progress=lambda *p: told.append(p))
@@ -174,9 +205,17 @@ def test_not_numbers_are_replaced_when_asked():
 
 
 def test_more_than_the_memory_is_refused_with_what_would_fit(monkeypatch):
-    monkeypatch.setattr(memory, "free_bytes", lambda: 10_000)
-    with pytest.raises(RefusalError, match=r"would need .* MB are free; .* 0\.\d\d times"):
-        upscale(on_grid(noise((20, 20, 20))), Request("lanczos", scale=(2, 2, 2)))
+    volume, request = on_grid(noise((20, 20, 20))), Request("lanczos", scale=(2, 2, 2))
+    foreseen = estimate(volume.grid, volume.array.dtype, request)
+    needed = foreseen.output_bytes + foreseen.working_bytes
+    monkeypatch.setattr(memory, "free_bytes", lambda: needed)
+    upscale(volume, request)
+    monkeypatch.setattr(memory, "free_bytes", lambda: needed - 1)
+    with pytest.raises(RefusalError, match=r"would need .* MB are free; .* 1\.00 times"):
+        upscale(volume, request)
+    monkeypatch.setattr(memory, "free_bytes", lambda: needed // 8)  # half along each axis
+    with pytest.raises(RefusalError, match=r"0\.50 times"):
+        upscale(volume, request)
 
 
 def test_label_maps_keep_their_labels():

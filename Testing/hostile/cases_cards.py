@@ -103,10 +103,20 @@ def several(folder) -> None:
     special("fifo")(folder)
 
 
-NEWER = with_values(precisions={"MR": ["bf16"]}, shape_of_water=1)
+def together(folder) -> None:
+    """A sound model among all that cannot be read."""
+    for number, (make, _) in enumerate(BAD.values()):
+        make(folder)
+        (folder / "models" / "mine").rename(folder / "models" / str(number))
+    put(folder, name="sound")
+
+
+SOUND = MINE.replace("mine", "sound")
+NEWER = with_values(flavors={"MR": ["bf16"]}, shape_of_water=1)
 CASES = [
     *(Case(f"{name}, used", make, MINE, says=says) for name, (make, says) in {**BAD, **UNBUILT}.items()),
-    *(Case(f"{name}, listed", make, "models", DONE, says, tells=r"\nlanczos ") for name, (make, says) in BAD.items()),
+    Case("all of them together, listed", together, "models", DONE, "card.json", tells=r"(?s)lanczos .*sound "),
+    Case("all of them together, around a sound one", together, SOUND, DONE, "^$", ("out.nrrd",)),
     Case("sound", put, MINE, DONE, leaves=("out.nrrd",)),
     Case(
         "sound, with a byte order mark",
@@ -123,7 +133,7 @@ CASES = [
         MINE.replace("--quiet", ""),
         DONE,
         leaves=("out.nrrd",),
-        tells=r"more than this version understands \(precisions, shape_of_water\)",
+        tells=r"more than this version understands \(flavors, shape_of_water\)",
     ),
     Case(
         "escape sequences in its texts",
@@ -141,6 +151,13 @@ CASES = [
         tells="ab",
     ),
     Case("the whole cards beside bad ones", several, "models --json", DONE, "card.json", tells='"id": "sound"'),
+    Case(
+        "the page of a card with half of them",
+        with_values(gains={"profile": {"MR": {"psnr": [30.0]}}}),
+        "models --markdown",
+        DONE,
+        tells="## mine",
+    ),
     Case("the page of a card without measurements", put, "models --markdown", DONE, tells="## mine"),
     Case(
         "a list in place of the folder of models",

@@ -44,6 +44,7 @@ def noErrorInASlot() -> Any:
 def scene() -> Any:
     """slicer.mrmlScene, empty before and after, and the layout that Slicer begins with."""
     slicer.mrmlScene.Clear(0)
+    slicer.app.userSettings().clear()
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
     yield slicer.mrmlScene
     slicer.mrmlScene.Clear(0)
@@ -105,9 +106,9 @@ def volume(scene: Any) -> Any:
 
 @pytest.fixture
 def opened(volume: Any, widget: Any, messages: list) -> Any:
-    """The panel with a volume, set to Lanczos and to stay in the layout that is there."""
-    parameters = widget.panel._parameters
-    parameters.model, parameters.compareAfter = "lanczos", False
+    """The panel with a volume, set to Lanczos, twice as fine, and to stay in the layout that is there."""
+    parameters = widget.panel.choosing.parameters
+    parameters.model, parameters.target, parameters.compareAfter = "lanczos", "x2", False
     app.processEvents()
     return widget
 

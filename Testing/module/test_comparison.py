@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import scenes
 import slicer
 from conftest import app
+from standins import application
 from VolumeSuperResolutionLib.application.comparison import DEFAULT_LAYOUT, LAYOUT, VIEW_GROUP, VIEW_NAMES, Comparison
+from VolumeSuperResolutionLib.application.sidebyside import removeVolume
 
 
 @pytest.fixture
@@ -34,10 +38,22 @@ def comparison(volumes):
 
 
 @pytest.fixture
-def shown(comparison, volumes):
+def shown(comparison, volumes, wait):
     assert comparison.show(*volumes)
-    app.processEvents()
+    wait(settled)
     return comparison
+
+
+def settled():
+    """Whether the views have their final sizes, as the stand-ins give them, and all that follows has been done."""
+    reached = [node.GetDimensions()[0] for node in nodes()] == list(application.SIZES[-1])
+    app.processEvents()
+    return reached
+
+
+def magnifications():
+    """Millimeters a pixel, across and down, of all views."""
+    return {round(n.GetFieldOfView()[a] / n.GetDimensions()[a], 9) for n in nodes() for a in (0, 1)}
 
 
 def shown_by(volumes):
@@ -65,7 +81,10 @@ def test_layout_of_its_own(shown):
     assert manager.layout == LAYOUT > 100
     assert manager.sliceViewNames() == VIEW_NAMES
     assert {node.GetViewGroup() for node in nodes()} == {VIEW_GROUP}
-    assert [node.GetLayoutLabel() for node in nodes()] == ["Input", "Interpolation", "Result"]
+    assert [node.GetLayoutLabel() for node in nodes()] == ["Input", "Interp.", "Result"]
+    description = ElementTree.fromstring(manager.layoutLogic().GetLayoutNode().GetLayoutDescription(LAYOUT))
+    assert description.get("split") == "true"
+    assert len({item.get("splitSize") for item in description}) == 1
 
 
 def test_each_view_has_its_volume_and_all_are_linked(shown, volumes):
@@ -85,14 +104,11 @@ def test_other_views_keep_what_they_show(comparison, volumes, scene):
 
 @pytest.mark.parametrize("axis", ["Axial", "Coronal", "Sagittal"])
 def test_same_place_and_scale_along_every_axis(shown, volumes, axis):
-    for node, size in zip(nodes(), ((300, 200), (300, 240), (280, 200))):
-        node.SetDimensions(*size, 1)
     shown.setAxis(axis)
     first = planes()[0]
     for plane in planes()[1:]:
         np.testing.assert_allclose(plane, first, atol=1e-9)
-    scales = {round(n.GetFieldOfView()[a] / n.GetDimensions()[a] * 300, 6) for n in nodes()[:2] for a in (0, 1)}
-    assert len(scales) == 1
+    assert len(magnifications()) == 1
     center = scenes.bounds(volumes[0]).reshape(3, 2).mean(1)
     # The plane goes through the middle of a voxel, so up to half a voxel from the center.
     assert np.linalg.norm(first[:3, 3] - center) <= 0.5 * max(volumes[0].GetSpacing()) + 1e-6
@@ -102,11 +118,37 @@ def test_same_place_and_scale_along_every_axis(shown, volumes, axis):
     np.testing.assert_allclose(np.sort(cosines), (0, 0, 1), atol=1e-6)
 
 
+def test_what_was_zoomed_to_stays_when_the_views_get_their_sizes(comparison, volumes, wait):
+    comparison.show(*volumes, focus=((1.0, 2.0, 3.0), 10.0))
+    wait(settled)
+    for plane, node in zip(planes(), nodes()):
+        np.testing.assert_allclose(plane[:3, 3], (1, 2, 3))
+        assert 10.0 - 1e-6 <= min(node.GetFieldOfView()[:2]) < 10.1
+    assert len(magnifications()) == 1
+
+
+def test_a_view_that_is_resized_keeps_the_magnification_of_all(shown):
+    shown.zoomTo((1.0, 2.0, 3.0), 10.0)
+    nodes()[0].SetSliceOffset(nodes()[0].GetSliceOffset() + 4)  # the user has moved on
+    before, place = magnifications(), planes()[0]
+    for widget, columns in zip(widgets(), (500, 420, 470)):
+        widget.sliceLogic().ResizeSliceNode(columns, 300)
+    app.processEvents()
+    assert magnifications() == before
+    np.testing.assert_allclose(planes()[0], place)
+
+
+def test_magnifying_one_view_magnifies_all(shown):
+    node = nodes()[1]
+    node.SetFieldOfView(8.0, 8.0 * 400 / 395, node.GetFieldOfView()[2])
+    assert magnifications() == {round(8.0 / 395, 9)}
+
+
 def test_zoom_centers_all_views(shown):
     shown.zoomTo((1.0, 2.0, 3.0), 10.0)
     for plane, node in zip(planes(), nodes()):
         np.testing.assert_allclose(plane[:3, 3], (1, 2, 3))
-        assert node.GetFieldOfView()[0] == 10.0
+        assert min(node.GetFieldOfView()[:2]) >= 10.0 - 1e-9
 
 
 def test_voxels_as_they_are_in_one_window(shown, volumes):
@@ -123,23 +165,13 @@ def test_pictures_differ_only_in_resolution(shown, volumes):
     array[...] = 0
     array[:, :, ::2] = 900
     slicer.util.arrayFromVolumeModified(volumes[2])
-    nodes()[2].SetDimensions(200, 200, 1)
-    nodes()[0].SetDimensions(200, 200, 1)
-    shown.align()
+    for node in nodes():
+        node.SetDimensions(200, 200, 1)
+    shown.alignment.showAll()
     drawn = widgets()[2].picture()
     levels = np.unique(drawn[80:120, 80:120])
     assert len(levels) == 2
     assert levels.max() == 255
-
-
-def test_flicker_alternates_the_third_view(shown, volumes, wait):
-    shown.setFlicker(True)
-    third = composites()[2]
-    assert (third.GetBackgroundVolumeID(), third.GetForegroundVolumeID()) == (volumes[2].GetID(), volumes[1].GetID())
-    seen = {third.GetForegroundOpacity()}
-    wait(lambda: seen.add(third.GetForegroundOpacity()) or seen == {0.0, 1.0}, 5)
-    shown.setFlicker(False)
-    assert not third.GetForegroundVolumeID()
 
 
 def test_everything_is_restored(comparison, volumes):
@@ -167,6 +199,13 @@ def test_another_layout_ends_it(shown, volumes):
     assert not shown.active
     assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
     assert volumes[0].GetScalarVolumeDisplayNode().GetInterpolate() == 1
+
+
+def test_a_volume_and_its_display_node_are_removed_without_an_error(volumes, scene, caplog):
+    display = volumes[1].GetDisplayNode()
+    removeVolume(volumes[1])
+    assert not scene.IsNodePresent(display)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

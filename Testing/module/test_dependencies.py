@@ -102,11 +102,29 @@ def test_a_torch_that_does_not_compute_is_explained(torch, code, words):
         subject.requireTorch()
 
 
-def test_an_empty_folder_is_no_torch(torch, extension):
+@pytest.mark.parametrize("isEmptyFolder", [False, True])
+def test_panel_and_dialog_say_the_same_of_a_torch_that_is_not_there(torch, monkeypatch, isEmptyFolder):
     torch(None)
+    if not isEmptyFolder:
+        monkeypatch.setattr(sys, "path", [])
+    usable, sentence = subject.torchState()
+    assert not usable
+    assert "Extensions Manager" in sentence
+    assert ("empty folder" in sentence) == isEmptyFolder
+    with pytest.raises(RefusalError) as refusal:
+        subject.ensureTorch()
+    assert str(refusal.value) == sentence
+    assert not subject.installable()
+
+
+def test_an_empty_folder_is_no_torch(torch, extension, monkeypatch):
+    torch(None)
+    monkeypatch.setattr(subject, "_found", lambda name: importlib.util.find_spec("torch") if name == "torch" else 1)
     usable, sentence = subject.torchState()
     assert not usable
     assert "empty folder" in sentence
+    assert "button below" in sentence
+    assert subject.installable()
     assert not subject.ensureTorch()
     assert extension.asked == [True]
 

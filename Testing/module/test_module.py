@@ -38,7 +38,7 @@ class TestModuleFile:
             "import SampleData, slicer\n"
             "node = SampleData.SampleDataLogic().downloadSample('VolumeSuperResolution MR brain')\n"
             "widget = application.openModule(module)\n"
-            "widget.panel._parameters.model = 'linear'\n"
+            "widget.panel.choosing.parameters.model = 'linear'\n"
             "slicer.app.processEvents()\n"
             "assert widget.ui.applyButton.enabled\n"
             "assert widget.logic.upscale(node, 'linear', region=((0, 9), (0, 9), (0, 9))) is not None\n"

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import qt
 import scenes
+import slicer
 from conftest import ROOT, app
 from PySide6 import QtCore, QtTest, QtWidgets
-from scenes import choose, results
+from scenes import choose, chooseModel, results
 from standins import application
-from VolumeSuperResolutionLib.application import dependencies, runs
-from VolumeSuperResolutionLib.application.parameters import TARGETS, Parameters
+from VolumeSuperResolutionLib.application import dependencies, runs, wording
+from VolumeSuperResolutionLib.application.parameters import Parameters
 from VolumeSuperResolutionLib.application.scene import INPUT_ROLE
+from VolumeSuperResolutionLib.application.targets import TARGETS
 from VolumeSuperResolutionLib.engine.models import zoo
 
 UI = ROOT / "VolumeSuperResolution" / "Resources" / "UI" / "VolumeSuperResolution.ui"
 pytestmark = pytest.mark.usefixtures("warmed")
 
 
+def settle():
+    """Let layouts and what was posted behind them come to rest."""
+    for _ in range(20):
+        app.processEvents()
+
+
 class TestForm:
     widgets = tuple(ElementTree.parse(UI).iter("widget"))
+
+    def named(self, name):
+        return next(w for w in self.widgets if w.get("name") == name)
 
     @staticmethod
     def value(widget, name):
@@ -41,6 +53,9 @@ class TestForm:
                 "QCheckBox",
                 "QSpinBox",
                 "QDoubleSpinBox",
+                "QLineEdit",
+                "QTreeWidget",
+                "QSlider",
                 "ctkSliderWidget",
                 "qMRMLNodeComboBox",
             )
@@ -49,17 +64,17 @@ class TestForm:
         assert not missing
         assert {t.text for t in ElementTree.parse(UI).iter("tabstop")} == set(controls)
 
-    def test_labels_lead_to_their_controls_by_key(self):
+    @pytest.mark.parametrize("isAdvanced", [False, True])
+    def test_labels_lead_to_their_controls_by_key(self, isAdvanced):
+        advanced = {w.get("name") for w in self.named("advancedCollapsibleButton").iter("widget")}
         names = {w.get("name") for w in self.widgets}
         mnemonics = []
-        for label in (w for w in self.widgets if self.value(w, "buddy")):
-            assert self.value(label, "buddy") in names
-            mnemonics.append(self.value(label, "text").partition("&")[2][:1].lower())
-        mnemonics += [
-            self.value(w, "text").partition("&")[2][:1].lower()
-            for w in self.widgets
-            if w.get("class") in ("QPushButton", "QCheckBox")
-        ]
+        for widget in self.widgets:
+            buddy = self.value(widget, "buddy")
+            assert buddy is None or buddy in names
+            hasKey = buddy or widget.get("class") == "QPushButton"
+            if hasKey and (widget.get("name") in advanced) == isAdvanced:
+                mnemonics.append(self.value(widget, "text").partition("&")[2][:1].lower())
         assert "" not in mnemonics
         assert len(set(mnemonics)) == len(mnemonics)
         assert not set(mnemonics) & set("fevh"), "taken by the main window's menus File, Edit, View and Help"
@@ -84,18 +99,9 @@ class TestForm:
 
 
 class TestSettings:
-    def test_models_are_grouped_and_headings_cannot_be_chosen(self, models, opened):
-        selector = opened.ui.modelSelector
-        entries = [(selector.itemText(n), selector.itemData(n)) for n in range(selector.count)]
-        assert entries[0] == ("Classical", "")
-        assert entries[1:3] == [("Nearest neighbor", "nearest"), ("Linear", "linear")]
-        assert not selector.model().item(0).isEnabled()
-        assert selector.model().item(1).isEnabled()
-        assert {"quick", "slow"} <= {data for _text, data in entries}
-
     def test_choices_go_to_the_scene_and_back(self, opened):
-        parameters, ui = opened.panel._parameters, opened.ui
-        choose(ui.modelSelector, "bspline")
+        parameters, ui = opened.panel.choosing.parameters, opened.ui
+        chooseModel(ui.modelTree, "bspline")
         choose(ui.targetSelector, "x4")
         ui.memorySpinBox.value = 2000
         assert (parameters.model, parameters.target, parameters.memory) == ("bspline", "x4", 2000)
@@ -136,7 +142,7 @@ class TestSettings:
         roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
         roi.SetSize(4, 4, 6)
         roi.SetCenter(np.asarray(scenes.bounds(volume)).reshape(3, 2).mean(1))
-        opened.panel._parameters.region = roi
+        opened.panel.choosing.parameters.region = roi
         app.processEvents()
         before = opened.ui.estimateLabel.text
         assert before.startswith("<b>4x4x2 at")
@@ -150,16 +156,16 @@ class TestSettings:
         assert opened.panel._observed == []
 
     def test_a_refusal_is_shown_and_nothing_can_be_started(self, models, opened):
-        opened.panel._parameters.model = "quick"
-        opened.panel._parameters.target = "slices4"
+        opened.panel.choosing.parameters.model = "quick"
+        opened.panel.choosing.parameters.target = "slices4"
         app.processEvents()
         assert "scales by 2 x 2 x 2" in opened.ui.estimateLabel.text
         assert not opened.ui.applyButton.enabled
 
     def test_a_chosen_model_brings_a_target_that_it_reaches(self, models, opened):
         choose(opened.ui.targetSelector, "x4")
-        choose(opened.ui.modelSelector, "quick")
-        assert opened.panel._parameters.target == "x2"
+        chooseModel(opened.ui.modelTree, "quick")
+        assert opened.panel.choosing.parameters.target == "x2"
         assert opened.ui.applyButton.enabled
 
     def test_a_learned_model_is_described_and_warns(self, models, opened, monkeypatch):
@@ -170,13 +176,14 @@ class TestSettings:
         scenes.makeModel(models, "gan")
         card = replace(zoo.card("gan"), modalities=("CT",), spacing_mm=(0.5, 1.0), gains=gains, caution="It invents.")
         zoo.write_card(card)
-        opened.panel._parameters.model = "gan"
+        opened.panel.choosing.parameters.model = "gan"
         app.processEvents()
-        card, warning = opened.ui.cardLabel.text, opened.ui.warningLabel.text
+        card, warning, details = opened.ui.cardLabel.text, opened.ui.warningLabel.text, opened.ui.methodLabel.toolTip
         assert "Trained on CT, voxels of 0.5 to 1 mm." in card
-        assert "MR: +1.23 ± 0.50 dB over the best interpolation." in card
-        assert "CT: -0.30 dB over the best interpolation; +2.40 dB on noisy scans." in card
-        assert "US: +0.50 ± 0.25 dB over the best interpolation on noisy scans." in card
+        assert "MR: +1.23 ± 0.50 dB over the best interpolation." in details
+        assert "CT: -0.30 dB over the best interpolation; +2.40 dB on noisy scans." in details
+        assert "US: +0.50 ± 0.25 dB over the best interpolation on noisy scans." in details
+        assert "dB" not in card + opened.ui.methodLabel.text
         assert "It invents." in warning
         assert "was trained on CT; this volume looks like MR" in warning
         assert "was trained for voxels of 0.5 to 1 mm" in warning
@@ -186,9 +193,9 @@ class TestSettings:
 
     def test_the_worker_is_warmed_for_networks_only(self, models, opened, warmed):
         warmed.clear()
-        choose(opened.ui.modelSelector, "bspline")
+        chooseModel(opened.ui.modelTree, "bspline")
         assert not warmed
-        choose(opened.ui.modelSelector, "quick")
+        chooseModel(opened.ui.modelTree, "quick")
         assert warmed
 
     def test_modality_from_dicom(self, opened, scene, volume):
@@ -197,7 +204,7 @@ class TestSettings:
         item = hierarchy.GetItemByDataNode(volume) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
         hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
         assert runs.modalityOf(volume) == "CT"
-        assert opened.panel._request().modality == "CT"
+        assert opened.panel.choosing.request().modality == "CT"
 
     def test_texts_with_marks_are_shown_as_such(self, opened):
         for label in (opened.ui.cardLabel, opened.ui.warningLabel, opened.ui.estimateLabel, opened.ui.resultLabel):
@@ -208,33 +215,49 @@ class TestSettings:
         frame = module.widgetRepresentation()
         frame.resize(400, 300)
         frame.show()
-        opened.panel._parameters.model = "quick"
+        opened.panel.choosing.parameters.model = "quick"
         for _ in range(20):
             app.processEvents()
-        label, following = opened.ui.warningLabel, opened.ui.targetSelector
+        label, following = opened.ui.warningLabel, opened.ui.estimateLabel
         assert label.height > 60
         assert label.height == label.heightForWidth(label.width)
         assert label.geometry.bottom() < following.geometry.top()
 
+    def test_nothing_is_drawn_over_anything_when_a_text_grows_by_a_line(self, module, opened, monkeypatch):
+        frame = module.widgetRepresentation()
+        frame.resize(400, 900)
+        frame.show()
+        settle()
+        for length in (3, 30, 60, 5, 90, 40):
+            monkeypatch.setattr(wording, "estimateLine", lambda *_, length=length: "word " * length)
+            opened.panel.update()
+            settle()
+            form = opened.ui.upscaleCollapsibleButton
+            shown = [c for c in form.children() if c.isWidgetType() and c.visible]
+            for a, b in combinations(shown, 2):
+                assert not a.geometry.intersects(b.geometry), (length, a.name, b.name)
+            for label in (opened.ui.methodLabel, opened.ui.estimateLabel):
+                assert label.height >= label.heightForWidth(label.width), (length, label.name)
+
     def test_a_model_that_is_gone_is_named_and_can_be_replaced(self, opened):
-        opened.panel._parameters.model = "not-here"
+        opened.panel.choosing.parameters.model = "not-here"
         app.processEvents()
-        assert opened.ui.modelSelector.currentIndex == -1
+        assert not opened.ui.modelTree.selectedItems()
         assert "not-here" in opened.ui.warningLabel.text
         assert not opened.ui.applyButton.enabled
-        choose(opened.ui.modelSelector, "linear")
+        chooseModel(opened.ui.modelTree, "linear")
         assert opened.ui.applyButton.enabled
         assert opened.ui.warningLabel.isHidden()
 
-    @pytest.mark.parametrize("name", ["target", "device", "precision"])
-    def test_a_choice_that_is_gone_becomes_the_default(self, opened, name):
-        setattr(opened.panel._parameters, name, "of another version")
+    @pytest.mark.parametrize(("name", "default"), [("target", "isotropic"), ("device", "auto"), ("precision", "auto")])
+    def test_a_choice_that_is_gone_becomes_the_default(self, opened, name, default):
+        setattr(opened.panel.choosing.parameters, name, "of another version")
         app.processEvents()
-        assert getattr(opened.panel._parameters, name) in ("x2", "auto")
+        assert getattr(opened.ui, f"{name}Selector").currentData == default
         assert opened.ui.applyButton.enabled
 
     def test_saved_and_loaded(self, opened, scene, volume, tmp_path, wait):
-        choose(opened.ui.modelSelector, "bspline")
+        chooseModel(opened.ui.modelTree, "bspline")
         choose(opened.ui.targetSelector, "slices2")
         opened.ui.ensembleCheckBox.checked = True
         opened.ui.applyButton.click()
@@ -255,9 +278,22 @@ class TestSettings:
         app.processEvents()
         ui = opened.ui
         assert ui.inputSelector.currentNode().GetName() == "T1"
-        assert (ui.modelSelector.currentData, ui.targetSelector.currentData) == ("bspline", "slices2")
+        assert (opened.panel.choosing.model, ui.targetSelector.currentData) == ("bspline", "slices2")
+        assert ui.modelTree.selectedItems()[0].text(0) == "Cubic B-spline"
         assert ui.ensembleCheckBox.checked
         assert [r.GetNodeReference(INPUT_ROLE).GetName() for r in results()] == ["T1"]
+
+    def test_a_loaded_scene_keeps_its_own_input(self, opened, scene, volume, tmp_path):
+        """Selectors choose the first volume by themselves while a scene is loaded."""
+        saved = scenes.addVolume(scene, name="saved choice")
+        opened.panel.choosing.parameters.inputVolume = saved
+        scene.SetURL(str(tmp_path / "scene.mrml"))
+        scene.Commit()
+        scene.Connect()
+        app.processEvents()
+        assert [n.GetName() for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")] == ["T1", "saved choice"]
+        assert opened.panel.choosing.parameters.inputVolume.GetName() == "saved choice"
+        assert opened.ui.inputSelector.currentNode().GetName() == "saved choice"
 
     def test_leaving_and_entering_the_module(self, module, opened):
         node = opened.logic.getParameterNode()

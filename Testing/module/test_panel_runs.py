@@ -6,22 +6,23 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import qt
 import scenes
 import slicer
 from conftest import app
-from scenes import choose, results
+from scenes import results
 from standins import application
-from VolumeSuperResolutionLib.application import dependencies, runs
+from VolumeSuperResolutionLib.application import dependencies, pythoncall, runs, wording
 from VolumeSuperResolutionLib.application.comparison import LAYOUT
-from VolumeSuperResolutionLib.application.sidebyside import crosshair
+from VolumeSuperResolutionLib.application.scene import PREFIX
 from VolumeSuperResolutionLib.application.worker import Worker
 from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid
 
-MOST_BLOCKED_MS = 100
+GRID = Grid((4, 5, 6))
 pytestmark = pytest.mark.usefixtures("warmed")
 
 
@@ -33,8 +34,8 @@ def grow(volume, shape):
 
 def startSlowRun(opened, scene):
     """Start a run that can be disturbed; returns what the scene was before."""
-    grow(opened.panel._parameters.inputVolume, (40, 48, 48))
-    opened.panel._parameters.model = "slow"
+    grow(opened.panel.choosing.parameters.inputVolume, (40, 48, 48))
+    opened.panel.choosing.parameters.model = "slow"
     app.processEvents()
     before = scenes.fingerprint(scene)
     opened.ui.applyButton.click()
@@ -53,23 +54,25 @@ class TestRuns:
         assert opened.ui.progressBar.isHidden()
         (result,) = results()
         assert result.GetName() == "T1 x2 lanczos"
-        assert "T1 x2 lanczos: " in opened.ui.resultLabel.text
-        assert "agrees with the scan within" in opened.ui.resultLabel.text
+        text = opened.ui.resultLabel.text
+        assert "T1 x2 lanczos: Lanczos, " in text
+        assert "% of the range of intensities on average" in text
+        assert "Assumed: MR, slices as thick as they are apart." in text
         assert messages == []
 
     def test_into_a_chosen_volume(self, opened, scene, wait):
         target = scenes.addVolume(scene, name="Mine")
-        opened.panel._parameters.outputVolume = target
+        opened.panel.choosing.parameters.outputVolume = target
         opened.ui.applyButton.click()
         wait(lambda: opened.panel.job is None)
         assert results() == [target]
         assert target.GetImageData().GetDimensions() == (28, 24, 20)
 
-    def test_an_output_that_cannot_be_is_refused_before_anything_is_computed(self, opened, volume, messages):
-        opened.panel._parameters.outputVolume = volume
-        opened.ui.applyButton.click()
-        assert opened.panel.job is None
-        assert messages == ["The output would replace its own input; choose another output volume."]
+    def test_an_output_that_cannot_be_is_refused_before_apply(self, opened, volume):
+        opened.panel.choosing.parameters.outputVolume = volume
+        app.processEvents()
+        assert not opened.ui.applyButton.enabled
+        assert opened.ui.estimateLabel.text == "The output would replace its own input; choose another output volume."
 
     def test_progress_and_cancel(self, models, opened, scene, messages, wait):
         before = startSlowRun(opened, scene)
@@ -135,7 +138,7 @@ class TestRuns:
             sys.modules.update(kept)
 
     def test_another_module_is_opened_while_running(self, module, opened, messages, wait):
-        opened.panel._parameters.compareAfter = True
+        opened.panel.choosing.parameters.compareAfter = True
         opened.ui.applyButton.click()
         application.openModule(module, False)
         wait(lambda: opened.panel.job is None)
@@ -147,7 +150,7 @@ class TestRuns:
     def test_label_maps_and_empty_volumes_are_refused(self, opened, scene, volume):
         scene.RemoveNode(volume)
         empty = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
-        opened.panel._parameters.inputVolume = empty
+        opened.panel.choosing.parameters.inputVolume = empty
         app.processEvents()
         assert "Empty is empty" in opened.ui.estimateLabel.text
         assert not opened.ui.applyButton.enabled
@@ -159,14 +162,14 @@ class TestRuns:
         array = np.zeros((4, 5, 6), np.float32)
         array[0, 0, 0] = np.nan
         slicer.util.updateVolumeFromArray(volume, array)
-        app.processEvents()
-        opened.ui.applyButton.click()
+        opened.panel.update()
+        opened.ui.applyButton.click()  # before the panel has seen them all
         wait(lambda: opened.panel.job is None)
         assert len(messages) == 1
         assert "not numbers" in messages[0]
 
     def test_torch_declined_and_torch_impossible(self, models, opened, messages, monkeypatch):
-        opened.panel._parameters.model = "quick"
+        opened.panel.choosing.parameters.model = "quick"
         app.processEvents()
         monkeypatch.setattr(dependencies, "ensureTorch", lambda: False)
         opened.ui.applyButton.click()
@@ -179,51 +182,22 @@ class TestRuns:
         opened.ui.applyButton.click()
         assert (opened.panel.job, messages) == (None, ["Install the extension PyTorch."])
 
-    def test_preview_is_a_box_around_the_crosshair_and_used_again(self, opened, scene, volume, wait):
-        grow(volume, (80, 90, 100))
-        pointer = scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-        ras = np.add(scenes.ORIGIN, (30.0, 40.0, 90.0))
-        pointer.SetCrosshairRAS(*ras)
-        app.processEvents()
-        opened.ui.previewButton.click()
-        wait(lambda: opened.panel.sideBySide.active)
-        (preview,) = [n for n in results() if not n.GetHideFromEditors()]
-        assert preview.GetName() == "T1 preview"
-        assert preview.GetImageData().GetDimensions() == (128, 128, 128)
-        bounds = [0.0] * 6
-        preview.GetRASBounds(bounds)
-        assert all(bounds[2 * n] < ras[n] < bounds[2 * n + 1] for n in range(3))
-        assert slicer.app.layoutManager().layout == LAYOUT
-        wait(lambda: opened.ui.previewButton.enabled)
-        opened.ui.previewButton.click()
-        wait(lambda: opened.panel.job is None)
-        wait(lambda: opened.panel.sideBySide.active and not Worker.shared().running)
-        assert [n for n in results() if not n.GetHideFromEditors()] == [preview]
-
-    def test_preview_off_the_crosshair_is_in_the_middle(self, scene, volume):
-        bounds = [0.0] * 6
-        volume.GetRASBounds(bounds)
-        middle = tuple((a + b) / 2 for a, b in zip(bounds[::2], bounds[1::2]))
-        assert crosshair(volume) == middle
-
     def test_compare_after_apply_and_by_the_button(self, opened, volume, messages, wait):
         manager = slicer.app.layoutManager()
         before = manager.layout
         opened.ui.compareButton.click()
         assert len(messages) == 1
         assert "press Apply first" in messages.pop()
-        opened.panel._parameters.compareAfter = True
+        opened.panel.choosing.parameters.compareAfter = True
         opened.ui.applyButton.click()
         wait(lambda: opened.ui.zoomButton.enabled)
         assert manager.layout == LAYOUT
         assert opened.ui.compareButton.checked
-        opened.ui.flickerCheckBox.checked = True
         opened.ui.zoomButton.click()
         opened.ui.compareButton.click()
         app.processEvents()
         assert manager.layout == before
         assert not opened.ui.compareButton.checked
-        assert not opened.ui.flickerCheckBox.checked
         assert [n.GetName() for n in results()] == ["T1 x2 lanczos"]
         opened.ui.compareButton.click()
         wait(lambda: opened.panel.sideBySide.active)
@@ -246,14 +220,14 @@ class TestRuns:
         assert bar.isVisibleTo(bar.parent())
         opened.ui.compareButton.click()
         wait(lambda: opened.ui.applyButton.enabled)
-        assert opened.ui.compareButton.text == "&Compare side by side"
+        assert opened.ui.compareButton.text == "&Compare"
         assert not opened.ui.compareButton.checked
         assert not bar.isVisibleTo(bar.parent())
         assert not opened.panel.sideBySide.active
         assert messages == []
 
     def test_a_result_deleted_while_its_comparison_is_prepared(self, opened, scene, messages, wait):
-        opened.panel._parameters.compareAfter = True
+        opened.panel.choosing.parameters.compareAfter = True
         opened.ui.applyButton.click()
         wait(lambda: opened.panel.sideBySide.preparing)
         scene.RemoveNode(results()[0])
@@ -268,8 +242,8 @@ class TestRuns:
         self, opened, messages, wait, monkeypatch
     ):
         real = runs.interpolationRequest
-        monkeypatch.setattr(runs, "interpolationRequest", lambda request: replace(real(request), consistency=99))
-        opened.panel._parameters.compareAfter = True
+        monkeypatch.setattr(runs, "interpolationRequest", lambda *arguments: replace(real(*arguments), consistency=99))
+        opened.panel.choosing.parameters.compareAfter = True
         opened.ui.applyButton.click()
         wait(lambda: messages)
         assert messages[0].startswith("The comparison could not be opened. 99 consistency rounds")
@@ -277,26 +251,92 @@ class TestRuns:
         app.processEvents()
         assert opened.ui.applyButton.enabled
 
-    def test_the_event_loop_goes_on(self, models, opened, wait):
-        """What the issue asks for: never more than 100 ms without an event while the worker computes.
 
-        On a busy machine a process may be kept waiting that long; what blocks by itself does so each time.
-        """
-        grow(opened.panel._parameters.inputVolume, (60, 128, 128))
-        choose(opened.ui.modelSelector, "quick")
-        longest = []
-        for _attempt in range(3):
-            clock, gaps = qt.QElapsedTimer(), []
-            ticks = qt.QTimer()
-            ticks.setInterval(0)
-            ticks.connect("timeout()", lambda clock=clock, gaps=gaps: gaps.append(clock.restart()))
-            clock.start()
-            ticks.start()
-            opened.ui.applyButton.click()
-            wait(lambda: opened.panel.job is None, 120)
-            ticks.stop()
-            longest.append(max(gaps))
-            if longest[-1] < MOST_BLOCKED_MS:
-                break
-        assert min(longest) < MOST_BLOCKED_MS
-        assert len(results()) == len(longest)
+class TestLastResult:
+    @pytest.fixture
+    def result(self, opened, wait):
+        opened.ui.applyButton.click()
+        wait(results)
+        wait(lambda: opened.ui.applyButton.enabled)
+        return results()[0]
+
+    def test_the_line_is_that_of_the_chosen_volume(self, opened, scene, volume, result):
+        assert not opened.ui.resultLabel.isHidden() and not opened.ui.resultRow.isHidden()
+        opened.panel.choosing.parameters.inputVolume = scenes.addVolume(scene, name="another")
+        app.processEvents()
+        assert opened.ui.resultLabel.isHidden() and opened.ui.resultRow.isHidden()
+        opened.panel.choosing.parameters.inputVolume = volume
+        app.processEvents()
+        assert not opened.ui.resultLabel.isHidden()
+        scene.RemoveNode(result)
+        opened.panel.update()
+        assert opened.ui.resultLabel.isHidden()
+
+    def test_hounsfield_units_are_named(self):
+        report = replace(scenes.makeReport(GRID, GRID), modality="CT", consistency_residual=1.52)
+        assert wording.residual(report) == "1.5 HU"
+        assert wording.residual(replace(report, modality="MR", window=(100.0, 200.0))) == (
+            "1.5% of the range of intensities"
+        )
+
+    def test_undo_removes_it_and_shows_the_input(self, opened, scene, volume, result):
+        before = scenes.addVolume(scene, name="untouched")
+        opened.ui.undoButton.click()
+        assert results() == []
+        assert scene.IsNodePresent(before) and scene.IsNodePresent(volume)
+        red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+        assert red.GetBackgroundVolumeID() == volume.GetID()
+        assert opened.ui.resultRow.isHidden()
+
+    def test_undo_removes_the_uncertainty_too_and_leaves_the_comparison(self, models, opened, wait):
+        parameters = opened.panel.choosing.parameters
+        parameters.model, parameters.device, parameters.uncertainty, parameters.compareAfter = (
+            "quick",
+            "cpu",
+            True,
+            True,
+        )
+        app.processEvents()
+        opened.ui.applyButton.click()
+        wait(lambda: opened.panel.sideBySide.active, 60)
+        app.processEvents()
+        opened.ui.undoButton.click()
+        assert results() == []
+        assert not opened.panel.sideBySide.active
+
+    def test_what_was_overwritten_cannot_be_undone(self, opened, scene, wait):
+        opened.panel.choosing.parameters.outputVolume = scenes.addVolume(scene, name="Mine")
+        opened.ui.applyButton.click()
+        wait(lambda: opened.panel.job is None)
+        assert not opened.ui.undoButton.enabled
+
+    def test_copied_as_python_it_does_the_same(self, opened, result):
+        opened.ui.copyButton.click()
+        text = slicer.app.clipboard().text()
+        names = {"slicer": slicer}
+        exec(text, names)
+        again = names["result"]
+        assert again is not result
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(again), slicer.util.arrayFromVolume(result))
+        assert again.GetAttribute(PREFIX + "Settings") == result.GetAttribute(PREFIX + "Settings")
+
+    def test_every_setting_is_copied(self, volume):
+        changed = {
+            "scale": None, "isotropic": True, "device": "cpu", "precision": "fp32", "memory": 500, "consistency": 3,
+            "realism": 0.5, "ensemble": True, "uncertainty": True, "region": ((0, 4), (0, 5), (1, 6)), "modality": "CT",
+            "fill_nonfinite": True, "label_map": True, "model": "a 'quoted' one",
+        }  # fmt: skip
+        request = runs.makeRequest(volume, **changed)
+        caught = {}
+        lines = pythoncall.callFor("it's", request).splitlines()
+        logic = SimpleNamespace(upscale=lambda scan, **options: caught.update(options))
+        scope = {"VolumeSuperResolutionLogic": lambda: logic, "scan": volume, "slicer": slicer}
+        exec(lines[-1], scope)
+        assert runs.makeRequest(volume, **caught) == request
+        assert lines[1] == 'scan = slicer.util.getNode("it\'s")'
+
+    def test_details_show_the_whole_report(self, opened, result):
+        assert opened.ui.detailsLabel.isHidden()
+        opened.ui.detailsButton.click()
+        assert not opened.ui.detailsLabel.isHidden()
+        assert "degraded again, it differs from the scan by" in opened.ui.detailsLabel.text

@@ -41,7 +41,7 @@ def volume(scene):
 @pytest.fixture
 def opened(models, volume, widget):
     """The panel with a volume and the model for looks."""
-    parameters = widget.panel._parameters
+    parameters = widget.panel.choosing.parameters
     parameters.model, parameters.compareAfter = "looks", False
     app.processEvents()
     return widget
@@ -52,7 +52,7 @@ def expected(volume, name, **values):
 
 
 def test_the_slider_is_there_for_a_model_with_a_partner_only(opened):
-    ui, parameters = opened.ui, opened.panel._parameters
+    ui, parameters = opened.ui, opened.panel.choosing.parameters
     for model, shown in (("looks", True), ("faithful", False), ("looks", True), ("lanczos", False), ("gone", False)):
         parameters.model = model
         app.processEvents()
@@ -61,21 +61,24 @@ def test_the_slider_is_there_for_a_model_with_a_partner_only(opened):
 
 
 def test_its_value_is_stored_and_reaches_the_request(opened, volume):
-    parameters, slider = opened.panel._parameters, opened.ui.realismSlider
+    parameters, slider = opened.panel.choosing.parameters, opened.ui.realismSlider
     assert slider.value == 1.0
-    assert opened.panel._request().realism is None
+    assert opened.panel.choosing.request().realism is None
     slider.value = 0.25
     app.processEvents()
     assert float(parameters.parameterNode.GetParameter("realism")) == 0.25
-    assert opened.panel._request().realism == 0.25
-    assert runs.previewRequest(volume, opened.panel._request(), scenes.bounds(volume)[::2] + 2).realism == 0.25
+    assert opened.panel.choosing.request().realism == 0.25
+    assert (
+        runs.previewRequest(volume, opened.panel.choosing.request(), scenes.bounds(volume)[::2] + 2, 1.0).realism
+        == 0.25
+    )
     parameters.model = "faithful"
-    assert opened.panel._request().realism is None
+    assert opened.panel.choosing.request().realism is None
     parameters.model = "looks"
     parameters.parameterNode.SetParameter("realism", "0.5")
     app.processEvents()
     assert slider.value == 0.5
-    assert opened.panel._request().realism == 0.5
+    assert opened.panel.choosing.request().realism == 0.5
 
 
 def test_a_run_is_with_it_and_keeps_it(opened, volume, messages, wait):
@@ -92,7 +95,7 @@ def test_a_run_is_with_it_and_keeps_it(opened, volume, messages, wait):
     for name in ("Settings", "Report"):
         assert json.loads(result.GetAttribute(PREFIX + name))["realism"] == 0.25
     assert "upscaled with looks, realism 0.25." in result.GetDescription()
-    assert "T1 x2 looks, realism 0.25: " in opened.ui.resultLabel.text
+    assert "T1 x2 looks: A model, realism 0.25, " in opened.ui.resultLabel.text
 
 
 def test_from_the_console(opened, volume, scene):
@@ -122,12 +125,12 @@ def test_without_the_partner_the_model_as_it_is_still_runs(models, opened):
 def test_the_caution_is_shown_whatever_the_volume_is_and_while_one_runs(opened, scene, monkeypatch):
     warning = opened.ui.warningLabel
     assert CAUTION in warning.text and not warning.isHidden()
-    opened.panel._parameters.inputVolume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+    opened.panel.choosing.parameters.inputVolume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
     app.processEvents()
     assert CAUTION in warning.text
     other = scenes.addVolume(scene, name="other")
     with monkeypatch.context() as patch:
         patch.setattr(Worker, "shared", lambda: SimpleNamespace(running=True, prepare=lambda: None))
-        opened.panel._parameters.inputVolume = other
+        opened.panel.choosing.parameters.inputVolume = other
         app.processEvents()
         assert CAUTION in warning.text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import unittest
 
 import numpy as np
 import pytest
@@ -32,6 +34,21 @@ def test_self_test(module, scene):
     slicer.selfTests["VolumeSuperResolution"](msec=0)
     Worker.shared().stop()
     assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
+
+
+@pytest.mark.parametrize("how", ["the application", "a loader of unit tests"])
+def test_each_check_of_the_self_test_is_run_once(module, scene, monkeypatch, how):
+    source = sys.modules["VolumeSuperResolution"]
+    checks = [name for name in vars(source.VolumeSuperResolutionTest) if name.startswith("check")]
+    run = []
+    for name in checks:
+        monkeypatch.setattr(source.VolumeSuperResolutionTest, name, lambda self, name=name: run.append(name))
+    if how == "the application":
+        slicer.selfTests["VolumeSuperResolution"](msec=0)
+    else:
+        suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromTestCase(source.VolumeSuperResolutionTest))
+        assert unittest.TextTestRunner().run(suite).wasSuccessful()
+    assert sorted(run) == sorted(checks)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +140,6 @@ def test_models_describe_and_estimate(logic, volume, tmp_path, monkeypatch):
     assert logic.models()[:5] == ("nearest", "linear", "bspline", "lanczos", "backprojection")
     assert "quick" in logic.models()
     assert "Factor: 2 x 2 x 2" in logic.describe("quick")
-    assert logic.defaultModel() in logic.models()
     assert logic.estimate(volume) == logic.estimate(volume, logic.defaultModel(), 2)
     assert "Windowed sinc" in logic.describe("lanczos")
     forecast = logic.estimate(volume, "linear", isotropic=True)
@@ -131,15 +147,15 @@ def test_models_describe_and_estimate(logic, volume, tmp_path, monkeypatch):
     assert forecast.output_bytes == 14 * 12 * 30 * 2
 
 
-def test_the_default_model_is_installed_and_a_named_one_is_never_replaced(logic, volume, tmp_path, monkeypatch):
+def test_without_a_model_it_is_chosen_and_a_named_one_is_never_replaced(logic, volume, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "folders", lambda: [tmp_path])
-    assert logic.defaultModel() == "backprojection"
-    assert logic.upscale(volume).GetAttribute("VolumeSuperResolution.Model") == "backprojection"
+    assert logic.defaultModel() == "auto"
+    result = logic.upscale(volume, isotropic=True)
+    assert result.GetAttribute("VolumeSuperResolution.Model") == "lanczos"
+    assert json.loads(result.GetAttribute("VolumeSuperResolution.Report"))["automatic"]
     with pytest.raises(RefusalError, match="edsr3d-x2"):
         logic.upscale(volume, "edsr3d-x2")
-    for better in ("cnnil-x2", "edsr3d-x2"):
-        scenes.makeModel(tmp_path, better)
-        assert logic.defaultModel() == better
+    assert "best for a target" in logic.describe("auto")
 
 
 def test_twenty_runs_leave_twenty_nodes_and_nothing_else(logic, scene, volume):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import enum
-import pathlib
 import sys
 import time
 from typing import Annotated
@@ -15,7 +13,7 @@ import qt
 import shiboken6
 import slicer
 from conftest import app
-from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
 from standins import pythonqt
 
 
@@ -178,12 +176,6 @@ class TestCtk:
         slider.value = 33.5
         assert (slider.value, seen) == (33.5, [33.5])
 
-    def test_path(self):
-        edit, seen = ctk.ctkPathLineEdit(), []
-        edit.connect("currentPathChanged(QString)", seen.append)
-        edit.currentPath = "/a"
-        assert (edit.currentPath, seen) == ("/a", ["/a"])
-
 
 class TestForms:
     def test_a_missing_file(self):
@@ -266,11 +258,6 @@ class TestNodeSelector:
         assert selector.currentNode() is None
 
 
-class Kind(enum.Enum):
-    ONE = 1
-    TWO = 2
-
-
 @parameterNodeWrapper
 class Settings:
     volume: slicer.vtkMRMLScalarVolumeNode
@@ -278,9 +265,6 @@ class Settings:
     number: Annotated[int, WithinRange(0, 10), Default(4)]
     length: float
     text: str
-    kind: Kind
-    way: Annotated[str, Choice(["a", "b"]), Default("b")]
-    path: pathlib.Path
 
 
 class TestParameters:
@@ -289,19 +273,18 @@ class TestParameters:
         return Settings(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
 
     def test_defaults_and_storage(self, settings, scene):
-        assert (settings.flag, settings.number, settings.text, settings.kind) == (False, 4, "", Kind.ONE)
-        settings.kind, settings.length = Kind.TWO, 0.5
+        assert (settings.flag, settings.number, settings.text) == (False, 4, "")
+        settings.length = 0.5
         volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "v")
         settings.volume = volume
-        assert settings.parameterNode.GetParameter("kind") == "TWO"
+        assert settings.parameterNode.GetParameter("length") == "0.5"
         again = Settings(settings.parameterNode)
-        assert (again.kind, again.length, again.volume) == (Kind.TWO, 0.5, volume)
+        assert (again.length, again.volume) == (0.5, volume)
 
     @pytest.mark.parametrize(
         ("name", "value", "error"),
         [
             ("number", 11, ValueError),
-            ("way", "c", ValueError),
             ("text", None, ValueError),
             ("number", 2.5, TypeError),
             ("text", 3, TypeError),
@@ -320,17 +303,14 @@ class TestParameters:
     def test_gui(self, settings):
         parent = qt.QWidget()
         layout = qt.QVBoxLayout(parent)
-        widgets = {"flag": qt.QCheckBox(), "number": qt.QSpinBox(), "kind": qt.QComboBox(), "way": qt.QComboBox()}
+        widgets = {"flag": qt.QCheckBox(), "number": qt.QSpinBox()}
         for name, widget in widgets.items():
             widget.setProperty("SlicerParameterName", name)
             layout.addWidget(widget)
-        widgets["way"].addItem("cleared when connected")
         tag = settings.connectGui(parent)
         assert (widgets["number"].value, widgets["number"].maximum) == (4, 10)
-        assert (widgets["way"].count, widgets["way"].currentText) == (2, "b")
         widgets["flag"].checked = True
-        widgets["kind"].currentIndex = 1
-        assert (settings.flag, settings.kind) == (True, Kind.TWO)
+        assert settings.flag
         settings.number = 7
         assert widgets["number"].value == 7
         settings.disconnectGui(tag)

@@ -96,6 +96,30 @@ def test_progress_tells_the_time_left(worker, wait):
     assert left > 0
 
 
+def test_the_promise_of_the_cancel_button():
+    """An end within a second: what the child does not do by itself in this time is done by killing it."""
+    assert subject.PATIENCE_MS < 1000
+
+
+@pytest.mark.parametrize("kind", ["sending", "receiving"])
+def test_voxels_are_copied_a_piece_at_a_time(tmp_path, kind):
+    """By a clock that goes on by 4 ms at each look: three pieces a step, whatever the machine does."""
+    array = np.arange(10 * 2**18, dtype=np.float32).reshape(10, 512, 512)  # ten pieces
+    array.tofile(tmp_path / "voxels")
+    times = iter(np.arange(0, 10, 0.004))
+    if kind == "sending":
+        moving = transfer.Sending(array, tmp_path / "copy", lambda: float(next(times)))
+    else:
+        moving = transfer.Receiving(tmp_path / "voxels", "<f4", array.shape, lambda: float(next(times)))
+    steps = 1
+    while not moving.step():
+        steps += 1
+    moving.close()
+    assert steps == 4
+    copied = np.fromfile(tmp_path / "copy", np.float32) if kind == "sending" else moving.array.ravel()
+    np.testing.assert_array_equal(copied, array.ravel())
+
+
 def test_cancel_while_voxels_are_sent(worker, wait):
     job = worker.start(volumeOf(40, 40, 40), LINEAR)
     cancelled(job, scenes.Outcome(job), wait)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -28,6 +29,14 @@ class _SliceView:
         if self._window is None:
             self._window = vtk.vtkRenderWindow()
             self._window.SetOffScreenRendering(True)
+            self._window.AddRenderer(vtk.vtkRenderer())
+            mapper, actor = vtk.vtkImageMapper(), vtk.vtkActor2D()
+            mapper.SetColorWindow(255)
+            mapper.SetColorLevel(127.5)
+            mapper.SetInputConnection(self._logic.GetImageDataConnection())
+            actor.SetMapper(mapper)
+            self._window.GetRenderers().GetFirstRenderer().AddViewProp(actor)
+        self._window.SetSize(self._logic.GetSliceNode().GetDimensions()[:2])
         return self._window
 
     def scheduleRender(self) -> None:
@@ -39,6 +48,11 @@ class _SliceView:
         return self._logic.GetSliceNode()
 
 
+# After a layout is set, its views get their sizes in steps, while Slicer scales each field of view on its own.
+SIZES = ((400, 400, 400), (338, 387, 345), (396, 395, 396))
+HEIGHT = 400
+
+
 class SliceWidget:
     """A slice view: the logic, its nodes, and the picture it makes."""
 
@@ -47,7 +61,7 @@ class SliceWidget:
         self._logic.SetMRMLApplicationLogic(applicationLogic)
         self._logic.SetMRMLScene(slicer.mrmlScene)
         self._logic.SetSliceNode(sliceNode)
-        sliceNode.SetDimensions(400, 400, 1)
+        sliceNode.SetDimensions(SIZES[0][0], HEIGHT, 1)
         self._view = _SliceView(self._logic)
 
     def sliceLogic(self) -> Any:
@@ -96,7 +110,15 @@ class _qSlicerLayoutManager(QtCore.QObject):
         if layout != node.GetViewArrangement():
             node.SetViewArrangement(layout)
             self.layoutChanged.emit(layout)
+            for step in (1, 2):
+                QtCore.QTimer.singleShot(step - 1, self, lambda step=step: self._resize(layout, step))
         self._shown()
+
+    def _resize(self, layout: int, step: int) -> None:
+        """One step of the way to the views' sizes, where a layout of their own has them beside each other."""
+        if layout > 100 and layout == self.layout:
+            for name, columns in zip(self._shown(), SIZES[step]):
+                self.__dict__["widgets"][name].sliceLogic().ResizeSliceNode(columns, HEIGHT)
 
     def _shown(self) -> list:
         """The slice widgets of the current layout, made when first seen."""
@@ -216,9 +238,6 @@ class _qSlicerApplication(QtWidgets.QApplication):
     def resumeRender(self) -> None:
         self.__dict__["paused"] -= 1
 
-    def moduleDocumentationUrl(self, name: str) -> str:
-        return f"https://slicer.readthedocs.io/en/latest/user_guide/modules/{name.lower()}.html"
-
     def translate(self, context: str, text: str) -> str:  # type: ignore[override]
         return QtCore.QCoreApplication.translate(context, text)
 
@@ -237,9 +256,28 @@ def makeApplication() -> Any:
     app.setOrganizationName("VolumeSuperResolutionTests")
     slicer.app = app
     slicer.mrmlScene = slicer.vtkMRMLScene()
+    _keepTidy(slicer.mrmlScene)
     slicer.modules = types.SimpleNamespace()
     app.setUp()
     return app
+
+
+def _keepTidy(scene: Any) -> None:
+    """As the subject hierarchy does: a volume's display node goes with it, and to remove that again is an error."""
+    remove = scene.RemoveNode
+
+    def removeNode(node: Any) -> None:
+        if node is not None and not scene.IsNodePresent(node):
+            logging.error("Invalid scene given")
+            return
+        isVolume = node is not None and node.IsA("vtkMRMLVolumeNode")
+        displays = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())] if isVolume else []
+        remove(node)
+        for display in displays:
+            if display is not None and scene.IsNodePresent(display):
+                remove(display)
+
+    scene.RemoveNode = removeNode
 
 
 class ModuleStandIn:

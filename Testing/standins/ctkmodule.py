@@ -122,34 +122,10 @@ class _SliderWidget(QtWidgets.QWidget):
     suffix = _ofBox(str, "suffix")
 
 
-class _PathLineEdit(QtWidgets.QWidget):
-    currentPathChanged = QtCore.Signal(str)
-
-    def __init__(self, parent: Any = None) -> None:
-        super().__init__(parent)
-        edit = QtWidgets.QLineEdit(self)
-        self.__dict__.update(edit=edit, filters=[])
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(edit)
-        edit.textChanged.connect(lambda path: self.currentPathChanged.emit(path))
-
-    currentPath = QtCore.Property(
-        str, lambda self: self.__dict__["edit"].text(), lambda self, path: self.__dict__["edit"].setText(path)
-    )
-    nameFilters = QtCore.Property(
-        "QStringList", lambda self: self.__dict__["filters"], lambda self, f: self.__dict__.update(filters=list(f))
-    )
-
-
-class _MessageBox(QtWidgets.QMessageBox):
-    """Shown only by code that asks when nobody answers; the tests replace it."""
-
-
 def make() -> types.ModuleType:
     """The module, ready to be imported as `ctk`."""
     module = types.ModuleType("ctk")
-    for base in (_CollapsibleButton, _SliderWidget, _PathLineEdit, _MessageBox):
+    for base in (_CollapsibleButton, _SliderWidget):
         name = f"ctk{base.__name__.lstrip('_')}"
         kind = wrapped(base)
         kind.__name__ = name

@@ -111,6 +111,8 @@ class _qMRMLNodeComboBox(QtWidgets.QWidget):
             state["tags"] = []
             return
         if state["scene"] is not None and state["scene"].IsBatchProcessing():
+            if state["scene"].IsImporting() and not state["noneEnabled"] and self._nodes():
+                self._setCurrent(self._nodes()[0])  # by itself, and whoever is connected is told
             return
         nodes = self._nodes()
         blocked = box.blockSignals(True)

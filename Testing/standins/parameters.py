@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import enum
 import functools
-import pathlib
 import sys
 import types
 import typing
@@ -32,15 +30,6 @@ class WithinRange:
             raise ValueError(f"{value} is not within {self.minimum} and {self.maximum}")
 
 
-class Choice:
-    def __init__(self, choices: Any) -> None:
-        self.choices = list(choices)
-
-    def validate(self, value: Any) -> None:
-        if value not in self.choices:
-            raise ValueError(f"{value} is not one of {self.choices}")
-
-
 class _Parameter:
     """One typed attribute."""
 
@@ -53,11 +42,7 @@ class _Parameter:
         self.default = default if default is not None else given[0] if given else self._ownDefault()
 
     def _ownDefault(self) -> Any:
-        if self.isNode:
-            return None
-        if issubclass(self.kind, enum.Enum):
-            return next(iter(self.kind))
-        return self.kind()
+        return None if self.isNode else self.kind()
 
     def write(self, node: Any, value: Any) -> None:
         accepted = (int, float) if self.kind is float else self.kind
@@ -72,7 +57,7 @@ class _Parameter:
             node.SetParameter(self.name, "")
             node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
         else:
-            node.SetParameter(self.name, value.name if isinstance(value, enum.Enum) else str(value))
+            node.SetParameter(self.name, str(value))
 
     def read(self, node: Any) -> Any:
         if self.isNode:
@@ -80,7 +65,7 @@ class _Parameter:
         text = node.GetParameter(self.name)
         if self.kind is bool:
             return text == "True"
-        return self.kind[text] if issubclass(self.kind, enum.Enum) else self.kind(text)
+        return self.kind(text)
 
 
 class _Connector:
@@ -92,12 +77,10 @@ class _Connector:
     def __init__(self, widget: Any, parameter: _Parameter) -> None:
         kind = self.KINDS.get(type(widget))
         right = kind and (parameter.isNode if kind[0] is None else parameter.kind in kind[0])
-        isChoice = type(widget) is qt.QComboBox
-        if not right and not (isChoice and issubclass(parameter.kind, enum.Enum)):
+        if not right:
             raise RuntimeError(f"No connector from {type(widget).__name__} to {parameter.name} ({parameter.kind})")
         self.widget, self.reader, self.signal = widget, kind[1], kind[2]
         self.callback: Any = None
-        self.choices = None
         ranges = [n for n in parameter.notes if isinstance(n, WithinRange)]
         if type(widget) is ctk.ctkSliderWidget and not ranges:
             raise RuntimeError("A slider needs a range")
@@ -105,29 +88,14 @@ class _Connector:
             widget.minimum, widget.maximum = note.minimum, note.maximum
         if parameter.isNode:
             widget.nodeTypes = (parameter.kind.__name__,)
-        if isChoice:
-            self._fill(parameter)
-
-    def _fill(self, parameter: _Parameter) -> None:
-        choices = [n.choices for n in parameter.notes if isinstance(n, Choice)]
-        if not choices and not issubclass(parameter.kind, enum.Enum):
-            raise RuntimeError("A combo box needs a Choice")
-        self.choices = choices[0] if choices else list(parameter.kind)
-        self.widget.clear()
-        for choice in self.choices:
-            self.widget.addItem(choice.name if isinstance(choice, enum.Enum) else str(choice))
 
     def read(self) -> Any:
-        if self.choices is not None:
-            return self.choices[self.widget.currentIndex]
         if self.reader == "currentNode":
             return self.widget.currentNode()
         return getattr(self.widget, self.reader)
 
     def write(self, value: Any) -> None:
-        if self.choices is not None:
-            self.widget.currentIndex = self.choices.index(value)
-        elif self.reader == "currentNode":
+        if self.reader == "currentNode":
             self.widget.setCurrentNode(value)
         else:
             setattr(self.widget, self.reader, value)
@@ -147,10 +115,8 @@ def _kinds() -> dict:
         qt.QSpinBox: ((int,), "value", "valueChanged"),
         qt.QDoubleSpinBox: ((float,), "value", "valueChanged"),
         ctk.ctkSliderWidget: ((float,), "value", "valueChanged"),
-        qt.QComboBox: ((int, float, str, bool), "", "currentIndexChanged"),
         qt.QLineEdit: ((str,), "text", "textChanged"),
         qt.QLabel: ((str,), "text", "windowTitleChanged"),
-        ctk.ctkPathLineEdit: ((pathlib.Path,), "currentPath", "currentPathChanged"),
         slicer.qMRMLNodeComboBox: (None, "currentNode", "currentNodeChanged"),
     }
 
@@ -240,6 +206,6 @@ def install() -> None:
     _Connector.KINDS = _kinds()
     module = types.ModuleType("slicer.parameterNodeWrapper")
     module.parameterNodeWrapper = parameterNodeWrapper
-    module.Default, module.WithinRange, module.Choice = Default, WithinRange, Choice
+    module.Default, module.WithinRange = Default, WithinRange
     slicer.parameterNodeWrapper = module
     sys.modules["slicer.parameterNodeWrapper"] = module

@@ -32,9 +32,6 @@ class ScriptedLoadableModule:
     def resourcePath(self, filename: str) -> str:
         return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
 
-    def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
-        return f'<p><a href="{slicer.app.moduleDocumentationUrl(self.moduleName)}">Documentation</a></p>'
-
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
         module = importlib.import_module(self.__module__)
         test = getattr(module, self.moduleName + "Test")()
@@ -98,13 +95,6 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
         super().__init__(*arguments, **keywords)
         self.messageDelay = 0
 
-    def runTest(self) -> None:
-        for name in [n for n in dir(self) if "test" in n.lower() and n not in ("runTest", "messageDelay")]:
-            method = getattr(self, name)
-            if callable(method) and name.startswith("test"):
-                self.setUp()
-                method()
-
     def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
         slicer.util.delayDisplay(message, self.messageDelay)
 
@@ -155,6 +145,13 @@ class SampleDataLogic:
         return self.downloadSamples(sampleName)[0]
 
 
+def _translated(text: str) -> str:
+    """In the context of the calling file, as Slicer names it."""
+    path = Path(sys._getframe(1).f_code.co_filename)
+    inPackage = (path.parent / "__init__.py").is_file()
+    return slicer.app.translate(f"{path.parent.name}.{path.stem}" if inPackage else path.stem, text)
+
+
 def install() -> None:
     """Make the modules importable."""
     scripted = types.ModuleType("slicer.ScriptedLoadableModule")
@@ -163,8 +160,8 @@ def install() -> None:
     for name in scripted.__all__:
         setattr(scripted, name, globals()[name])
     translation = types.ModuleType("slicer.i18n")
-    translation.tr = lambda text: text
-    translation.translate = lambda context, text: text
+    translation.tr = _translated
+    translation.translate = lambda context, text: slicer.app.translate(context, text)
     sampleData = types.ModuleType("SampleData")
     sampleData.SampleDataLogic = SampleDataLogic
     slicer.ScriptedLoadableModule, slicer.i18n = scripted, translation

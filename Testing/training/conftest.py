@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from small_runs import checkpoint_of_vgg16
-from VolumeSuperResolutionLib.training import features, pretrained, rounding
+from VolumeSuperResolutionLib.training import export, features, pretrained, rounding
 
 NARROW = tuple(tuple(width // 16 for width in widths) for widths in features.BLOCKS)
 
@@ -17,6 +17,14 @@ def narrow_vgg16():
     """A sixteenth of the channels: as much to test, in a moment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "BLOCKS", NARROW)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_speed_trial():
+    """What every export measures its model's speed on: it is not the figure that is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "SPEED_SIZE", 16)
         yield
 
 

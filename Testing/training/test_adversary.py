@@ -21,7 +21,7 @@ RRDB = {
     "batch": 2,
     "losses": {"l1": 1.0, "vgg16_deep": 1.0, "adversarial": 0.01},
     "learning_rate": 0.003,
-    "steps": 6,
+    "steps": 4,
     "slices": 2,
     "discriminator": 4,
     "half_share": 0.0,
@@ -38,15 +38,22 @@ def batch():
     return Batch(target, target, target, torch.tensor([0.1, 0.2]), spread)
 
 
+def teach(adversary, made, batch):
+    """Steps until the discriminator tells nearly every voxel rightly: a few dozen, whatever it starts from."""
+    for step in range(120):
+        if adversary.learn(made, batch, 0.001) > 0.95:
+            return step
+    raise AssertionError("it never told them apart")
+
+
 def test_the_discriminator_learns_what_is_made(batch):
     torch.manual_seed(1)
     adversary = Adversary(4, 0.001, CPU)
     made = torch.nn.functional.avg_pool3d(batch.target, 3, 1, 1)
-    before = adversary.judge(made, batch).mean()
-    accuracies = [adversary.learn(made, batch, 0.001) for _ in range(36)]
-    assert accuracies[-1] > 0.9 > accuracies[0]
-    assert adversary.judge(made, batch).mean() > before + 0.5
-    assert adversary.judge(batch.target, batch).mean() < before
+    before = [adversary.judge(side, batch).mean() for side in (made, batch.target)]
+    assert teach(adversary, made, batch) > 0
+    after = [adversary.judge(side, batch).mean() for side in (made, batch.target)]
+    assert after[0] > before[0] and after[1] < before[1] and after[0] > after[1] + 0.3
 
 
 def test_the_discriminator_hears_faint_noise_under_strong_contrast():
@@ -55,8 +62,8 @@ def test_the_discriminator_hears_faint_noise_under_strong_contrast():
     noisy = contrast + 0.02 * torch.randn_like(contrast)
     batch = Batch(noisy, noisy, noisy, torch.tensor([0.1, 0.1]), torch.tensor([1.0, 1.0]))
     adversary = Adversary(4, 0.001, CPU)
-    accuracies = [adversary.learn(contrast, batch, 0.001) for _ in range(80)]
-    assert np.mean(accuracies[-5:]) > 0.8
+    teach(adversary, contrast, batch)
+    assert adversary.judge(contrast, batch).mean() > adversary.judge(noisy, batch).mean() + 0.3
 
 
 def test_judging_teaches_the_generator_and_leaves_the_discriminator(batch):
@@ -88,9 +95,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, volumes, networks):
     scans, held_out = loop.read_volumes(volumes)
     work = loop.Workplace(tmp_path / "halves" / "stage0", CPU)
     first = loop.Trainer(plan.stages[0], plan.seed, scans, held_out, work)
-    for _ in range(3):
+    for _ in range(2):
         first.journal.add(first.train_step())
-        first.done = first.step / 6
+        first.done = first.step / 4
     first.save()
     train(config, volumes, tmp_path / "halves", resume=True)
     for kind in ("network", "ema"):

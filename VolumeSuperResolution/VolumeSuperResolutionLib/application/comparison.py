@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from .alignment import Alignment
+from .rightview import RightView
 from .signals import Signal
 
 LAYOUT = 7726
 VIEW_GROUP = 7726
 # The layout to return to if there was none before.
 DEFAULT_LAYOUT = slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
-VIEW_NAMES = ("SuperResolutionInput", "SuperResolutionInterpolation", "SuperResolutionResult")
+# Slicer's data probe shows these names, in eight characters.
+VIEW_NAMES = ("Input", "Interp", "Result")
 COLORS = ("#7A7A7A", "#B8860B", "#2E8B57")
 AXES = ("Axial", "Coronal", "Sagittal")
-FLICKER_MS = 600
 # What the views show around the crosshair.
 ZOOMED_MM = 40.0
 
 
 def layoutDescription() -> str:
     """The three views as MRML's layout XML."""
-    labels = (_("Input"), _("Interpolation"), _("Result"))
+    # The controller bar cuts longer words on both sides; as equal parts of a splitter the views are equally wide.
+    labels = (_("Input"), _("Interp."), _("Result"))
     items = "".join(
-        f'<item><view class="vtkMRMLSliceNode" singletontag="{name}">'
+        f'<item splitSize="500"><view class="vtkMRMLSliceNode" singletontag="{name}">'
         f'<property name="orientation" action="default">Axial</property>'
         f'<property name="viewlabel" action="default">{label}</property>'
         f'<property name="viewcolor" action="default">{color}</property>'
@@ -36,7 +38,7 @@ def layoutDescription() -> str:
         "</view></item>"
         for name, label, color in zip(VIEW_NAMES, labels, COLORS)
     )
-    return f'<layout type="horizontal">{items}</layout>'
+    return f'<layout type="horizontal" split="true">{items}</layout>'
 
 
 def replaceOrphanedLayout() -> None:
@@ -55,19 +57,28 @@ class Comparison:
         self.left = Signal()
         self.active = False
         self.axis = AXES[0]
+        self.alignment = Alignment()
+        self.right = RightView()
+        self.alignment.changed.connect(self.right.refresh)
         self._nodes: list = []
-        self._flicker = False
         self._previousLayout = None
         self._before: dict = {}
         self._observers: list = []
         self._copying = False
         self._listening = False
-        self._timer = qt.QTimer()
-        self._timer.setInterval(FLICKER_MS)
-        self._timer.connect("timeout()", self._blink)
 
-    def show(self, inputNode: Any, interpolationNode: Any, resultNode: Any) -> bool:
-        """Open the views on three volumes; False where there are no views, as without a main window."""
+    def show(
+        self,
+        inputNode: Any,
+        interpolationNode: Any,
+        resultNode: Any,
+        focus: tuple | None = None,
+        uncertaintyNode: Any = None,
+    ) -> bool:
+        """Open the views on three volumes; False where there are no views, as without a main window.
+
+        `focus` is a point and a width, as zoomTo takes them; without it the whole input is shown.
+        """
         manager = slicer.app.layoutManager()
         if manager is None:
             return False
@@ -83,16 +94,15 @@ class Comparison:
             self._openLayout(manager)
             self._keepDisplay()
             self._assign()
+            self.alignment.take(self._widgets(), focus)
             self.setAxis(self.axis)
-        # The views get their final size in the event loop only.
-        qt.QTimer.singleShot(0, self._alignIfActive)
+            self.right.take(self._widgets()[2], interpolationNode, resultNode, uncertaintyNode)
         return True
 
     def leave(self) -> None:
         """Go back to the layout that was there, with the volumes displayed as they were."""
         if not self.active:
             return
-        self.setFlicker(False)
         self._release()
         self.active = False
         manager = slicer.app.layoutManager()
@@ -120,35 +130,12 @@ class Comparison:
         for node in self._sliceNodes():
             node.SetOrientation(axis)
             node.RotateToVolumePlane(self._nodes[0])
-        self.align()
-
-    def align(self) -> None:
-        """Fit the input, then give all views its center and field of view."""
-        logic = self._widgets()[0].sliceLogic()
-        first = logic.GetSliceNode()
-        columns, rows, _depth = first.GetDimensions()
-        logic.FitSliceToBackground(columns, rows)  # which older versions of Slicer do not find out by themselves
-        self._place(first.GetSliceToRAS(), first.GetFieldOfView()[0])
+        self.alignment.place()
 
     def zoomTo(self, ras: Sequence[float], width: float = ZOOMED_MM) -> None:
-        """Center all views on a point, `width` mm across."""
-        if not self.active:
-            return
-        toRas = vtk.vtkMatrix4x4()
-        toRas.DeepCopy(self._sliceNodes()[0].GetSliceToRAS())
-        for row in range(3):
-            toRas.SetElement(row, 3, float(ras[row]))
-        self._place(toRas, float(width))
-
-    def setFlicker(self, flicker: bool) -> None:
-        """Let the third view alternate between interpolation and result, or stop that."""
-        self._flicker = bool(flicker)
+        """Center all views on a point, with at least `width` mm to be seen both ways."""
         if self.active:
-            self._assign()
-        if self._flicker and self.active:
-            self._timer.start()
-        else:
-            self._timer.stop()
+            self.alignment.showAround(ras, width)
 
     def _openLayout(self, manager: Any) -> None:
         node = manager.layoutLogic().GetLayoutNode()
@@ -183,26 +170,6 @@ class Comparison:
             composite.SetForegroundVolumeID(None)
             composite.SetForegroundOpacity(0.0)
             composite.SetBackgroundVolumeID(node.GetID())
-        if self._flicker:
-            # Voxel for voxel on the same grid, so one layer over the other shows nothing but their difference.
-            self._composites()[2].SetForegroundVolumeID(self._nodes[1].GetID())
-
-    def _blink(self) -> None:
-        if self.active:
-            composite = self._composites()[2]
-            composite.SetForegroundOpacity(0.0 if composite.GetForegroundOpacity() > 0.5 else 1.0)
-
-    def _place(self, toRas: Any, width: float) -> None:
-        for node in self._sliceNodes():
-            columns, rows, _depth = node.GetDimensions()
-            field = node.GetFieldOfView()
-            node.GetSliceToRAS().DeepCopy(toRas)
-            node.SetFieldOfView(width, width * rows / max(1, columns), field[2])
-            node.UpdateMatrices()
-
-    def _alignIfActive(self) -> None:
-        if self.active and all(slicer.mrmlScene.IsNodePresent(node) for node in self._nodes):
-            self.align()
 
     def _keepDisplay(self) -> None:
         """Voxels as they are, and one window and level for all, also when the user changes one of them."""
@@ -230,11 +197,15 @@ class Comparison:
     def _onRemoval(self, _scene: Any, _event: str, node: Any) -> None:
         if node in self._nodes:
             self.leave()
+        else:
+            self.right.forget(node)
 
     def _displays(self) -> list:
         return [node.GetScalarVolumeDisplayNode() for node in self._nodes]
 
     def _release(self) -> None:
+        self.right.release()
+        self.alignment.release()
         for observed, tag in self._observers:
             observed.RemoveObserver(tag)
         for display, (interpolated, automatic) in self._before.items():

@@ -248,6 +248,11 @@ def _map(description: dict) -> Any:
     return np.asarray(np.memmap(description["file"], description["dtype"], "c", shape=tuple(description["shape"])))
 
 
+# Threads of a BLAS wait for each other in products as small as those of a resampling; torch has threads of its own.
+SINGLE_THREADED = ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
 if __name__ == "__main__":
+    for variable in SINGLE_THREADED:
+        os.environ.setdefault(variable, "1")
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     Child(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])).run()

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
 
+from .targets import optionsOf
+
 Millimeters = Annotated[float, WithinRange(0.01, 100.0), Default(1.0)]
 AUTOMATIC_MEMORY = 0
 CARDS_CONSISTENCY = -1
@@ -13,7 +15,10 @@ AS_IT_IS = 1.0
 
 @parameterNodeWrapper
 class Parameters:
-    """Choices are kept as plain text, not as enumerations: a saved scene may name one that no longer exists."""
+    """Choices are kept as plain text, not as enumerations: a saved scene may name one that no longer exists.
+
+    No model is the one that is chosen automatically, no target the one that is proposed for the volume.
+    """
 
     inputVolume: vtkMRMLScalarVolumeNode
     outputVolume: vtkMRMLScalarVolumeNode
@@ -30,28 +35,18 @@ class Parameters:
     realism: Annotated[float, WithinRange(0.0, 1.0), Default(AS_IT_IS)]
     uncertainty: Annotated[bool, Default(False)]
     ensemble: Annotated[bool, Default(False)]
+    fillNonfinite: Annotated[bool, Default(False)]
     compareAfter: Annotated[bool, Default(True)]
 
 
-# What each target asks of the engine; "spacing" takes the three numbers of the panel.
-TARGETS = {
-    "x2": {"scale": 2},
-    "x4": {"scale": 4},
-    "slices2": {"slices": 2},
-    "slices4": {"slices": 4},
-    "isotropic": {"isotropic": True},
-    "spacing": {},
-}
-
-
-def optionsFrom(parameters: Parameters, card: Any, target: str = "") -> dict:
-    """The keyword arguments that VolumeSuperResolutionLogic.upscale takes for these settings, or for another target.
+def optionsFrom(parameters: Parameters, card: Any, model: str, target: str) -> dict:
+    """The keyword arguments that VolumeSuperResolutionLogic.upscale takes for these settings.
 
     What the model of this card does not take is left out, and kept for one that does.
     """
-    target = target or parameters.target
-    options = {
-        "model": parameters.model,
+    return {
+        "model": model,
+        **optionsOf(target, parameters),
         "device": parameters.device,
         "precision": parameters.precision,
         "memory": parameters.memory if parameters.memory != AUTOMATIC_MEMORY else None,
@@ -60,7 +55,5 @@ def optionsFrom(parameters: Parameters, card: Any, target: str = "") -> dict:
         "uncertainty": parameters.uncertainty and card.learned,
         "ensemble": parameters.ensemble and card.learned,
         "region": parameters.region,
+        "fill_nonfinite": parameters.fillNonfinite,
     }
-    if target == "spacing":
-        return {**options, "spacing": (parameters.spacingI, parameters.spacingJ, parameters.spacingK)}
-    return {**options, **TARGETS.get(target, TARGETS["x2"])}

@@ -10,26 +10,21 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from ..engine.checks import lay_out
 from ..engine.errors import RefusalError
 from ..engine.models import zoo
-from ..engine.request import Estimate, Request
-from ..engine.upscale import REGION_MARGIN, estimate, upscale
+from ..engine.models.automatic import AUTOMATIC
+from ..engine.request import MEGA, Estimate, Request
+from ..engine.upscale import estimate, upscale
 from . import dependencies, scene
 from .signals import Signal
 from .worker import Worker
 
-# What is begun with is the first of these that is installed; the last one always is.
-DEFAULT_MODELS = ("edsr3d-x2", "cnnil-x2", "backprojection")
 # The middle of a comparison: the sharpest interpolation; a result of that one is compared with the plainest.
 BEST_INTERPOLATION, PLAIN_INTERPOLATION = "lanczos", "linear"
 PREVIEW_SECONDS = 1.0
-PREVIEW_SIDES = (16, 64)
-
-
-def defaultModel() -> str:
-    """The model for a user who has named none."""
-    installed = zoo.cards()
-    return next(model for model in DEFAULT_MODELS if model in installed)
+# What is read for a preview has edges of this many voxels, a fifth of which at each end is margin.
+PREVIEW_EDGES = (12, 100)
 
 
 def makeRequest(
@@ -60,7 +55,7 @@ def makeRequest(
         region = scene.regionFromRoi(region, inputVolume)
     options.setdefault("modality", modalityOf(inputVolume))
     return Request(
-        model=model or defaultModel(),
+        model=model or AUTOMATIC,
         scale=None if scale is None else tuple(float(f) for f in scale),
         spacing=None if spacing is None else tuple(float(s) for s in spacing),
         isotropic=bool(isotropic),
@@ -88,6 +83,13 @@ def modalityOf(inputVolume: Any) -> str:
     return modality if modality in ("MR", "CT") else "auto"
 
 
+def cardOf(inputVolume: Any, request: Request) -> Any:
+    """The card of the model that a request runs, also where it leaves the choice open."""
+    if request.model != AUTOMATIC:
+        return zoo.card(request.model)
+    return lay_out(scene.gridFromNode(inputVolume), request).card
+
+
 def estimateRequest(inputVolume: Any, request: Request) -> Estimate:
     """Size, spacing, memory and time of a request; refuses what the engine would refuse."""
     return estimate(scene.gridFromNode(inputVolume), scene.volumeFromNode(inputVolume).array.dtype, request)
@@ -102,7 +104,7 @@ def runHere(
 ) -> Any:
     """Upscale in this process and add the node."""
     scene.checkTargets(slicer.mrmlScene, inputVolume, outputVolume)
-    if zoo.card(request.model).learned:
+    if cardOf(inputVolume, request).learned:
         dependencies.requireTorch()
     result = upscale(scene.volumeFromNode(inputVolume), request, progress, cancel)
     return scene.addResultNode(slicer.mrmlScene, inputVolume, result, request, outputVolume)
@@ -147,18 +149,18 @@ class Upscaling:
             self.finished.emit(node)
 
 
-def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float]) -> Request:
-    """The same for a box around a point, as large as takes about a second with the margin that is read around it."""
-    card = zoo.card(request.model)
-    voxels = PREVIEW_SECONDS * 1e6 / card.seconds_per_megavoxel if card.seconds_per_megavoxel else np.inf
-    side = int(np.clip(voxels ** (1 / 3) - 2 * REGION_MARGIN, *PREVIEW_SIDES))
+def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float], rate: float) -> Request:
+    """The same for a box around a point, as large as takes about a second; `rate` is in seconds a megavoxel."""
+    edge = int(np.clip((PREVIEW_SECONDS * MEGA / rate) ** (1 / 3) if rate else np.inf, *PREVIEW_EDGES))
+    margin = edge // 5
     values = request.to_dict()
-    values.update(region=scene.regionAround(inputVolume, ras, side), uncertainty=False)
+    values.update(model=cardOf(inputVolume, request).id, uncertainty=False, ensemble=False, margin=margin)
+    values.update(region=scene.regionAround(inputVolume, ras, edge - 2 * margin))
     return Request.from_dict(values)
 
 
-def interpolationRequest(request: Request) -> Request:
-    """The best interpolation onto the grid of another request."""
-    model = BEST_INTERPOLATION if request.model != BEST_INTERPOLATION else PLAIN_INTERPOLATION
+def interpolationRequest(request: Request, model: str) -> Request:
+    """The best interpolation onto the grid of another request, which was done with this model."""
+    interpolation = BEST_INTERPOLATION if model != BEST_INTERPOLATION else PLAIN_INTERPOLATION
     target = {name: getattr(request, name) for name in ("scale", "spacing", "isotropic", "region", "fill_nonfinite")}
-    return Request(model=model, **target)
+    return Request(model=interpolation, **target)

@@ -114,10 +114,10 @@ def addResultNode(scene: Any, inputNode: Any, result: Result, request: Request, 
 
 
 def resultName(inputName: str, report: Any) -> str:
-    """For example "T1 x2 edsr3d"."""
+    """For example "T1 x2 edsr3d-narrow"."""
     factors = [f"{round(float(f), 2):g}" for f in report.factor]
     factor = factors[0] if len(set(factors)) == 1 else "x".join(factors)
-    return f"{inputName} x{factor} {re.sub('-x[0-9.x]+$', '', report.model)}"
+    return f"{inputName} x{factor} {re.sub('-x[0-9.x]+(?=-|$)', '', report.model)}"
 
 
 def regionFromRoi(roiNode: Any, volumeNode: Any) -> Region:

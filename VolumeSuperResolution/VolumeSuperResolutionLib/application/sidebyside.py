@@ -13,7 +13,8 @@ from ..engine.errors import RefusalError
 from ..engine.request import Request
 from . import runs
 from .comparison import ZOOMED_MM, Comparison
-from .scene import INPUT_ROLE, PREFIX
+from .rightview import RightView
+from .scene import INPUT_ROLE, PREFIX, UNCERTAINTY_ROLE
 from .signals import Signal
 
 PREVIEW = PREFIX + "Preview"
@@ -30,7 +31,7 @@ class SideBySide:
         self._interpolation = None
         self._job = None
         self._focus = None
-        self._inputNode = None
+        self.inputNode = None
 
     @property
     def active(self) -> bool:
@@ -54,6 +55,17 @@ class SideBySide:
         self._focus = previewNode
         self._prepare(inputNode, previewNode, request)
 
+    @property
+    def showsPreview(self) -> bool:
+        """Whether the views are open on a preview."""
+        return self.active and self._focus is not None
+
+    def refreshPreview(self, request: Request) -> None:
+        """The preview was computed again, perhaps of another box: follow it, the interpolation, too."""
+        if self.showsPreview:
+            interpolation = runs.interpolationRequest(request, self._focus.GetAttribute(PREFIX + "Model"))
+            self._begin(interpolation, self._interpolation, self._showAgain)
+
     def openNewest(self, inputNode: Any, outputNode: Any = None) -> None:
         """Show the chosen output, or the newest result of the input, or of what the input itself is a result of."""
         candidates = [outputNode] if isResult(outputNode) else resultsOf(inputNode)
@@ -71,15 +83,16 @@ class SideBySide:
 
     def setAxis(self, axis: str) -> None:
         self.comparison.setAxis(axis)
-        self._showFocus()
 
-    def setFlicker(self, flicker: bool) -> None:
-        self.comparison.setFlicker(flicker)
+    @property
+    def right(self) -> RightView:
+        """What the right view shows."""
+        return self.comparison.right
 
     def zoomToCrosshair(self) -> None:
         """Center the views on the crosshair and magnify it."""
         if self.active:
-            self.comparison.zoomTo(crosshair(self._inputNode))
+            self.comparison.zoomTo(crosshair(self.inputNode))
 
     def leave(self) -> None:
         """Close the views and drop what was computed for them."""
@@ -96,11 +109,21 @@ class SideBySide:
         if slicer.app.layoutManager() is None:
             return
         self.leave()
-        self._inputNode = inputNode
-        self._job = runs.Upscaling(inputNode, runs.interpolationRequest(request))
-        self._job.finished.connect(lambda node: self._show(inputNode, node, resultNode))
+        self.inputNode = inputNode
+        interpolation = runs.interpolationRequest(request, resultNode.GetAttribute(PREFIX + "Model"))
+        self._begin(interpolation, None, lambda node: self._show(inputNode, node, resultNode))
+
+    def _begin(self, request: Request, outputNode: Any, whenFinished: Any) -> None:
+        self._job = runs.Upscaling(self.inputNode, request, outputNode)
+        self._job.finished.connect(whenFinished)
         self._job.failed.connect(self._onFailed)
         self._job.cancelled.connect(self._forgetJob)
+
+    def _showAgain(self, _node: Any) -> None:
+        self._job = None
+        if self.showsPreview:
+            self.comparison.zoomTo(*self._box())
+        self.changed.emit()
 
     def _show(self, inputNode: Any, interpolationNode: Any, resultNode: Any) -> None:
         self._job = None
@@ -112,16 +135,17 @@ class SideBySide:
             self._onLeft()
             return
         try:
-            self.comparison.show(inputNode, interpolationNode, resultNode)
-            self._showFocus()
+            uncertainty = resultNode.GetNodeReference(UNCERTAINTY_ROLE)
+            self.comparison.show(inputNode, interpolationNode, resultNode, self._box(), uncertainty)
         finally:
             self.changed.emit()
 
-    def _showFocus(self) -> None:
-        if self._focus is None or not self.active:
-            return
+    def _box(self) -> tuple | None:
+        """The middle and the width of a preview; none of a whole result."""
+        if self._focus is None:
+            return None
         bounds = np.reshape(gridBounds(self._focus), (3, 2))
-        self.comparison.zoomTo(bounds.mean(1).tolist(), float(min(ZOOMED_MM, np.ptp(bounds, axis=1).max())))
+        return bounds.mean(1).tolist(), float(min(ZOOMED_MM, np.ptp(bounds, axis=1).max()))
 
     def _onFailed(self, sentence: str) -> None:
         self._forgetJob()
@@ -134,10 +158,16 @@ class SideBySide:
     def _onLeft(self) -> None:
         node, self._interpolation = self._interpolation, None
         if node is not None and slicer.mrmlScene.IsNodePresent(node):
-            display = node.GetDisplayNode()
-            slicer.mrmlScene.RemoveNode(node)
-            slicer.mrmlScene.RemoveNode(display)
+            removeVolume(node)
         self.changed.emit()
+
+
+def removeVolume(node: Any) -> None:
+    """Remove a volume and its display node, which in some versions of Slicer goes with it."""
+    display = node.GetDisplayNode()
+    slicer.mrmlScene.RemoveNode(node)
+    if display is not None and slicer.mrmlScene.IsNodePresent(display):
+        slicer.mrmlScene.RemoveNode(display)
 
 
 def isResult(node: Any) -> bool:
@@ -167,11 +197,14 @@ def gridBounds(node: Any) -> list:
 
 def crosshair(volumeNode: Any) -> tuple:
     """Where the crosshair is, in RAS; the middle of the volume where it is not on it."""
-    bounds = [0.0] * 6
-    volumeNode.GetRASBounds(bounds)
-    pairs = list(zip(bounds[::2], bounds[1::2]))
+    bounds = gridBounds(volumeNode)
+    return crosshairOn(volumeNode) or tuple((low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2]))
+
+
+def crosshairOn(volumeNode: Any) -> tuple | None:
+    """Where on the volume the crosshair is, in RAS; None where it is not on it."""
+    bounds = gridBounds(volumeNode)
     node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     ras = node.GetCrosshairRAS() if node is not None else ()
-    if len(ras) == 3 and all(low <= x <= high for x, (low, high) in zip(ras, pairs)):
-        return tuple(ras)
-    return tuple((low + high) / 2 for low, high in pairs)
+    isOn = len(ras) == 3 and all(low <= x <= high for x, low, high in zip(ras, bounds[::2], bounds[1::2]))
+    return tuple(ras) if isOn else None

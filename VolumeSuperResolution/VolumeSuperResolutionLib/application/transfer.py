@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +19,18 @@ STEP_SECONDS = 0.01
 class Sending:
     """An array on its way into a file."""
 
-    def __init__(self, array: np.ndarray, path: Path) -> None:
+    def __init__(self, array: np.ndarray, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115 (closed in close)
         self._pieces = _pieces(array)
 
     def step(self) -> bool:
         """Go on for a moment; True when all is written. May raise OSError."""
-        until = time.monotonic() + STEP_SECONDS
+        until = self._clock() + STEP_SECONDS
         for piece in self._pieces:
             while len(piece):
                 piece = piece[self._file.write(piece) :]
-            if time.monotonic() >= until:
+            if self._clock() >= until:
                 return False
         return True
 
@@ -41,7 +42,10 @@ class Sending:
 class Receiving:
     """An array on its way out of a file, into memory that a volume node can take over."""
 
-    def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, path: Path, dtype: str, shape: tuple[int, ...], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self.array = emptyVoxels(shape, dtype)
         self._target = self.array.reshape(-1).view(np.uint8)
         self._source = np.memmap(path, np.uint8, "r")
@@ -51,12 +55,12 @@ class Receiving:
 
     def step(self) -> bool:
         """Go on for a moment; True when all is read."""
-        until = time.monotonic() + STEP_SECONDS
+        until = self._clock() + STEP_SECONDS
         while self._done < self._target.size:
             part = slice(self._done, self._done + PIECE_BYTES)
             self._target[part] = self._source[part]
             self._done += PIECE_BYTES
-            if time.monotonic() >= until:
+            if self._clock() >= until:
                 return self._done >= self._target.size
         return True
 

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..engine.models import zoo
+from ..engine.models.automatic import AUTOMATIC, gain
 from ..engine.request import MEGA, Estimate, Report, describe_grid, describe_realism
 from .scene import PREFIX
+from .targets import THICK
 
 # How scans were degraded to measure a gain: by the slice profile alone, or also by noise as of a scanner.
 CLEAN, NOISY = "profile", "scanner"
 ENDLESS = float("inf")
+# A bar in the table of models is made of these, each for so many percent.
+BAR, PERCENT_A_BAR = "▮", 4
+AUTOMATIC_TIP = _("Takes the published model that is best for a target, or an interpolation where none is made for it.")
+
+
+def describe(model: str) -> str:
+    """The same of a model by its id, or what it means to name none."""
+    return AUTOMATIC_TIP if model == AUTOMATIC else describeCard(zoo.card(model))
 
 
 def describeCard(card: Any) -> str:
@@ -35,12 +47,62 @@ def describeCard(card: Any) -> str:
     return "\n".join(lines)
 
 
-def cardMarkup(card: Any) -> str:
-    """The model for the panel: summary, what it was trained on, what it gains."""
-    lines = [escape(card.summary)]
+def methodMarkup(card: Any, isAutomatic: bool, modality: str, networks: bool) -> str:
+    """What fills in the finer voxels, and how far to trust it, for the panel."""
+    if not isAutomatic:
+        return f"<b>{escape(card.title)}</b>: {escape(card.summary)} {escape(trust(card, modality))}"
     if card.learned:
-        lines += [f"<span style='color:gray'>{escape(text)}</span>" for text in [trainedOn(card), *gains(card)]]
-    return "<br>".join(lines)
+        text = _("<b>Automatic</b> takes {title}, of the published models the best for this target. {trust}")
+    elif networks:
+        text = _("<b>Automatic</b> takes {title}, as no published model is made for this target. {trust}")
+    else:
+        text = _("<b>Automatic</b> takes {title}, as the networks need PyTorch, which is not at hand. {trust}")
+    return text.format(title=escape(card.title), trust=escape(trust(card, modality)))
+
+
+def cardMarkup(card: Any) -> str:
+    """What else there is to know before a model is taken: what it was trained on, and its known limits."""
+    lines = [trainedOn(card), *card.limits] if card.learned else list(card.limits)
+    return "<br>".join(f"<span style='color:gray'>{escape(text)}</span>" for text in lines)
+
+
+def trust(card: Any, modality: str) -> str:
+    """How good a model was measured to be, in words."""
+    if not card.learned:
+        return _("It adds nothing that is not in the scan.")
+    gained = gain(card, modality)
+    if not gained:
+        return _("How good it is on such scans was not measured.")
+    if gained < 0:
+        text = _("Its error was {percent}% larger than that of the best interpolation, on noisy scans it never saw.")
+        return text.format(percent=round(-errorReduction(gained)))
+    text = _("Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.")
+    return text.format(percent=round(errorReduction(gained)))
+
+
+def errorReduction(decibel: float) -> float:
+    """By how many percent the root mean square error is smaller where PSNR is this much higher."""
+    return 100 * (1 - 10 ** (-decibel / 20))
+
+
+def gainBar(card: Any, modality: str) -> str:
+    """The reduction of the error in percent with a small bar, for a table; nothing where it was not measured."""
+    gained = gain(card, modality) if card.learned else 0.0
+    if not gained:
+        return ""
+    percent = errorReduction(gained)
+    return f"{BAR * max(0, round(percent / PERCENT_A_BAR))} {percent:.0f}%".strip()
+
+
+def groupName(group: str) -> str:
+    """The heading of a group of models; one of somebody's own models is as it stands in their cards."""
+    known = {
+        "Classical": _("Interpolations"),
+        "Networks, 2x": _("Networks, 2x"),
+        "Networks, 4x": _("Networks, 4x"),
+        "Thick slices": _("Thick slices"),
+    }
+    return known.get(group, group)
 
 
 def trainedOn(card: Any) -> str:
@@ -81,28 +143,67 @@ def decibels(mean: float | None = None, deviation: float = 0.0) -> str:
     return f"{mean:+.2f} ± {deviation:.2f} dB" if deviation else f"{mean:+.2f} dB"
 
 
-def estimateLine(grid: Any, forecast: Estimate) -> str:
+def estimateLine(grid: Any, forecast: Estimate, seconds: float, device: str) -> str:
     """For example "181x217x181 at 1 mm -> 362x434x362 at 0.5 mm, 217 MB, about 40 s on the CPU"."""
     line = (
         f"{describe_grid(grid.size, grid.spacing)} -> {describe_grid(forecast.size, forecast.spacing)}, "
         f"{memory(forecast.output_bytes)}"
     )
-    if forecast.seconds > 0:
-        line += _(", about {time} on the CPU").format(time=duration(forecast.seconds))
+    if seconds >= 1:
+        line += _(", about {time} on the {device}").format(time=duration(seconds), device=deviceName(device))
+    elif seconds > 0:
+        line += _(", less than a second on the {device}").format(device=deviceName(device))
     return line
+
+
+def deviceName(device: str) -> str:
+    """What a device is called in a sentence."""
+    return "CPU" if device == "cpu" else "GPU"
 
 
 def resultLine(node: Any) -> str:
     """What a finished run says of itself, with its notes on lines of their own."""
-    report = Report.from_dict(json.loads(node.GetAttribute(PREFIX + "Report")))
-    done = _("{name}{realism}: {time} on {device}; agrees with the scan within {residual} on average.").format(
+    report = reportOf(node)
+    method = _("{title}, chosen automatically") if report.automatic else "{title}"
+    done = _("{name}: {method}{realism}, {time} on the {device}; agrees with the scan within {residual} on average.")
+    line = done.format(
         name=node.GetName(),
+        method=method.format(title=report.title),
         realism=describe_realism(report.realism),
         time=duration(report.seconds),
-        device=report.device.upper(),
-        residual=f"{report.consistency_residual:.2g}",
+        device=deviceName(report.device),
+        residual=residual(report),
     )
-    return "\n".join([done, *report.warnings])
+    return "\n".join([line, assumed(report), *report.warnings])
+
+
+def assumed(report: Report) -> str:
+    """What a run took for granted of the scan."""
+    modality = _("CT in HU") if report.modality == "CT" else report.modality
+    return _("Assumed: {modality}, slices as thick as they are apart.").format(modality=modality)
+
+
+def scanLine(spacing: Sequence[float]) -> str:
+    """What is known of a scan that matters here: slices that are thicker than the pixels; nothing of others."""
+    if max(spacing) < THICK * min(spacing):
+        return ""
+    return _("Thick slices: {thick} mm apart, pixels of {fine} mm.").format(
+        thick=f"{max(spacing):.3g}", fine=f"{min(spacing):.3g}"
+    )
+
+
+def reportOf(node: Any) -> Report:
+    """The report that a result keeps."""
+    return Report.from_dict(json.loads(node.GetAttribute(PREFIX + "Report")))
+
+
+def residual(report: Report) -> str:
+    """How far the result, degraded again, is from the scan: in HU, or as a part of the range of intensities."""
+    if report.modality == "CT":
+        return f"{report.consistency_residual:.2g} HU"
+    low, high = report.window
+    share = 100 * report.consistency_residual / (high - low) if high > low else 0.0
+    return _("{percent}% of the range of intensities").format(percent=f"{share:.2g}")
 
 
 def memory(size: float) -> str:

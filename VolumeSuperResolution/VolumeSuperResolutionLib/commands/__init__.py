@@ -12,6 +12,7 @@ from .parser import Parser
 COMMANDS = (upscale, batch, combine, models, evaluate, pretrained, train)
 EXAMPLES = """examples:
   vsr models
+  vsr upscale FLAIR.nii.gz FLAIR-isotropic.nii.gz --isotropic
   vsr upscale T1.nii.gz T1-sharp.nii.gz --model fsrcnn3d-x2 --scale 2
   vsr upscale CT-folder CT-isotropic.nrrd --model cnnil-depth-x4 --isotropic
   vsr combine axial.nii.gz sagittal.nii.gz coronal.nii.gz sharp.nii.gz

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 def _check(request: Request) -> None:
     """Refuse once what would be refused of every volume."""
     card = checks.check_request(request)
-    if card.learned:
+    if card is not None and card.learned:
         zoo.load(card, request.realism)
         checks.check_device(request)
 

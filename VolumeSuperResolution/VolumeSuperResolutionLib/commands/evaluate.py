@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,19 +24,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="ID[,ID...]", help="beside the baselines")
     add_volumes(parser)
     scale = reader("scale", request_options()["scale"].parse, "2 or 1,1,4")
-    how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--scale", type=scale, metavar="2|1,1,4", help="by what they are degraded")
-    how.add_argument(
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--scale", type=scale, metavar="2|1,1,4", help="by what they are degraded")
+    what.add_argument(
         "--stacks",
         type=reader("stacks", read_numbers, "a thickness in voxels, and a gap in parts of it: 4 or 4,0.2"),
         metavar="THICKNESS[,GAP]",
         help="combine three orthogonal stacks of every volume, moved by up to 3 degrees and 3 mm",
     )
-    how.add_argument(
+    what.add_argument(
         "--leave-one-out",
         action="store_true",
         help="the volumes are stacks of one thing: predict each from the others combined",
     )
+    what.add_argument("--precision", action="store_true", help="measure only in which precisions the models stay good")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --stacks: write the simulated stacks there")
     parser.add_argument(
         "--crop",
@@ -55,29 +57,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--perceptual", action="store_true", help="LPIPS and FID too (see `vsr pretrained`)")
     add_device(parser)
     parser.add_argument("--json", type=Path, dest="json_file", metavar="FILE", help="the scores of every volume")
-    parser.add_argument("--save", action="store_true", help="write the gains into the models' cards")
+    parser.add_argument("--save", action="store_true", help="write what was measured into the models' cards")
     add_quiet(parser)
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..training import evaluation
-
     models = [model for model in options.model.split(",") if model]
     for model in models:
         zoo.card(model)
     _check(options, models)
-    if options.stacks or options.leave_one_out:
-        _run_stacks(options, models)
+
+    def tell(line: str) -> None:
+        if not options.quiet:
+            say(line)
+
+    if options.precision:
+        _precisions(models, options, tell)
         return
+    if options.stacks or options.leave_one_out:
+        _stacks(models, options, tell)
+        return
+    from ..training import evaluation
+
     perception = None
     if options.perceptual:
         from ..training.perception import Perception
 
         perception = Perception()
-
-    def tell(line: str) -> None:
-        if not options.quiet:
-            say(line)
 
     scores = evaluation.evaluate(
         models,
@@ -104,12 +110,22 @@ def run(options: argparse.Namespace) -> None:
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
 
 
-def _run_stacks(options: argparse.Namespace, models: list[str]) -> None:
-    from ..training import stacks_evaluation
+def _precisions(models: Sequence[str], options: argparse.Namespace, tell: Callable[[str], None]) -> None:
+    """How much each model loses in each precision, and which it may use."""
+    from ..training import precision
 
-    def tell(line: str) -> None:
-        if not options.quiet:
-            say(line)
+    measured = {}
+    for model in models:
+        card = zoo.card(model)
+        measured[model] = precision.losses(card, precision.crops_of(options.volumes, card.modalities), tell)
+        if options.save:
+            zoo.write_card(precision.told(card, measured[model]))
+    print(precision.table(measured))
+
+
+def _stacks(models: Sequence[str], options: argparse.Namespace, tell: Callable[[str], None]) -> None:
+    """What combining stacks is worth."""
+    from ..training import stacks_evaluation
 
     paths = files.volumes_in(options.volumes)
     if options.leave_one_out:

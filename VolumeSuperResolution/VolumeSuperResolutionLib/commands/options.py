@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..engine.models.automatic import AUTOMATIC
 from ..engine.request import Option, Request, options
 from .parser import reader
 
@@ -59,7 +60,7 @@ def request_from(given: argparse.Namespace, kind: type = Request) -> Any:
 
 
 def _add(parser: Any, name: str, option: Option, kind: type = Request) -> None:
-    default = next(f.default for f in fields(kind) if f.name == name)
+    default = AUTOMATIC if name == "model" else next(f.default for f in fields(kind) if f.name == name)
     flag = "--" + name.replace("_", "-")
     if isinstance(default, bool):
         parser.add_argument(flag, action="store_true", help=option.help)
@@ -71,6 +72,5 @@ def _add(parser: Any, name: str, option: Option, kind: type = Request) -> None:
             type=reader(name, option.parse, option.example),
             metavar=option.example,
             default=default,
-            required=name == "model",
             help=option.help,
         )

@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import RefusalError
-from .models import plan, zoo
+from .models import automatic, plan, zoo
+from .models.automatic import AUTOMATIC
 from .models.card import MOST_ROUNDS, Card
 from .models.domain import warnings_for
+from .physics.noise import white_noise
 from .request import MEGA, Estimate, Request
 from .streaming import memory
 from .volumes import intensity
@@ -32,6 +34,8 @@ class Layout(NamedTuple):
     source: Grid
     grid: Grid
     rounds: int
+    # One data step instead of rounds.
+    step: bool
 
 
 class Prepared(NamedTuple):
@@ -43,13 +47,24 @@ class Prepared(NamedTuple):
     modality: str
     window: intensity.Window
     carrier: intensity.Carrier
+    # Of the noise, as it travels; only known where a data step needs it.
+    sigma: float
     notes: tuple[str, ...]
 
 
-def check_request(request: Request) -> Card:
-    """Refuse what no volume could make possible; gives the card of the model that is asked for."""
-    card = zoo.card(request.model)
+def check_request(request: Request) -> Card | None:
+    """Refuse what no volume could make possible; gives the card of the model that is asked for, if one is."""
+    card = None if request.model == AUTOMATIC else zoo.card(request.model)
     check_target(request.scale, request.spacing, request.isotropic)
+    if card is not None:
+        _check_settings(card, request)
+    if request.memory_mb is not None and request.memory_mb <= 0:
+        raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
+    return card
+
+
+def _check_settings(card: Card, request: Request) -> None:
+    """Refuse what the model does not take."""
     if not card.learned and (request.uncertainty or request.ensemble):
         raise RefusalError("Interpolations have no uncertainty map and no self-ensemble; choose a learned model.")
     rounds = rounds_of(card, request)
@@ -60,9 +75,6 @@ def check_request(request: Request) -> Card:
         )
     if request.realism is not None:
         _check_realism(card, request.realism)
-    if request.memory_mb is not None and request.memory_mb <= 0:
-        raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
-    return card
 
 
 def check_device(request: Request) -> None:
@@ -74,13 +86,20 @@ def check_device(request: Request) -> None:
 
 def invents_labels(request: Request) -> bool:
     """Whether labels that are upscaled as asked would become others."""
-    card = zoo.card(request.model)
+    if request.model == AUTOMATIC and not request.label_map:
+        return True  # of what is known to be a label map it would take care
+    card = zoo.card("nearest" if request.model == AUTOMATIC else request.model)
     return card.id != "nearest" or rounds_of(card, request) > 0
 
 
 def rounds_of(card: Card, request: Request) -> int:
     """The rounds of data consistency that a request makes."""
     return card.consistency if request.consistency is None else request.consistency
+
+
+def steps(card: Card, request: Request) -> bool:
+    """Whether a data step makes the result agree with the scan: rounds that are asked for take its place."""
+    return card.data_step and request.consistency is None
 
 
 def lay_out(grid: Grid, request: Request) -> Layout:
@@ -95,10 +114,13 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     # Across a single slice there is nothing to tell apart.
     i, j, k = (1 if n == 1 else m for n, m in zip(grid.size, size))
     size = (i, j, k)
+    if card is None:
+        card = _automatic(source.size, size, request)
+        _check_settings(card, request)
     if card.learned:
         order = orientation(card, source.size[::-1], size[::-1])
         check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])
-    return Layout(card, region, source, source.refined(size), rounds_of(card, request))
+    return Layout(card, region, source, source.refined(size), rounds_of(card, request), steps(card, request))
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
@@ -111,8 +133,9 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
         natural = read * int(np.prod(card.factor))
         several = len(card.stages) > 1 or len(card.stages[-1].views) > 1
         floats += natural * (several + (natural != voxels))
-    if layout.rounds or flips:
-        floats += voxels * (1 + 2 * flips + request.uncertainty) + read * (layout.rounds > 0)
+    agrees = layout.rounds > 0 or layout.step
+    if agrees or flips:
+        floats += voxels * (1 + 2 * flips + request.uncertainty) + read * agrees
     return Estimate(
         size=size,
         spacing=layout.grid.spacing,
@@ -151,7 +174,11 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
     carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
     window = intensity.window_for(array, modality)
-    return Prepared(layout, array, dtype, modality, window, carrier, tuple(notes))
+    sigma = 0.0
+    if layout.step:
+        low, high = intensity.percentiles(array)
+        sigma = white_noise(array, modality) * (high - low) / carrier.unit
+    return Prepared(layout, array, dtype, modality, window, carrier, sigma, tuple(notes))
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
@@ -168,6 +195,24 @@ def check_reach(card: Card, shape: Sequence[int], size: Sequence[int]) -> None:
     for n, natural_n, target_n in zip(shape, natural, size):
         if n > 1 and not 0.5 * natural_n < target_n <= FURTHEST_STRETCH * natural_n:
             raise RefusalError(_out_of_reach(card))
+
+
+def _automatic(size: Sequence[int], target: Sequence[int], request: Request) -> Card:
+    """The model for whoever has not chosen one; label maps take the only one that invents no labels."""
+    if request.label_map:
+        return zoo.card("nearest")
+
+    def distance(card: Card) -> float | None:
+        order = orientation(card, size[::-1], target[::-1])
+        given, wanted = ([sizes[::-1][axis] for axis in order] for sizes in (size, target))
+        try:
+            check_reach(card, given, wanted)
+        except RefusalError:
+            return None
+        natural = plan.natural_shape(card, given)
+        return max(abs(float(np.log(m / n))) for g, n, m in zip(given, natural, wanted) if g > 1)
+
+    return automatic.choose(distance, request.modality)
 
 
 def _out_of_reach(card: Card) -> str:
@@ -219,6 +264,6 @@ def filled(array: np.ndarray, allowed: bool) -> np.ndarray:
     if not allowed:
         raise RefusalError(
             f"The volume holds {array.size - int(finite.sum())} values that are not numbers; ask for them to be "
-            "replaced (--fill-nonfinite), or mend the volume."
+            "replaced, or mend the volume."
         )
     return np.where(finite, array, array[finite].min())

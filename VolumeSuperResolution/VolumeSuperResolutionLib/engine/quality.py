@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .callbacks import Cancel, Progress
 from .physics import interpolation, separable
 from .volumes.intensity import CT_FOREGROUND, MR_FOREGROUND, PERCENTILES
 
@@ -59,7 +60,9 @@ def ssim(result: np.ndarray, truth: np.ndarray, mask: np.ndarray, peak: float) -
     return float(similarity[mask].mean(dtype=np.float64))
 
 
-def consistency_residual(high: np.ndarray, low: np.ndarray) -> float:
+def consistency_residual(
+    high: np.ndarray, low: np.ndarray, progress: Progress | None = None, cancel: Cancel | None = None
+) -> float:
     """Mean |D(high) - low| in input units: how far the result, degraded again, is from the scan."""
     total = 0.0
 
@@ -67,7 +70,7 @@ def consistency_residual(high: np.ndarray, low: np.ndarray) -> float:
         nonlocal total
         total += float(np.abs(values - low[part]).sum(dtype=np.float64))
 
-    separable.apply(high, interpolation.forward_matrices(high.shape, low.shape), add)
+    separable.apply(high, interpolation.forward_matrices(high.shape, low.shape), add, progress, cancel)
     return total / low.size
 
 

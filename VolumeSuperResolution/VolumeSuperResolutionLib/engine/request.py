@@ -106,12 +106,16 @@ def _option(*values: Any, **more: Any) -> dict[str, Option]:
 class Request(_Json):
     """A model, one target (scale per axis, spacing in mm, or isotropic), and how to compute.
 
-    All triples are in (i, j, k) order. A region is in voxels of the input, ends excluded. A field becomes an option of
-    the command line by what it says of itself here, and is one nowhere else.
+    The model "auto" is the one that serves the target best (models/automatic.py). All triples are in (i, j, k) order. A
+    region is in voxels of the input, ends excluded. A field becomes an option of the command line by what it says of
+    itself here, and is one nowhere else.
     """
 
     model: str = field(
-        default="lanczos", metadata=_option("an id from `vsr models`, or a folder with a model of your own", "ID", str)
+        default="lanczos",
+        metadata=_option(
+            "an id from `vsr models`, a folder with a model of your own, or `auto`: the best for the target", "ID", str
+        ),
     )
     scale: Triple | None = field(
         default=None,
@@ -124,6 +128,10 @@ class Request(_Json):
         default=False, metadata=_option("the finest spacing of the input on every axis", target=True)
     )
     region: Region | None = field(default=None, metadata=_option("only these voxels", "I0:I1,J0:J1,K0:K1", read_region))
+    margin: int | None = field(
+        default=None,
+        metadata=_option("voxels around a region that are read with it; default: as many as leave no trace", "N", int),
+    )
     device: str = field(
         default="auto", metadata=_option("where a network runs", choices=("auto", "cpu", "cuda", "mps"))
     )
@@ -131,7 +139,7 @@ class Request(_Json):
         default="auto",
         metadata=_option(
             "half precision is faster on a GPU; `auto` takes it where a model's card allows",
-            choices=("auto", "fp32", "fp16", "bf16"),
+            choices=("auto", "fp32", "tf32", "fp16", "bf16"),
         ),
     )
     memory_mb: int | None = field(
@@ -233,15 +241,24 @@ class Report(_Json):
     warnings: tuple[str, ...] = ()
     # Where one was asked for.
     realism: float | None = None
+    # Whether one data step made the result agree with the scan, instead of rounds.
+    data_step: bool = False
+    # The most held on a GPU, where one was used.
+    gpu_memory_mb: float = 0.0
+    # Whether the request left the choice of the model open.
+    automatic: bool = False
 
     def __str__(self) -> str:
+        chosen = ", chosen automatically" if self.automatic else ""
+        on_gpu = f", {self.gpu_memory_mb:.0f} MB on the GPU" if self.gpu_memory_mb else ""
         lines = [
-            f"{self.title} ({self.model}{describe_realism(self.realism)}) on {self.device}, {self.precision}",
+            f"{self.title} ({self.model}{describe_realism(self.realism)}{chosen}) on {self.device}, {self.precision}",
             f"{describe_grid(self.input_size, self.input_spacing)} -> "
             f"{describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
-            f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{', ' if self.tiles else ''}{self.tiles}",
+            f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{on_gpu}{', ' if self.tiles else ''}"
+            f"{self.tiles}",
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average "
-            f"({self.consistency_rounds} consistency rounds)",
+            f"({'one data step' if self.data_step else f'{self.consistency_rounds} consistency rounds'})",
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +14,9 @@ from .callbacks import Cancel, Progress
 from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
 from .models import plan, zoo
-from .physics import interpolation, separable
+from .models.automatic import AUTOMATIC
+from .physics import data_step, interpolation, separable
+from .physics.scanner import Scanner
 from .request import MEGA, Estimate, Report, Request
 from .streaming import memory
 from .volumes import intensity
@@ -20,8 +24,10 @@ from .volumes.grid import Region, Volume
 
 __all__ = ["CancelledError", "Estimate", "RefusalError", "Report", "Request", "Result", "estimate", "upscale"]
 
-# Voxels around a region that are read with it, so that it comes out as it would within the whole volume.
-REGION_MARGIN = 24
+# Factors that are fractions of larger numbers would need margins of as many voxels, to stay on their grid.
+LARGEST_UNIT = 8
+# The residual's share of the progress, in passes of a network.
+NETWORKS_RESIDUAL = 0.05
 
 
 class Result(NamedTuple):
@@ -50,29 +56,36 @@ def upscale(
     values, deviation = _compute(prepared, request, work)
     grid = prepared.layout.grid
     carry = prepared.carrier.carry
-    residual = quality.consistency_residual(carry(values), carry(prepared.array[_slices(prepared.layout.region)]))
-    residual *= prepared.carrier.unit
+    scan = prepared.array[_slices(prepared.layout.region)]
+    with work.step(_residual_part(prepared)) as tell:
+        residual = quality.consistency_residual(carry(values), carry(scan), tell, cancel) * prepared.carrier.unit
     report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
     return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
 
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0)
+    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0 or prepared.layout.step)
     return plan.Run(
         device=request.device,
         precision=request.precision,
         memory=None if request.memory_mb is None else int(request.memory_mb * MEGA),
-        half_allowed=prepared.layout.card.half_allowed,
+        precisions=prepared.layout.card.precisions,
         progress=progress,
         cancel=cancel,
-        passes=len(_flips(prepared, request)) * passes,
+        passes=len(_flips(prepared, request)) * passes + _residual_part(prepared),
     )
+
+
+def _residual_part(prepared: Prepared) -> float:
+    """How long the residual takes, in passes: as an interpolation, or next to nothing beside a network."""
+    return NETWORKS_RESIDUAL if prepared.layout.card.learned else 1.0
 
 
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
-    region, added = _with_margin(prepared)
+    networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
+    region, added = _with_margin(prepared, networks, work, request.margin)
     low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
@@ -81,8 +94,7 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         value = prepared.array[_slices(region)].flat[0]
         constant = np.full(prepared.layout.grid.size[::-1], value, prepared.dtype)
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
-    networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
-    direct = not prepared.layout.rounds and len(flips) == 1
+    direct = not (prepared.layout.rounds or prepared.layout.step or len(flips) > 1)
     values = np.empty(size, prepared.dtype if direct else np.float32)
     if direct:
         _once(prepared, request, networks, low, values, work, prepared.carrier)
@@ -91,17 +103,21 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     if len(flips) == 1:
         _once(prepared, request, networks, low, values, work)
         return _stored(values[crop], prepared.dtype, carrier), None
-    plain, mean, squares = None, np.zeros(size, np.float32), np.zeros(size, np.float32)
+    plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         turned = tuple(slice(None, None, step) for step in steps)
         _once(prepared, request, networks, low[turned], values[turned], work)
-        if plain is None:
+        if count == 1:
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
+    assert plain is not None
     if request.uncertainty:
         intensity.check_finite(squares)
     result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
-    return result, np.sqrt(squares[crop] / len(flips)) * np.float32(carrier.unit) if request.uncertainty else None
+    if not request.uncertainty:
+        return result, None
+    deviation = np.sqrt(squares[crop] / len(flips))
+    return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
 
 
 def _once(
@@ -143,6 +159,10 @@ def _once(
     if prepared.layout.rounds:
         with work.step() as tell:
             interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
+    if prepared.layout.step:
+        spacing = prepared.layout.source.spacing
+        with work.step() as tell:
+            data_step.explain(target, source, Scanner(), spacing, prepared.sigma, tell, work.cancel)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -174,20 +194,46 @@ def _stored(values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, cop
     return result
 
 
-def _with_margin(prepared: Prepared) -> tuple[Region, list[tuple[int, int]]]:
-    """The region grown by the margin, and the output voxels that adds before and after each axis (k, j, i).
+def _with_margin(
+    prepared: Prepared, networks: list, work: plan.Run, most: int | None
+) -> tuple[Region, list[tuple[int, int]]]:
+    """The region grown by what its result depends on, and the output voxels that adds before and after each axis.
 
-    With factors that are not whole numbers the grown region would lie on another grid, so it stays as it is.
+    The latter along (k, j, i). The grown region keeps the grid: it grows by numbers of voxels that are whole numbers
+    of output voxels.
     """
-    factors = [n / m for n, m in zip(prepared.layout.grid.size, prepared.layout.source.size)]
-    margin = REGION_MARGIN if all(f == int(f) for f in factors) else 0
-    counts = prepared.array.shape[::-1]
-    grown = tuple((max(0, a - margin), min(n, b + margin)) for (a, b), n in zip(prepared.layout.region, counts))
-    added = [
-        (round((a - start) * f), round((stop - b) * f))
-        for (a, b), (start, stop), f in zip(prepared.layout.region, grown, factors)
-    ]
-    return grown, added[::-1]  # type: ignore[return-value]
+    layout, counts = prepared.layout, prepared.array.shape[::-1]
+    if layout.region == tuple((0, n) for n in counts):
+        return layout.region, [(0, 0)] * 3
+    margins = _margins(prepared, networks, work)
+    if most is not None:
+        margins = [min(margin, max(0, most)) for margin in margins]
+    grown, added = [], []
+    for (a, b), n, m, length, margin in zip(layout.region, layout.source.size, layout.grid.size, counts, margins[::-1]):
+        unit = n // gcd(n, m)
+        margin = -(-margin // unit) * unit if unit <= LARGEST_UNIT else 0
+        before, after = (min(margin, room // unit * unit) for room in (a, length - b))
+        grown.append((a - before, b + after))
+        added.append((before * m // n, after * m // n))
+    return tuple(grown), added[::-1]  # type: ignore[return-value]
+
+
+def _margins(prepared: Prepared, networks: list, work: plan.Run) -> list[int]:
+    """How many voxels around it a voxel of the result depends on, along (k, j, i)."""
+    layout = prepared.layout
+    low, high = layout.source.size[::-1], layout.grid.size[::-1]
+    factors = [m / n for n, m in zip(low, high)]
+    order = orientation(layout.card, low, high)
+    turned: Sequence[int]
+    if layout.card.learned:
+        turned = plan.reach(layout.card, networks, [factors[axis] for axis in order], work.streams)
+    else:
+        turned = tuple(interpolation.reach(layout.card.kernel, factors[axis]) for axis in order)
+    margins = [turned[order.index(axis)] for axis in range(3)]
+    if layout.step:
+        stepped = data_step.reach(Scanner(), high, low, layout.source.spacing)
+        return [margin + more for margin, more in zip(margins, stepped)]
+    return [margin + layout.rounds * interpolation.round_reach(f) for margin, f in zip(margins, factors)]
 
 
 def _slices(region: Region) -> tuple[slice, slice, slice]:
@@ -217,10 +263,13 @@ def _report(
         tiles=tiles,
         seconds=seconds,
         peak_memory_mb=memory.peak_bytes() / MEGA,
+        gpu_memory_mb=max((a.peak_bytes for a in accounts if a.device != "cpu"), default=0) / MEGA,
         consistency_rounds=layout.rounds,
+        data_step=layout.step,
         consistency_residual=residual,
         modality=prepared.modality,
         window=(prepared.window.low, prepared.window.high),
         warnings=tuple(dict.fromkeys(notes)),
         realism=request.realism,
+        automatic=request.model == AUTOMATIC,
     )

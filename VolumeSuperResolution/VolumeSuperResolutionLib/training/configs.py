@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.errors import RefusalError
-from ..engine.models import card, schema
+from ..engine.models import card, schema, zoo
 from ..engine.networks import Network, build
 from .optimizers import OPTIMIZERS
 from .patches import Cut
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).with_name("configs")
 # What a config says of the card itself; the rest of a card follows from the training.
 OF_THE_CARD = (
     *("title", "summary", "factor", "kernel", "consistency", "group", "paper", "convention", "ensemble"),
-    *("half_allowed", "license", "caution", "partner", "limits"),
+    *("license", "caution", "partner", "limits"),
 )
 NEEDED_OF_THE_CARD = ("title", "summary", "factor")
 _SHARE, _THREE = schema.number(0, 1), schema.several(schema.whole(1, 4096), 3, 3)
@@ -99,6 +99,7 @@ class StageConfig:
 
     def build(self) -> Network:
         """The network, freshly initialized."""
+        zoo.register_own()
         return build(self.network, **self.arguments)
 
     def cut(self, network: Network) -> Cut:

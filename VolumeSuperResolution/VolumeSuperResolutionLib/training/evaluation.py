@@ -107,8 +107,11 @@ def evaluate(
     """Scores of the baselines and the models on every volume of a folder."""
     if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
         raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
+    i, j, k = map(float, factor)
+    scale = (i, j, k)
     for model in models:
-        if check_request(Request(model, scale=tuple(map(float, factor)), consistency=consistency)).learned:
+        card = check_request(Request(model, scale=scale, consistency=consistency))
+        if card is not None and card.learned:
             check_device(Request(device=device))
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
@@ -124,9 +127,7 @@ def evaluate(
         right = None
         for model in sorted(methods, key=lambda m: m != "lanczos"):
             rounds = None if model in BASELINES else consistency
-            request = Request(
-                model, scale=tuple(map(float, factor)), device=device, modality=case.modality, consistency=rounds
-            )
+            request = Request(model, scale=scale, device=device, modality=case.modality, consistency=rounds)
             with about(path.name):
                 result = upscale(case.low, request)
             array = result.volume.array

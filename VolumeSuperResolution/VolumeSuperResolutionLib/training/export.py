@@ -21,7 +21,7 @@ from ..engine.networks import Network
 from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
 from ..engine.volumes.grid import Grid, Volume
-from . import widening
+from . import precision, widening
 from .checkpoints import read_checkpoint
 from .configs import Config, StageConfig
 from .journal import CURVE_FILE
@@ -38,8 +38,9 @@ def export(
     output: Path,
     scans: Sequence[Scan],
     start_from: str | None = None,
+    held_out: Sequence[Scan] = (),
 ) -> zoo.Card:
-    """Writes weights and card to `output`, reads the model back, and runs it once.
+    """Writes weights and card to `output`, reads the model back, and runs it, on crops of `held_out` in each precision.
 
     For each stage, `folders` has the checkpoint and `tensors` what is to be stored. A fine-tuned model takes the name
     of its folder as its id.
@@ -69,6 +70,9 @@ def export(
         **described,
     )
     card = replace(card, seconds_per_megavoxel=_speed(card))
+    if held_out:
+        crops = precision.crops([scan.array for scan in held_out], card.modalities)
+        card = precision.told(card, precision.losses(card, crops))
     zoo.write_card(card)
     return card
 

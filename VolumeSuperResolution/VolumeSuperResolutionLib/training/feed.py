@@ -13,7 +13,7 @@ import torch
 from .patches import Cut, Patch, Scan, fitting_orders, random_patch
 from .validation import interpolation_error, tensors
 
-# For how many steps patches are drawn in advance, while a GPU computes.
+# For how many steps patches are drawn in advance, while the network computes.
 AHEAD = 4
 
 
@@ -46,9 +46,9 @@ class Feed:
         self.pool: ThreadPoolExecutor | None = None
         self.drawn: dict[int, list[Future]] = {}
 
-    def draw_ahead(self) -> None:
-        """From now on, patches are drawn in the background."""
-        self.pool = ThreadPoolExecutor(os.cpu_count())
+    def draw_ahead(self, device: torch.device) -> None:
+        """From now on, patches are drawn in the background: by one thread where the CPU trains the network, too."""
+        self.pool = ThreadPoolExecutor(1 if device.type == "cpu" else os.cpu_count())
 
     def __call__(self, step: int) -> Batch:
         if self.pool is None:

@@ -21,6 +21,8 @@ PAGE_COLUMNS = (
     ("profile", "over_backprojection", "over back-projection"),
     ("scanner", "over_best_classical", "scanner: over best classical"),
 )
+# What a line of a model's details tells; measurements that lack some of it, as one's own may, have none.
+MEASURED = ("psnr", "ssim", "over_lanczos", "over_backprojection", "over_best_classical")
 LOOKS_HEAD = """
 ## How slices look
 
@@ -139,6 +141,8 @@ def _details(card: Card) -> list[str]:
     lines += [f"- {name.replace('_', ' ').capitalize()}: {_words(value)}" for name, value in card.training.items()]
     for protocol, modalities in card.gains.items():
         for modality, values in modalities.items():
+            if not {"volumes", *MEASURED} <= set(values):
+                continue
             lines.append(
                 f"- {protocol}, {modality} ({values['volumes'][0]:.0f} volumes): PSNR {values['psnr'][0]:.2f} dB, "
                 f"SSIM {values['ssim'][0]:.4f}, over Lanczos {values['over_lanczos'][0]:+.2f}, over back-projection "

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from ..engine.streaming import trials
 from ..engine.streaming.devices import choose_device
 from ..engine.volumes import files
 from . import checkpoints, export, features, losses, rounding
@@ -64,7 +65,9 @@ def train(
             f"The card of {recipe.id} has fewer consistency rounds than a stage is trained through; raise them."
         )
     with processes(device) as (place, rank, world):
-        starts = export.start_networks(start_from, recipe) if start_from else [None] * len(recipe.stages)
+        starts: Sequence[Network | None] = [None] * len(recipe.stages)
+        if start_from:
+            starts = export.start_networks(start_from, recipe)
         scans, held_out = read_volumes(Path(volumes), fill_nonfinite)
         shares = [stage.minutes or 1.0 for stage in recipe.stages]
         folders = [output / f"stage{n}" for n in range(len(recipe.stages))]
@@ -77,7 +80,7 @@ def train(
             if rank == 0:
                 stored.append(rounding.fewest_bits(trainer.ema, trainer.gains))
         if rank == 0:
-            export.export(recipe, folders, stored, output, scans, start_from)
+            export.export(recipe, folders, stored, output, scans, start_from, held_out)
     return output
 
 
@@ -91,7 +94,11 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     place = choose_device(device)
     if world > 1:
-        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+        if place.type == "cuda":
+            torch.cuda.set_device(place)  # or all processes would use a little of the first one
+            dist.init_process_group("nccl", device_id=place)
+        else:
+            dist.init_process_group("gloo")
     try:
         yield place, rank, world
         if world > 1:
@@ -183,8 +190,7 @@ class Trainer:
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         cut = config.cut(network)
         self.feed = Feed(scans, cut, network.dimensions, seed, config.batch, self.rank, self.world)
-        if self.device.type != "cpu":
-            self.feed.draw_ahead()
+        self.feed.draw_ahead(self.device)
         lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
         self.validation = Validation(held_out, cut, network.dimensions, lpips) if self.rank == 0 else None
         self.norms = {name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm3d)}
@@ -291,11 +297,11 @@ class Trainer:
         self.optimizer.step()
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                if value.is_floating_point():
-                    self.ema[name].lerp_(value, 1 - decay)
-                else:
-                    self.ema[name].copy_(value)
+            state = self.network.state_dict()
+            floats = [name for name, value in state.items() if value.is_floating_point()]
+            torch._foreach_lerp_([self.ema[name] for name in floats], [state[name] for name in floats], 1 - decay)
+            for name in state.keys() - set(floats):
+                self.ema[name].copy_(state[name])
         self.step += 1
         told = {name: float(part.detach()) for name, part in parts.items()}
         if self.adversary is not None:
@@ -320,11 +326,11 @@ class Trainer:
 
     def load(self) -> None:
         """Restores the state of the checkpoint."""
-        state = checkpoints.read_checkpoint(self.folder, self.device)
+        state = checkpoints.read_checkpoint(self.folder)
         try:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.ema = {name: state["ema"][name].view_as(value) for name, value in self.ema.items()}
+            self.ema = {name: state["ema"][name].to(self.device).view_as(value) for name, value in self.ema.items()}
             if self.adversary is not None:
                 self.adversary.restore(state["adversary"])
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
@@ -340,4 +346,4 @@ def has_fast_half(device: torch.device) -> bool:
     """Whether bfloat16 is worth it: on CUDA, and on a CPU with instructions for it."""
     if device.type != "cpu":
         return device.type == "cuda"
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+    return trials.bfloat16_gains()

@@ -36,29 +36,39 @@ class Muon(torch.optim.AdamW):
             if not self.state[p]:
                 # Named as in AdamW, whose load_state_dict expects these names.
                 self.state[p].update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(p))
-            assert p.grad is not None
-            mean = self.state[p]["exp_avg"].lerp_(p.grad, 1 - MOMENTUM)
-            update = orthogonalized(p.grad.lerp(mean, MOMENTUM).flatten(1))
-            p.mul_(1 - group["lr"] * group["weight_decay"])
-            p.sub_(update.view_as(p), alpha=LENGTH * math.sqrt(max(update.shape)) * group["lr"])
-            # AdamW skips parameters without a gradient.
-            p.grad = None
+        gradients = [p.grad for p in self.inner if p.grad is not None]
+        means = [self.state[p]["exp_avg"] for p in self.inner]
+        assert len(gradients) == len(means)
+        torch._foreach_lerp_(means, gradients, 1 - MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, means, MOMENTUM)
+        torch._foreach_mul_(self.inner, 1 - group["lr"] * group["weight_decay"])
+        # Weights of one shape together: a GPU waits for a step of one more than for one of all.
+        shapes: dict[torch.Size, list[int]] = {}
+        for n, p in enumerate(self.inner):
+            shapes.setdefault(p.shape, []).append(n)
+        for alike in shapes.values():
+            updates = orthogonalized(torch.stack([ahead[n].flatten(1) for n in alike]))
+            length = LENGTH * math.sqrt(max(updates.shape[1:])) * group["lr"]
+            for n, update in zip(alike, updates):
+                self.inner[n].sub_(update.view_as(self.inner[n]), alpha=length)
+        for p in self.inner:
+            p.grad = None  # AdamW skips parameters without a gradient.
         outer = self.param_groups[0]
         rate, outer["lr"] = outer["lr"], OUTER * outer["lr"]
         super().step()
         outer["lr"] = rate
 
 
-def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
-    """The matrix with its singular vectors unchanged and all singular values close to 1."""
+def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
+    """Matrices [..., rows, columns] with their singular vectors unchanged and all singular values close to 1."""
     a, b, c = POLYNOMIAL
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).float()
-    x = x / (x.norm() + 1e-12)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = (matrices.mT if tall else matrices).float()
+    x = x / (x.flatten(-2).norm(dim=-1)[..., None, None] + 1e-12)
     for _ in range(STEPS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 OPTIMIZERS: dict[str, Callable[[nn.Module, float, float], torch.optim.Optimizer]] = {

@@ -189,8 +189,7 @@ def cut_patch(
     else:
         low, high = tuple(start), tuple(s + e for s, e in zip(start, extent))
     region = tuple(slice(a, b) for a, b in zip(low, high))
-    down = degradation.matrices(view.shape, cut.degraded, blur.profile, blur.width)
-    coarse = scan.window.to_network(separable.block(view, down, region))
+    coarse = scan.window.to_network(degradation.observed(view, cut.degraded, region, blur.profile, blur.width))
     if blur.noise:
         coarse += random.standard_normal(coarse.shape, np.float32) * np.float32(blur.noise * scan.spread)
     scanned = coarse[tuple(slice(s - a, s - a + e) for s, a, e in zip(start, low, extent))]
@@ -201,8 +200,7 @@ def cut_patch(
         )
         local = tuple(slice(part.start - a * f, part.stop - a * f) for part, a, f in zip(fine, low, cut.scaled()))
         coarse = separable.block(coarse, up, local)
-    keep = degradation.matrices(view.shape, cut.target, blur.profile, blur.width)
-    target = scan.window.to_network(separable.block(view, keep, fine))
+    target = scan.window.to_network(degradation.observed(view, cut.target, fine, blur.profile, blur.width))
     return Patch(coarse[:: cut.step], target[:: cut.step], scanned[:: cut.step])
 
 

@@ -40,22 +40,27 @@ class Run:
     device: str = "auto"
     precision: str = "auto"
     memory: int | None = None
-    half_allowed: bool = False
+    precisions: tuple[str, ...] = ()
     progress: Progress | None = None
     cancel: Cancel | None = None
-    passes: int = 1
+    passes: float = 1
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
+    # The networks as they were made ready to run, for the next time.
+    streams: inference.Streams = field(default_factory=dict)
 
     def apply(self, network: Network, read: ReadBlock, shape: Shape, write: WriteBlock, part: float = 1.0) -> None:
         """One pass of a network (or `part` of one)."""
-        from ..streaming import inference  # brings torch, which the interpolations do without
+        from ..streaming import inference, windows  # bring torch, which the interpolations do without
+        from ..streaming.build import UnstreamableError
 
         compute = inference.Compute(self.device, self.precision, self.memory)
         with self.step(part) as tell:
-            account = inference.apply(
-                network, read, shape, write, compute, tell, self.cancel, half_allowed=self.half_allowed
-            )
+            given = (network, read, shape, write, compute, tell, self.cancel, self.precisions)
+            try:
+                account = inference.apply(*given, self.streams)
+            except UnstreamableError as refusal:
+                account = windows.apply(*given, str(refusal))
         self.accounts.append(account)
 
     @contextmanager
@@ -90,6 +95,36 @@ def check_fit(card: Card, networks: Sequence[Network]) -> None:
     if reached != natural_shape(card, (1, 1, 1)):
         words = " x ".join(map(str, reached[::-1]))
         raise RefusalError(f"together they scale by {words}; mend the factor of the card or of its stages.")
+
+
+def reach(card: Card, networks: Sequence[Network], factors: Sequence[float], streams: inference.Streams) -> Shape:
+    """How many voxels of the scan around it a result depends on along each axis, for factors along them.
+
+    Derived from the networks, which are made ready for that; all in the card's own order of axes (k, j, i).
+    """
+    natural = natural_shape(card, (1, 1, 1))
+    need = [interpolation.reach("lanczos", f / n) for f, n in zip(factors, natural)]
+    for stage, network in zip(reversed(card.stages), reversed(networks)):
+        scaled = _stage_shape(stage, network, (1, 1, 1))
+        need = [-(-n // f) + h for n, f, h in zip(need, scaled, _stage_reach(stage, network, streams))]
+    if networks[0].on_interpolated:
+        need = [-(-n // f) + interpolation.reach("lanczos", f) for n, f in zip(need, natural)]
+    return tuple(need)  # type: ignore[return-value]
+
+
+def _stage_reach(stage: Stage, network: Network, streams: inference.Streams) -> list[int]:
+    from ..streaming import inference, windows
+    from ..streaming.build import UnstreamableError
+
+    try:
+        halo = inference.halo(network, streams)
+    except UnstreamableError:  # there is no halo that would be enough: one as wide as windows overlap
+        halo = (0 if network.dimensions == 2 else windows.WIDEST_OVERLAP, *(windows.WIDEST_OVERLAP,) * 2)
+    found = [0, 0, 0]
+    for view in stage.views or ("",):
+        for axis, n in zip(VIEW_ORDERS.get(view, WHOLE), halo):
+            found[axis] = max(found[axis], n)
+    return found
 
 
 def count_passes(card: Card) -> int:

@@ -11,11 +11,14 @@ import json
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import RefusalError, plain
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeGuard  # Python 3.9 has none, and at run time none is needed
 
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I8": np.dtype("<i1")}
 # A tensor of whole numbers is to be multiplied by the tensor of its name and this, one value for each first index.
@@ -88,7 +91,8 @@ def _entry(values: Any, size: int) -> tuple[np.dtype, tuple[int, ...], int, int]
     """Type, shape and place of a tensor within a body of `size` bytes; the words of a ValueError say what is wrong."""
     if not isinstance(values, dict):
         raise ValueError("has a tensor that is not described")
-    dtype = DTYPES.get(values.get("dtype")) if isinstance(values.get("dtype"), str) else None
+    kind = values.get("dtype")
+    dtype = DTYPES.get(kind) if isinstance(kind, str) else None
     if dtype is None:
         raise ValueError(f"has a tensor that is none of {', '.join(DTYPES)}")
     shape, place = values.get("shape"), values.get("data_offsets")
@@ -101,7 +105,7 @@ def _entry(values: Any, size: int) -> tuple[np.dtype, tuple[int, ...], int, int]
     return dtype, tuple(shape), place[0], place[1]
 
 
-def _counts(values: Any) -> bool:
+def _counts(values: Any) -> TypeGuard[list[int]]:
     """Whether these are whole numbers, none below zero."""
     return isinstance(values, list) and all(type(n) is int and n >= 0 for n in values)
 

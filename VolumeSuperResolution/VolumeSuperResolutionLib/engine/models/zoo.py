@@ -7,9 +7,10 @@ everything that can upscale is listed, described and reported in the same way.
 from __future__ import annotations
 
 import difflib
+import importlib
 import logging
 import os
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ __all__ = ["CARD_FILE", "Card", "Stage", "card", "cards", "load", "noiseless", "
 WEIGHTS_FILE = "weights.safetensors"
 # Additional folders with models, separated as in PATH.
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
+# Python modules, separated by commas, that register networks of the user's. A card alone never brings code.
+MODULES_VARIABLE = "VSR_NETWORKS"
 # How alike two names have to be for one to be taken for the other mistyped.
 ALIKE = 0.6
 
@@ -43,6 +46,12 @@ CLASSICAL = (
         "Back-projection",
         "Lanczos, then five rounds that make the result agree with the scan: sharper, but amplifies noise.",
         consistency=5,
+    ),
+    Card(
+        "datastep",
+        "Data step",
+        "Lanczos, then one step that makes the result agree with the scan as far as its noise allows: sharper.",
+        data_step=True,
     ),
 )
 
@@ -88,7 +97,7 @@ def _look() -> tuple[dict[str, Card], list[RefusalError]]:
     for folder in folders():
         for path in _card_files(folder):
             try:
-                card = read_card(path)
+                card = _read_once(path, *_state(path))
             except RefusalError as refusal:
                 broken.append(refusal)
             else:
@@ -103,6 +112,20 @@ def _card_files(folder: Path) -> list[Path]:
     except OSError:
         return []
     return [path for path in (folder / name / CARD_FILE for name in names) if os.path.lexists(path)]
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What tells whether a file is still the one that was read."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=256)
+def _read_once(path: Path, *state: int) -> Card:
+    return read_card(path)
 
 
 @cache
@@ -142,7 +165,8 @@ def load(card: Card, realism: float | None = None) -> list[Network]:
         none = np.float32(0)
         tensors = {name: rest * faithful.get(name, none) + share * own for name, own in tensors.items()}
     for n, network in enumerate(networks):
-        network.to_empty(device="cpu")
+        if any(tensor.is_meta for tensor in network.state_dict().values()):
+            network.to_empty(device="cpu")
         state = network.state_dict()
         for name in _floats(network):
             state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"]))
@@ -150,15 +174,31 @@ def load(card: Card, realism: float | None = None) -> list[Network]:
     return networks
 
 
+def register_own() -> None:
+    """Imports the modules that the user named in the environment, which register networks."""
+    for module in filter(None, os.environ.get(MODULES_VARIABLE, "").split(",")):
+        try:
+            importlib.import_module(module.strip())
+        except ImportError as error:
+            raise RefusalError(
+                f"The module {module.strip()}, which {MODULES_VARIABLE} names, cannot be imported ({error}); correct "
+                "the variable, or put the module on Python's path."
+            ) from error
+
+
 def _networks(card: Card) -> tuple[list[Network], dict[str, np.ndarray]]:
     """A card's networks without weights, and its verified weights in float32."""
     import torch
 
-    from ..networks import build
+    from ..networks import SHIPPED, build
 
+    register_own()
+    networks = []
     try:
-        with torch.device("meta"):
-            networks = [build(stage.network, **stage.arguments) for stage in card.stages]
+        for stage in card.stages:
+            # A network of the user's own may hold what is in no file, as a table of positions.
+            with torch.device("meta" if stage.network in SHIPPED else "cpu"):
+                networks.append(build(stage.network, **stage.arguments))
         plan.check_fit(card, networks)
     except RefusalError as refusal:
         raise RefusalError(f"The card of the model {card.id} does not fit its networks: {refusal}") from refusal

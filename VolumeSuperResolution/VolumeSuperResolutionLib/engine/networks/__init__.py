@@ -1,4 +1,7 @@
-"""The published architectures by name. A network knows nothing of tiles, devices, files or modalities."""
+"""The networks by name: the published architectures, and those that a user registers.
+
+A network knows nothing of tiles, devices, files or modalities.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
+
+from torch import nn
 
 from ..errors import RefusalError
 from .base import Network
@@ -33,6 +38,20 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "rrdb3d": Rrdb3d,
 }
 
+SHIPPED = frozenset(NETWORKS)
+
+
+def register(name: str, make: Callable[..., Any]) -> None:
+    """Makes a network of the user's known, so that cards can name it: `make` gets the arguments that the card gives.
+
+    It returns any torch module that takes [N, 1, *spatial] to [N, 1, *spatial times factor] and has the attributes of
+    a Network: `dimensions` (2 or 3), `factor` (an int for each of them), `on_interpolated`. One that cannot be
+    streamed runs in overlapping windows.
+    """
+    if name in SHIPPED:
+        raise ValueError(f"{name} is a network of the library; choose another name")
+    NETWORKS[name] = make
+
 
 def build(name: str, **arguments: Any) -> Network:
     """A freshly initialized network (from torch's global generator); refuses what cannot be one, or is too large."""
@@ -40,16 +59,35 @@ def build(name: str, **arguments: Any) -> Network:
         close = difflib.get_close_matches(name, NETWORKS, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(NETWORKS)}."
         raise RefusalError(f"No network is called {name!r}; {hint}")
-    known = list(inspect.signature(NETWORKS[name]).parameters)
-    unknown = [argument for argument in arguments if argument not in known]
-    if unknown:
-        raise RefusalError(f"The network {name} has no argument {unknown[0]!r}; it has {', '.join(known)}.")
+    parameters = inspect.signature(NETWORKS[name]).parameters
+    anything = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [argument for argument in arguments if argument not in parameters]
+    if unknown and not anything:
+        raise RefusalError(f"The network {name} has no argument {unknown[0]!r}; it has {', '.join(parameters)}.")
     try:
         with limited():
-            return NETWORKS[name](**arguments)
+            network = NETWORKS[name](**arguments)
+        if name not in SHIPPED:
+            _check_attributes(network)
+        return network
     except RefusalError as refusal:
         raise RefusalError(f"The network {name} {refusal}") from refusal
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         given = ", ".join(f"{argument} {value}" for argument, value in arguments.items())
         reason = f" ({str(error).splitlines()[0][:100]})" if isinstance(error, ValueError) and str(error) else ""
         raise RefusalError(f"The network {name} cannot be built with {given}{reason}; correct that.") from error
+
+
+def _check_attributes(network: nn.Module) -> None:
+    factor = getattr(network, "factor", None)
+    axes = len(factor) if isinstance(factor, (tuple, list)) and all(isinstance(f, int) and f > 0 for f in factor) else 0
+    if axes not in (2, 3) or getattr(network, "dimensions", None) != axes:
+        raise RefusalError(
+            "does not say how it is applied; give it the attributes dimensions (2 or 3) and factor (a whole number for "
+            "each of them)."
+        )
+    if not isinstance(getattr(network, "on_interpolated", None), bool):
+        raise RefusalError(
+            "does not say whether its input is interpolated first; give it the attribute on_interpolated (True or "
+            "False)."
+        )

@@ -122,16 +122,19 @@ def training_words() -> str:
     return ", ".join(parts)
 
 
-def axis_matrix(n_high: int, n_low: int, profile: str | Profile = "gaussian", width: float = 1.0) -> np.ndarray:
+def axis_matrix(
+    n_high: int, n_low: int, profile: str | Profile = "gaussian", width: float = 1.0, rows: slice = slice(None)
+) -> np.ndarray:
     """What n_low coarse voxels see of n_high fine ones, through a profile `width` coarse voxels wide: (n_low, n_high).
 
-    The matrix of one axis does not depend on the voxels' size, as both grids fill the same extent.
+    The matrix of one axis does not depend on the voxels' size, as both grids fill the same extent. Only some `rows` of
+    it, where given.
     """
     s = n_high / n_low
-    return rows((np.arange(n_low) + 0.5) * s - 0.5, n_high, profile, width * s, s)
+    return seen_from((np.arange(n_low)[rows] + 0.5) * s - 0.5, n_high, profile, width * s, s)
 
 
-def rows(centers: np.ndarray, n_high: int, profile: str | Profile, width: float, spacing: float) -> np.ndarray:
+def seen_from(centers: np.ndarray, n_high: int, profile: str | Profile, width: float, spacing: float) -> np.ndarray:
     """What coarse voxels anywhere on an axis see of n_high fine ones; all lengths in fine voxels."""
     if isinstance(profile, str):
         profile = PROFILES[profile]
@@ -140,14 +143,28 @@ def rows(centers: np.ndarray, n_high: int, profile: str | Profile, width: float,
 
 
 def matrices(
-    shape: Sequence[int], factors: Sequence[float], profile: str = "gaussian", width: float = 1.0
+    shape: Sequence[int],
+    factors: Sequence[float],
+    profile: str = "gaussian",
+    width: float = 1.0,
+    region: Sequence[slice] = (slice(None),) * 3,
 ) -> separable.Matrices:
-    """The operator for an array of this shape; shape and factors in array order (k, j, i)."""
+    """The operator for an array of this shape; shape and factors in array order (k, j, i). Of a region, its rows."""
 
-    def one(n: int, factor: float) -> np.ndarray | None:
-        return None if factor == 1 else axis_matrix(n, max(1, int(np.floor(n / factor + 0.5))), profile, width)
+    def one(n: int, factor: float, rows: slice) -> np.ndarray | None:
+        return None if factor == 1 else axis_matrix(n, max(1, int(np.floor(n / factor + 0.5))), profile, width, rows)
 
-    return tuple(one(n, factor) for n, factor in zip(shape, factors))  # type: ignore[return-value]
+    return tuple(one(*each) for each in zip(shape, factors, region))  # type: ignore[return-value]
+
+
+def observed(
+    array: np.ndarray, factors: Sequence[float], region: Sequence[slice], profile: str, width: float
+) -> np.ndarray:
+    """One region of what `degrade` gives."""
+    operator = matrices(array.shape, factors, profile, width, region)
+    # The rows are those of the region already.
+    rest = tuple(part if m is None else slice(None) for m, part in zip(operator, region))
+    return separable.block(array, operator, rest)
 
 
 def degrade(array: np.ndarray, factors: Sequence[float], profile: str = "gaussian", width: float = 1.0) -> np.ndarray:

@@ -16,6 +16,8 @@ from ..errors import CancelledError
 from . import degradation, separable
 
 LANCZOS_RADIUS = 5
+# How many voxels away a result still depends on; of the B-splines' prefilter, as far as its weights are negligible.
+RADII = {"nearest": 1, "linear": 1, "bspline": 18, "lanczos": LANCZOS_RADIUS}
 # Weights of the infinitely long B-spline prefilter below this are beyond float32's reach.
 NEGLIGIBLE = 1e-9
 
@@ -108,6 +110,17 @@ def repeat(
 def at_positions(n_in: int, positions: np.ndarray, factor: float = 1.0) -> np.ndarray:
     """Lanczos weights for values anywhere along an axis; `factor` below 1 widens the kernel, as for coarser grids."""
     return _kernel_matrix(n_in, positions, _lanczos, LANCZOS_RADIUS, _clamp, factor)
+
+
+def reach(kernel: str, factor: float) -> int:
+    """How many voxels of the input around it a voxel of the result depends on, for a factor along an axis."""
+    return 0 if factor == 1 else int(np.ceil(RADII[kernel] * max(1.0, 1.0 / factor))) + 1
+
+
+def round_reach(factor: float) -> int:
+    """The same for one round of back_project, in voxels of the scan."""
+    # The profile is cut at two coarse voxels.
+    return 0 if factor == 1 else reach("lanczos", factor) + 2 if factor > 1 else 2 * reach("lanczos", factor)
 
 
 def matrices(shape: Sequence[int], size: Sequence[int], kernel: str) -> separable.Matrices:

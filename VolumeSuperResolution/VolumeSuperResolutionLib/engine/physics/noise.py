@@ -48,10 +48,13 @@ def white_noise(array: np.ndarray, modality: str | None = None) -> float:
 
 
 def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Slabs of planes spread evenly, enough of them, as float32."""
-    count = min(max(1, ENOUGH_VOXELS // (PLANES * array[0].size)), max(1, array.shape[0] // PLANES))
-    for start in np.linspace(0, max(0, array.shape[0] - PLANES), count).astype(int):
-        yield array[start : start + PLANES].astype(np.float32)
+    """Slabs of planes spread evenly, enough of them, as float32; those of a flipped array are the same."""
+    n = array.shape[0]
+    thickness = min(n, PLANES + (n - PLANES) % 2)
+    count = max(1, min(ENOUGH_VOXELS // (thickness * array[0].size), n // thickness))
+    starts = [int((2 * m + 1) * (n - thickness) / (2 * count)) for m in range((count + 1) // 2)]
+    for start in sorted({*starts, *(n - thickness - start for start in starts)}):
+        yield array[start : start + thickness].astype(np.float32)
 
 
 def _look(slab: np.ndarray, axes: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -135,7 +135,7 @@ class Axis:
 
         `centers` are in finer voxels.
         """
-        return degradation.rows(centers, n_high, self._shape(), self.width_at(spacing) / step, spacing / step)
+        return degradation.seen_from(centers, n_high, self._shape(), self.width_at(spacing) / step, spacing / step)
 
     def _shape(self) -> str | degradation.Profile:
         return self.profile.profile() if isinstance(self.profile, Measured) else self.profile
@@ -162,6 +162,11 @@ class Scanner:
             raise RefusalError(
                 f"A noise of {100 * self.noise:g}% of the intensity range is not possible; give 0 to less than 100%."
             )
+
+    @property
+    def assumed(self) -> bool:
+        """Whether the shape of a profile is not known: DICOM tells a thickness, but no shape."""
+        return any(axis.told != "user" for axis in self.axes)
 
     def along(self, axis: int, **values: Any) -> Scanner:
         """The same but for one axis (0 to 2 for i, j, k), whose profile, width or told are others."""

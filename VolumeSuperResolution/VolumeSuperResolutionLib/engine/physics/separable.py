@@ -6,7 +6,11 @@ that stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Callable, Optional, overload
 
 import numpy as np
@@ -19,6 +23,9 @@ WriteSlab = Callable[[slice, np.ndarray], None]
 
 # Rows of a matrix multiplied together: enough for BLAS to be fast, few enough for the band to stay narrow.
 ROWS = 32
+# Products that OpenBLAS does in one thread. It is slabs that are shared among threads, here: threads that wait for each
+# other after every small matrix take twenty times as long where another program keeps a core busy.
+ONE_THREAD = 1 << 18
 SLAB_VOXELS = 500_000
 
 
@@ -38,9 +45,14 @@ def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.
     rows = [m if m is None else m[part] for m, part in zip(matrices, region)]
     used = [part if m is None else band(m) for m, part in zip(rows, region)]
     rows = [m if m is None else m[:, part].astype(np.float32) for m, part in zip(rows, used)]
-    part = array[tuple(used)].astype(np.float32)
+    # In this order of its elements if it is multiplied along the first axis, or they would be copied again.
+    part = array[tuple(used)].astype(np.float32, order="K" if rows[0] is None else "C")
     if rows[0] is not None:
-        part = np.tensordot(rows[0], part, axes=1)
+        flat = part.reshape(len(part), -1)
+        part = np.empty((len(rows[0]), *part.shape[1:]), np.float32)
+        out = part.reshape(len(part), -1)
+        for some in _pieces(flat.shape[1], rows[0].size):
+            np.matmul(rows[0], flat[:, some], out=out[:, some])
     for axis, matrix in enumerate(rows[1:], 1):
         if matrix is not None:
             part = _along(part, matrix, axis)
@@ -74,22 +86,60 @@ def apply(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> np.ndarray | None:
-    """The whole result as float32, or, given `write`, handed over in slabs of planes so that it is never held."""
+    """The whole result as float32, or, given `write`, handed over in slabs of planes so that it is never held.
+
+    `write` is called in the order of the planes, by the thread that called. It must not change the array.
+    """
     shape = output_shape(array.shape, matrices)
     result = None
     if write is None:
         result = np.empty(shape, np.float32)
         write = result.__setitem__
     thickness = max(1, SLAB_VOXELS // max(1, max(shape[1], array.shape[1]) * max(shape[2], array.shape[2])))
-    for start in range(0, shape[0], thickness):
+    slabs = [slice(start, min(start + thickness, shape[0])) for start in range(0, shape[0], thickness)]
+
+    def compute(part: slice) -> np.ndarray:
+        return block(array, matrices, (part, slice(None), slice(None)))
+
+    for part, values in zip(slabs, _in_threads(compute, slabs)):
         if cancel is not None and cancel():
             raise CancelledError
-        stop = min(start + thickness, shape[0])
-        part = slice(start, stop)
-        write(part, block(array, matrices, (part, slice(None), slice(None))))
+        write(part, values)
         if progress is not None:
-            progress(stop, shape[0])
+            progress(part.stop, shape[0])
     return result
+
+
+def _in_threads(compute: Callable[[slice], np.ndarray], slabs: Sequence[slice]) -> Iterator[np.ndarray]:
+    """The results in their order, some of the next being computed meanwhile."""
+    count = min(_threads(), len(slabs))
+    if count <= 1:
+        yield from map(compute, slabs)
+        return
+    with ThreadPoolExecutor(count) as pool:
+        rest = iter(slabs)
+        waiting = deque(pool.submit(compute, part) for part in islice(rest, count))
+        try:
+            while waiting:
+                values = waiting.popleft().result()
+                waiting.extend(pool.submit(compute, part) for part in islice(rest, 1))
+                yield values
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _threads() -> int:
+    """As many as this process may use, unless its environment asks for fewer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, max(1, int(asked))) if asked.isdigit() else cores
+
+
+def _pieces(length: int, products: int) -> Iterator[slice]:
+    """An axis in parts so small that BLAS takes one thread for `products` times each."""
+    step = max(16, ONE_THREAD // products // 16 * 16)
+    return (slice(start, start + step) for start in range(0, length, step))
 
 
 def _along(slab: np.ndarray, matrix: np.ndarray, axis: int) -> np.ndarray:
@@ -100,9 +150,10 @@ def _along(slab: np.ndarray, matrix: np.ndarray, axis: int) -> np.ndarray:
     for start in range(0, matrix.shape[0], ROWS):
         rows = matrix[start : start + ROWS]
         used = band(rows)
-        block = rows[:, used]
-        if axis == 1:
-            np.matmul(block, slab[:, used], out=result[:, start : start + ROWS])
-        else:
-            np.matmul(slab[:, :, used], block.T, out=result[:, :, start : start + ROWS])
+        block, out = rows[:, used], slice(start, start + ROWS)
+        for some in _pieces(slab.shape[3 - axis], block.size):
+            if axis == 1:
+                np.matmul(block, slab[:, used, some], out=result[:, out, some])
+            else:
+                np.matmul(slab[:, some, used], block.T, out=result[:, some, out])
     return result

@@ -1,25 +1,28 @@
-"""Convolution with the voxel shuffle behind it, in the form that oneDNN and cuDNN do fastest."""
+"""Convolution with the voxel shuffle behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 
-from .nodes import Activation, Input, Node, Piece, Ranges, Reach, Scratch, place, trimmed
+from . import cooktoom, kernels, trials
+from .nodes import Input, Node, Piece, Ranges, Reach, Scratch, place, trimmed
 
 FULL = 16  # channels that fill oneDNN's blocks
 
 
 class Part(NamedTuple):
-    """The kernel of one phase, or of all; `first`: how many leading taps, all zero, were cut off along each axis."""
+    """The kernel of one phase, or of all; `first`: how many leading taps, all zero, were cut off along each axis.
+
+    `six` are the flat kernels of the same where four planes can be computed at once.
+    """
 
     weight: torch.Tensor
     bias: torch.Tensor | None
     first: tuple[int, ...]
+    six: Sequence[torch.Tensor] = ()
 
 
 class Conv(Node):
@@ -69,70 +72,126 @@ class Conv(Node):
             weight = self.weight[rows[0] : rows[-1] + 1]
             weight, first = trimmed_kernel(weight) if parts > 1 else (weight, (0, 0, 0))
             bias = None if self.bias is None else self.bias[rows[0] : rows[-1] + 1].to(device, dtype)
-            self.parts.append(Part(prepared(weight.to(device, dtype), flat=self.weight.shape[2] == 1), bias, first))
+            whole = weight.shape[2] == self.weight.shape[2]
+            six = cooktoom.flat(weight) if whole and cooktoom.can(weight, self.dilation, device, dtype) else ()
+            weight = kernels.prepared(weight.to(device, dtype), flat=self.weight.shape[2] == 1)
+            self.parts.append(Part(weight, bias, first, six))
 
     def _split(self) -> int:
         """The number of parts: phases with enough channels are computed one by one, directly into their voxels."""
         return self.phases if self.channels >= FULL else 1
 
+    def planes_at_once(self, area: int) -> int:
+        """How many planes of so many voxels it can compute for less than one by one; 1 if it cannot."""
+        blocks = area >= cooktoom.SMALLEST and all(part.six and trials.blocks_gain(part.weight) for part in self.parts)
+        return cooktoom.PLANES if blocks else 1
+
     def gathers(self, planes: int, area: int) -> int:
-        return planes * area * self.weight.shape[1] if len(self.inputs) > 1 or self.weight.shape[2] > 1 else 0
+        outputs, inputs, depth = self.weight.shape[:3]
+        gathered = planes * area * inputs if len(self.inputs) > 1 or depth > 1 else 0
+        at_once = self.planes_at_once(area)
+        blocks = planes - 2 >= at_once > 1
+        return gathered + (cooktoom.TAKEN * area * (inputs + outputs // self._split()) if blocks else 0)
 
     def parts_in(self, planes: int, area: int) -> int:
-        return planes * area * self.weight.shape[0] // self._split() if self.phases > 1 else 0
+        part = area * self.weight.shape[0] // self._split()
+        if self.planes_at_once(area) > 1:
+            return part * (1 if self.phases == 1 else max(planes, 1 + cooktoom.PLANES))
+        return planes * part if self.phases > 1 else 0
 
     def block(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
-        x, padding = self._gathered(inputs)
-        if len(self.parts) == 1:
-            return shuffled(self._convolved(x, 0, padding), self.factor, self.channels, inputs[0], self, wanted)
-        spans = [d * (k - 1) for d, k in zip(self.dilation, self.weight.shape[2:])]
-        z, y, w = (n + 2 * p - span for n, p, span in zip(x.shape, padding, spans))
+        first = inputs[0]
+        sides = [high - low + before + after for (low, high), (before, after) in zip(first.inside, first.outside)]
+        lengths = [n - d * (k - 1) for n, d, k in zip(sides, self.dilation, self.weight.shape[2:])]
+        z, y, w = lengths
         fz, fy, fw = self.factor
-        out = x.new_empty((z, fz, y, fy, w, fw, self.channels))
-        for p in range(self.phases):
-            _, top, left = (n * d for n, d in zip(self.parts[p].first, self.dilation))
-            block = self._convolved(x, p, padding)[:, top : top + y, left : left + w]
-            out[:, p // (fy * fw), :, p // fw % fy, :, p % fw] = block
-        return trimmed(out.view(z * fz, y * fy, w * fw, self.channels), inputs[0], self, wanted)
+        cut = z // cooktoom.PLANES * cooktoom.PLANES if self.planes_at_once(y * w) > 1 else 0
+        x, padding, spare = self._gathered(inputs, lengths if cut else None)
+        if len(self.parts) > 1:
+            out = x.new_empty((z, fz, y, fy, w, fw, self.channels))
+            places = [out[:, p // (fy * fw), :, p // fw % fy, :, p % fw] for p in range(self.phases)]
+        elif cut:
+            out = x.new_empty((*lengths, self.weight.shape[0]))
+            places = [out]
+        else:
+            return shuffled(self._convolved(x, 0, padding), self.factor, self.channels, first, self, wanted)
+        for start in range(0, cut, cooktoom.PLANES):
+            cooktoom.mix(x[start : start + cooktoom.TAKEN], spare[0])
+            for p, target in enumerate(places):
+                self._combine(spare, p, padding, target[start : start + cooktoom.PLANES])
+        for p, target in enumerate(places if cut < z else ()):
+            top, left = self._corner(p)
+            target[cut:] = self._convolved(x[cut:], p, padding)[:, top : top + y, left : left + w]
+        if len(self.parts) > 1:
+            return trimmed(out.view(z * fz, y * fy, w * fw, self.channels), first, self, wanted)
+        return shuffled(out, self.factor, self.channels, first, self, wanted)
 
-    def _convolved(self, x: torch.Tensor, number: int, padding: tuple[int, int, int]) -> torch.Tensor:
+    def _corner(self, number: int) -> tuple[int, ...]:
+        """Where in what a part's own kernel gives over the cross-section the result begins."""
+        return tuple(n * d for n, d in zip(self.parts[number].first[1:], self.dilation[1:]))
+
+    def _combine(
+        self, spare: Sequence[torch.Tensor], number: int, padding: tuple[int, ...], target: torch.Tensor
+    ) -> None:
+        """Four planes of one part, from what is mixed in the first of the spare blocks."""
+        part, (mixed, results) = self.parts[number], spare
+        out = target if target.is_contiguous() else target.new_empty(target.shape)
+        cooktoom.combine(mixed, part.six, part.bias, padding, self.dilation, results, out, self._corner(number))
+        for function in self.post:
+            out = function.apply(out)
+        if out is not target:
+            target.copy_(out)
+
+    def _convolved(self, x: torch.Tensor, number: int, padding: tuple[int, ...]) -> torch.Tensor:
         """The output of one part; its cross-section is as large as its own kernel leaves it."""
         part = self.parts[number]
         if len(self.parts) > 1 and self.weight.shape[2] > 1:
             beyond = self.dilation[0] * (self.weight.shape[2] - part.weight.shape[2])
             x = x.narrow(0, part.first[0] * self.dilation[0], x.shape[0] - beyond)
         fused = self.post[0].fused if self.post else None
-        out, done = convolve(x, part.weight, part.bias, padding, self.dilation, fused)
+        out, done = kernels.convolve(x, part.weight, part.bias, padding, self.dilation, fused)
         for function in self.post[1 if done else 0 :]:
             out = function.apply(out)
         return out
 
-    def _gathered(self, inputs: Sequence[Input]) -> tuple[torch.Tensor, tuple[int, int, int]]:
-        """All inputs as one block, and the padding that the convolution still has to add."""
+    def _gathered(
+        self, inputs: Sequence[Input], lengths: Sequence[int] | None
+    ) -> tuple[torch.Tensor, tuple[int, ...], Sequence[torch.Tensor]]:
+        """All inputs as one block, the padding that the convolution still has to add, and memory to compute in.
+
+        `lengths` are those of the output, where memory for blocks of planes is wanted.
+        """
         first = inputs[0]
         (z0, z1), *sides = first.outside
         symmetric = all(low == high for low, high in sides)
         padding = (0, *((low for low, _ in sides) if symmetric else (0, 0)))
-        if len(inputs) == 1 and len(first.pieces) == 1 and symmetric and z0 == z1 == 0:
-            return first.pieces[0].block.to(self.parts[0].weight.dtype), padding
         margins = ((0, 0), (0, 0)) if symmetric else tuple(sides)
-        lengths = [stop - start for start, stop in first.inside]
-        shape = [lengths[0] + z0 + z1, *(n + low + high for n, (low, high) in zip(lengths[1:], margins))]
-        x = self.scratch.take((*shape, self.weight.shape[1]), self.parts[0].weight.dtype)
+        inside = [stop - start for start, stop in first.inside]
+        shape = [inside[0] + z0 + z1, *(n + low + high for n, (low, high) in zip(inside[1:], margins))]
+        dtype, channels = self.parts[0].weight.dtype, self.weight.shape[1]
+        room = []
+        if lengths is not None:
+            results = (*lengths[1:], self.weight.shape[0] // len(self.parts))
+            room = [(cooktoom.TAKEN, *shape[1:], channels), (cooktoom.TAKEN, *results)]
+        piece = first.pieces[0].block
+        alone = len(inputs) == 1 and len(first.pieces) == 1 and symmetric and z0 == z1 == 0
+        if alone and (lengths is None or piece.is_contiguous()):
+            return piece.to(dtype), padding, self.scratch.take(room, dtype)
+        x, *spare = self.scratch.take([(*shape, channels), *room], dtype)
         for axis, (low, high) in enumerate(((z0, z1), *margins)):
             if low:
                 x.narrow(axis, 0, low).zero_()
             if high:
                 x.narrow(axis, shape[axis] - high, high).zero_()
-        middle = x[z0 : z0 + lengths[0]]
+        middle = x[z0 : z0 + inside[0]]
         for axis, (low, _) in enumerate(margins, 1):
-            middle = middle.narrow(axis, low, lengths[axis])
+            middle = middle.narrow(axis, low, inside[axis])
         channel = 0
         for each in inputs:
             count = each.pieces[0].block.shape[3]
             place(each, middle[..., channel : channel + count])
             channel += count
-        return x, padding
+        return x, padding, spare
 
 
 def trimmed_kernel(weight: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]:
@@ -143,14 +202,6 @@ def trimmed_kernel(weight: torch.Tensor) -> tuple[torch.Tensor, tuple[int, ...]]
         weight = weight.narrow(axis, used[0], used[-1] - used[0] + 1)
         first.append(used[0])
     return weight, tuple(first)
-
-
-def prepared(weight: torch.Tensor, flat: bool) -> torch.Tensor:
-    """The weight in the memory format that is read fastest; without the depth axis if flat."""
-    weight = weight.squeeze(2) if flat else weight
-    if weight.shape[1] == 1:  # oneDNN reads a single channel in the ordinary order
-        return weight.contiguous()
-    return weight.contiguous(memory_format=torch.channels_last if flat else torch.channels_last_3d)
 
 
 class TapSum(Node):
@@ -217,63 +268,3 @@ def shuffled(
         out.copy_(block.view(z, y, w, fz, fy, fw, channels).permute(0, 3, 1, 4, 2, 5, 6))
         block = out.view(z * fz, y * fy, w * fw, channels)
     return trimmed(block, given, node, wanted)
-
-
-def convolve(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...],
-    fused: Activation | None = None,
-) -> tuple[torch.Tensor, bool]:
-    """Convolves [planes, height, width, channels]; says whether `fused` was applied.
-
-    For a kernel one plane deep, the planes are the batch. A deeper one gets a batch of one, whose stride must be that
-    of a longer batch: otherwise torch does not recognize channels-last.
-    """
-    flat = weight.dim() == 4
-    view = x.permute(0, 3, 1, 2) if flat else x.unsqueeze(0).permute(0, 4, 1, 2, 3)
-    padding, dilation = (padding[1:], dilation[1:]) if flat else (padding, dilation)
-    fast = x.device.type == "cpu" and x.dtype == torch.float32 and can_fuse()
-    if fast:
-        out = _fused_convolution(view, weight, bias, padding, dilation, fused or ("none", ()))
-    else:
-        out = (F.conv2d if flat else F.conv3d)(view, weight, bias, 1, padding, dilation)
-    out = out.permute(0, 2, 3, 1) if flat else out.permute(0, 2, 3, 4, 1)[0]
-    return out.contiguous(), fast and fused is not None
-
-
-def _fused_convolution(
-    view: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    activation: Activation,
-) -> torch.Tensor:
-    name, numbers = activation
-    return torch.ops.mkldnn._convolution_pointwise(
-        view, weight, bias, list(padding), [1] * len(padding), list(dilation), 1, name, list(numbers), ""
-    )
-
-
-@cache
-def can_fuse() -> bool:
-    """Whether torch has oneDNN's convolution with a fused activation: a private function, which may change."""
-    x, weight, bias = torch.rand(2, 3, 4, 5, 6) - 0.5, torch.rand(2, 3, 3, 3, 3) - 0.5, torch.rand(2)
-    known: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
-        ("none", ()): lambda y: y,
-        ("relu", ()): F.relu,
-        ("leaky_relu", (0.2,)): lambda y: F.leaky_relu(y, 0.2),
-    }
-    try:
-        for activation, plain in known.items():
-            for axes, convolution in ((3, F.conv3d), (2, F.conv2d)):
-                view, kernel = (x, weight) if axes == 3 else (x[..., 0], weight[..., 0])
-                out = _fused_convolution(view, kernel, bias, [1] * axes, [1] * axes, activation)
-                if not torch.allclose(out, plain(convolution(view, kernel, bias, padding=1)), atol=1e-4):
-                    return False
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return True

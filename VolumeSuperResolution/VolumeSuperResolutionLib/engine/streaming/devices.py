@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from ..errors import RefusalError
+from . import kernels, trials
 from .memory import free_bytes, peak_bytes
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# NVIDIA's generations with fast half precision, and with bfloat16 and TF32.
+VOLTA, AMPERE = (7, 0), (8, 0)
+# How far the result of a convolution may be from that on the CPU, as a part of the largest value.
+TRUSTED = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2, "fp16": 1e-2}
+OUT_OF_MEMORY = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",
+    "could not create a memory",
+    "status_alloc_failed",  # of cuDNN and cuBLAS
+)
+# What cuDNN says where its workspace did not fit, and where the GPU is too old for it: smaller steps, at last the CPU.
+UNSUPPORTED = ("unable to find an engine", "cudnn_status_not_supported")
 
 
 def choose_device(name: str) -> torch.device:
@@ -26,20 +40,50 @@ def choose_device(name: str) -> torch.device:
         device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
     ):
         raise RefusalError(f"This computer has no device {name!r} that torch can use; choose auto or cpu.")
+    if device.type == "cuda":
+        torch.cuda.init()  # before any question about another GPU than the first
     return device
 
 
-def choose_precision(name: str, device: torch.device, half_allowed: bool) -> tuple[str, list[str]]:
-    """The precision's name, and what to tell the user about it."""
+def choose_precision(name: str, device: torch.device, allowed: Sequence[str]) -> tuple[str, list[str]]:
+    """The precision's name, and what to tell the user about it. `allowed` are those that the model's card lists."""
     if name not in (*PRECISIONS, "auto"):
-        raise RefusalError(f"There is no precision called {name!r}; choose auto, fp32, bf16 or fp16.")
+        raise RefusalError(f"There is no precision called {name!r}; choose auto, {', '.join(PRECISIONS)}.")
     if name == "auto":
-        if device.type == "cpu" or not half_allowed:
-            return "fp32", []
-        return ("bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp16"), []
-    if name != "fp32" and not half_allowed:
-        return "fp32", [f"This model loses too much quality in {name}, so it ran in fp32."]
+        return next((p for p in fast_precisions(device) if p in allowed), "fp32"), []
+    if name != "fp32" and name not in allowed:
+        return "fp32", [f"This model is not known to keep its quality in {name}, so it ran in fp32."]
     return name, []
+
+
+def fast_precisions(device: torch.device) -> list[str]:
+    """The precisions in which a device is faster than in fp32, the best first."""
+    if device.type == "cuda":
+        generation = torch.cuda.get_device_capability(device)
+        if generation >= AMPERE:
+            return ["fp16", "bf16", "tf32"]
+        return ["fp16"] if generation >= VOLTA else []
+    if device.type == "mps":
+        return ["fp16"]
+    return ["bf16"] if device.type == "cpu" and trials.bfloat16_gains() else []
+
+
+def is_trusted(device: torch.device, precision: str) -> bool:
+    """Whether one convolution runs on the device, and gives what it gives on the CPU.
+
+    Old GPUs have no code for it in torch, and some versions of cuDNN get 3D convolutions in bfloat16 wrong.
+    """
+    values = torch.linspace(-1, 1, 8 * 9 * 10 * 16).sin().view(8, 9, 10, 16)
+    weight = torch.linspace(-20, 20, 16 * 16 * 27).cos().view(16, 16, 3, 3, 3) / 20
+    truth, _ = kernels.convolve(values, weight, None, (0, 1, 1), (1, 1, 1))
+    dtype = PRECISIONS[precision]
+    try:
+        moved = kernels.prepared(weight.to(device, dtype), flat=False)
+        with kernels.tf32(precision == "tf32"):
+            result, _ = kernels.convolve(values.to(device, dtype), moved, None, (0, 1, 1), (1, 1, 1))
+        return bool((result.float().cpu() - truth).abs().max() < TRUSTED[precision] * truth.abs().max())
+    except (RuntimeError, AssertionError) as error:
+        return is_out_of_memory(error) and not is_unsupported(error)  # what fits is found out on the way
 
 
 def budget_bytes(device: torch.device) -> int:
@@ -58,11 +102,19 @@ def peak_of(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on whichever device."""
+    """Whether an error says that memory ran out, on whichever device, or may say so."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
-    words = ("not enough memory", "can't allocate memory", "out of memory", "could not create a memory")
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    return isinstance(error, RuntimeError) and (_says(error, OUT_OF_MEMORY) or is_unsupported(error))
+
+
+def is_unsupported(error: BaseException) -> bool:
+    """Whether an error says that cuDNN has no way to do what it was asked to."""
+    return _says(error, UNSUPPORTED)
+
+
+def _says(error: BaseException, words: Sequence[str]) -> bool:
+    return any(word in str(error).lower() for word in words)
 
 
 def give_back(device: torch.device) -> None:
@@ -74,37 +126,40 @@ def give_back(device: torch.device) -> None:
 
 
 class Transfers:
-    """Arrays to the device and blocks back. On CUDA both overlap with the computation, through pinned memory."""
+    """Arrays to the device and blocks back. On CUDA both overlap with the computation, through pinned memory.
+
+    Each way has a stream of its own, so that what is sent next does not wait for what is fetched.
+    """
 
     def __init__(self, device: torch.device):
         self.device = device
-        self.copying = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.sending, self.fetching = (torch.cuda.Stream(device) if device.type == "cuda" else None for _ in range(2))
 
     def send(self, array: np.ndarray) -> torch.Tensor:
         """The array on the device."""
         array = np.ascontiguousarray(array, dtype=np.float32)
         block = torch.from_numpy(array if array.flags.writeable else array.copy())
-        if self.copying is None:
+        if self.sending is None:
             return block.to(self.device)
         computing = torch.cuda.current_stream(self.device)
-        with torch.cuda.stream(self.copying):
+        with torch.cuda.stream(self.sending):
             sent = block.pin_memory().to(self.device, non_blocking=True)
-        computing.wait_stream(self.copying)
+        computing.wait_stream(self.sending)
         sent.record_stream(computing)
         return sent
 
     def fetch(self, block: torch.Tensor) -> Callable[[], np.ndarray]:
         """Starts to copy the block back; the function returned waits for it."""
         block = block.float()
-        if self.copying is None:
+        if self.fetching is None:
             return lambda: block.cpu().numpy()
-        self.copying.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(self.copying):
+        self.fetching.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self.fetching):
             host = torch.empty(block.shape, pin_memory=True)
             host.copy_(block, non_blocking=True)
-            block.record_stream(self.copying)
+            block.record_stream(self.fetching)
             arrived = torch.cuda.Event()
-            arrived.record(self.copying)
+            arrived.record(self.fetching)
 
         def wait() -> np.ndarray:
             arrived.synchronize()

@@ -12,14 +12,17 @@ import torch
 from ..callbacks import Cancel, Progress, ReadBlock, WriteBlock
 from ..errors import CancelledError, RefusalError
 from ..networks.base import Network
+from . import kernels
 from .devices import (
     PRECISIONS,
     Transfers,
     budget_bytes,
     choose_device,
     choose_precision,
+    fast_precisions,
     give_back,
     is_out_of_memory,
+    is_trusted,
     peak_of,
 )
 from .nodes import Ranges
@@ -29,7 +32,15 @@ from .tiles import Column, fit, halves
 CHUNK_ON_CPU = 8 << 20  # bytes of one block: on the CPU it should fit the cache, and malloc should not map it anew
 CHUNK_ON_GPU = 128 << 20
 THICKEST = 64
+FAR = 1 << 20  # voxels: more than any network looks around it
 SLACK, OVERHEAD = 1.15, 32 << 20  # what oneDNN, cuDNN and the allocators need beside the blocks, as measured
+
+
+Streams = dict[tuple[torch.nn.Module, torch.device, str], Stream]
+
+
+class _OverflownError(Exception):
+    """A number was too large for fp16."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +75,32 @@ def apply(
     compute: Compute,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-    half_allowed: bool = False,
+    precisions: Sequence[str] = (),
+    streams: Streams | None = None,
 ) -> Account:
     """Runs a network over a volume, reading its input and writing its output block by block.
 
     The shape is the input's, in the network's own axis order. A 3D network is streamed along axis 0; a 2D network sees
     axes 1 and 2, slice by slice. Arrays are float32 in network units. Where memory runs out the work goes on in smaller
     steps from where it stood, at last on the CPU. Raises CancelledError between two steps once `cancel` answers True.
+    `precisions` are those beside fp32 in which the network keeps its quality. Who runs a network many times hands over
+    a dictionary in which it is kept as it was made ready.
     """
     if len(shape) != 3 or min(shape) < 1:
         raise RefusalError(f"A volume of {tuple(shape)} voxels has nothing to upscale.")
-    return _Run(network, read, shape, write, compute, progress, cancel, half_allowed).go()
+    return _Run(network, read, shape, write, compute, progress, cancel, precisions, streams).go()
+
+
+def halo(network: Network, streams: Streams) -> tuple[int, int, int]:
+    """How many input voxels around it an output depends on along each axis, means over the volume apart."""
+    key = network, torch.device("cpu"), "fp32"
+    if key not in streams:
+        streams[key] = Stream(network)
+    middle = FAR // 2
+    factor = (1,) * (3 - len(network.factor)) + tuple(network.factor)
+    box = tuple((middle * f, (middle + 1) * f) for f in factor)
+    needed = streams[key].needs((FAR,) * 3, box)[0]
+    return tuple(max(middle - low, high - middle - 1) for low, high in needed)  # type: ignore[return-value]
 
 
 class _Run:
@@ -89,16 +115,19 @@ class _Run:
         compute: Compute,
         progress: Progress | None,
         cancel: Cancel | None,
-        half_allowed: bool,
+        precisions: Sequence[str],
+        streams: Streams | None,
     ):
-        self.network, self.compute = network, compute
+        self.network, self.compute, self.precisions = network, compute, precisions
+        self.streams = {} if streams is None else streams
         self.read, self.write, self.progress, self.cancel = read, write, progress, cancel
         self.shape = tuple(int(n) for n in shape)
         self.factor = (1,) * (3 - len(network.factor)) + tuple(network.factor)
         self.size = tuple(n * f for n, f in zip(self.shape, self.factor))
         self.device = choose_device(compute.device)
-        self.precision, self.warnings = choose_precision(compute.precision, self.device, half_allowed)
+        self.precision, self.warnings = choose_precision(compute.precision, self.device, precisions)
         self.slabs = self.columns = 0
+        self.overflown = False
         self.total = _voxels(tuple((0, n) for n in self.size))
         self.finished = self.reported = 0  # voxels
 
@@ -106,8 +135,7 @@ class _Run:
         start = time.perf_counter()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        plain = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), plain:
+        with torch.inference_mode():
             pending = self._prepare()
             while pending:
                 box = pending.pop(0)
@@ -115,6 +143,7 @@ class _Run:
                 self.finished += _voxels(box) - (_voxels(rest) if rest else 0)
                 if rest:
                     pending = self._back_off(rest, pending)
+        self.engine.rest()
         exact = self.engine.local or self.columns == 1
         if not exact:
             self.warnings.append(
@@ -128,8 +157,7 @@ class _Run:
 
     def _prepare(self) -> list[Ranges]:
         """Chooses slabs and columns, and returns the boxes of the output to compute."""
-        dtype = PRECISIONS[self.precision]
-        self.engine = Stream(self.network, self.device, dtype)
+        self.engine = self._ready()
         self.transfers = Transfers(self.device)
         self.chunk = CHUNK_ON_CPU if self.device.type == "cpu" else CHUNK_ON_GPU
         budget = budget_bytes(self.device) if self.compute.memory is None else self.compute.memory
@@ -143,11 +171,33 @@ class _Run:
         self.thickness = self.engine.grains(self.shape, boxes[0], tiling.thickness, self.chunk)[0]
         return boxes
 
+    def _ready(self) -> Stream:
+        """The network ready for the device, or for one that can be trusted."""
+        key = self.network, self.device, self.precision
+        if key in self.streams:
+            return self.streams[key]
+        if self.device.type != "cpu" and not is_trusted(self.device, self.precision):
+            if self.precision != "fp32" and is_trusted(self.device, "fp32"):
+                self._warn(f"The device {self.device} computes wrongly in {self.precision}, so it ran in fp32.")
+                self.precision = "fp32"
+            elif self.compute.device == "auto":
+                self._warn(f"This version of torch cannot use the device {self.device}, so it ran on the CPU.")
+                self.device, self.precision = torch.device("cpu"), "fp32"
+            else:
+                raise RefusalError(f"This version of torch cannot use the device {self.device}; choose auto or cpu.")
+            return self._ready()
+        with kernels.tf32(self.precision == "tf32"):
+            self.streams[key] = Stream(self.network, self.device, PRECISIONS[self.precision])
+        return self.streams[key]
+
     def _work(self, box: Ranges) -> Ranges | None:
         """Computes a box of the output; returns what is left of it if memory ran out."""
         self.written = box[0][0]
         try:
-            self._pass(box)
+            with kernels.tf32(self.precision == "tf32"):
+                self._pass(box)
+        except _OverflownError:
+            self.overflown = True
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -181,15 +231,24 @@ class _Run:
         return self.transfers.send(self.read(_slices(ranges))).unsqueeze(3)
 
     def _store(self, ranges: Ranges, arrived: Callable[[], np.ndarray]) -> None:
-        self.write(_slices(ranges), arrived())
+        values = arrived()
+        if self.precision == "fp16" and not np.isfinite(values).all():
+            raise _OverflownError
+        self.write(_slices(ranges), values)
         self.written = ranges[0][1]
 
     def _back_off(self, rest: Ranges, pending: list[Ranges]) -> list[Ranges]:
-        """After memory ran out: what is left of a box, and the boxes after it, in smaller steps."""
+        """After memory or numbers ran out: what is left of a box, and the boxes after it, in steps that fit."""
         give_back(self.device)
+        if self.overflown:
+            self.overflown = False
+            wide = "bf16" if "bf16" in self.precisions and "bf16" in fast_precisions(self.device) else "fp32"
+            self._warn(f"Numbers grew beyond what fp16 can hold, so the rest ran in {wide}.")
+            return self._otherwise(self.device, wide, [rest, *pending])
         column = tuple(rest[1:])
         if self.thickness > 1:
             self.thickness //= 2
+            self.chunk //= 2
             boxes = [rest]
         else:
             boxes = [(rest[0], *half) for half in halves(column, self.factor[1:])]
@@ -202,9 +261,14 @@ class _Run:
                 "close other programs, or upscale a smaller region."
             )
         self._warn(f"The memory of the device {self.device} was not enough, so the rest ran on the CPU.")
-        self.device, self.precision = torch.device("cpu"), "fp32"
+        return self._otherwise(torch.device("cpu"), "fp32", [rest, *pending])
+
+    def _otherwise(self, device: torch.device, precision: str, boxes: Sequence[Ranges]) -> list[Ranges]:
+        """The boxes on another device or in another precision."""
+        self.engine.rest()
+        self.device, self.precision = device, precision
         planned = self._prepare()
-        return [part for box in (rest, *pending) for part in _common(box, planned)]
+        return [part for box in boxes for part in _common(box, planned)]
 
     def _warn(self, sentence: str) -> None:
         if sentence not in self.warnings:

@@ -59,19 +59,23 @@ def bytes_of(dtype: torch.dtype) -> int:
 
 
 class Scratch:
-    """Memory in which all operations gather their inputs in turn: new memory costs time and fragments the heap."""
+    """Memory in which all operations gather and compute in turn: new memory costs time and fragments the heap."""
 
     def __init__(self, device: torch.device):
         self.device = device
         self.memory: dict[torch.dtype, torch.Tensor] = {}
 
-    def take(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-        """A block of undefined content, until the next call."""
-        size = math.prod(shape)
+    def take(self, shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> list[torch.Tensor]:
+        """Blocks of undefined content, until the next call."""
+        if not shapes:
+            return []
+        sizes = [math.prod(shape) for shape in shapes]
+        size = sum(sizes)
         if dtype not in self.memory or self.memory[dtype].numel() < size:
             self.memory.pop(dtype, None)  # the old goes before the new comes
             self.memory[dtype] = torch.empty(size, dtype=dtype, device=self.device)
-        return self.memory[dtype][:size].view(*shape)
+        parts = self.memory[dtype][:size].split(sizes)
+        return [part.view(*shape) for part, shape in zip(parts, shapes)]
 
 
 class Node:
@@ -79,6 +83,7 @@ class Node:
 
     reach: tuple[Reach, ...] = (SAME, SAME, SAME)
     pads = False  # whether it takes zeros from outside the border
+    precise = False  # whether it is computed in float32 even where the others are in half precision
 
     def __init__(self, inputs: Sequence[int], channels: int):
         self.inputs = list(inputs)
@@ -105,8 +110,12 @@ class Node:
         """The block before `post`, in memory of its own."""
         raise NotImplementedError
 
+    def planes_at_once(self, area: int) -> int:
+        """How many planes of such an area it computes together, as they then take less time; most go one by one."""
+        return 1
+
     def gathers(self, planes: int, area: int) -> int:
-        """How many elements it gathers in the scratch, for so many input planes of this area."""
+        """How many elements of the scratch it needs, for so many input planes of this area."""
         return 0
 
     def parts_in(self, planes: int, area: int) -> int:

@@ -7,6 +7,7 @@ with a halo as wide as the network's receptive field demands.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Callable, NamedTuple
 
@@ -52,16 +53,28 @@ class Queue:
             freed += chunk.stop - chunk.start
         return freed
 
+    def trim(self) -> int:
+        """Lets go of the first chunk's memory where half of it or more is not needed. Returns how many planes."""
+        if not self.chunks:
+            return 0
+        start, stop, block = self.chunks[0]
+        unneeded = min(min(self.needed.values()), stop) - start
+        if 2 * unneeded < stop - start:
+            return 0
+        kept = None if block is None else block[unneeded:].clone(memory_format=torch.contiguous_format)
+        self.chunks[0] = Chunk(start + unneeded, stop, kept)
+        return unneeded
+
 
 class Stream:
     """A network made ready to be streamed on a device. Raises UnstreamableError if it cannot be."""
 
     def __init__(self, network: Network, device: torch.device = CPU, dtype: torch.dtype = torch.float32):
         self.nodes: list[Node] = traced(network)
-        scratch, precise = Scratch(device), self._precise()
+        self.scratch, precise = Scratch(device), self._precise()
         self.widths = [bytes_of(torch.float32 if n in precise else dtype) for n in range(len(self.nodes))]
         for n, node in enumerate(self.nodes):
-            node.to(device, torch.float32 if n in precise else dtype, scratch)
+            node.to(device, torch.float32 if n in precise else dtype, self.scratch)
         self.pooled = [size == (1, 1, 1) for size in self.sizes((1 << 20,) * 3)]
         self.readers: list[list[int]] = [[] for _ in self.nodes]
         # What depends on a pool runs in a pass after it; the planes that it reads are kept until then.
@@ -79,7 +92,8 @@ class Stream:
 
     def _precise(self) -> set[int]:
         """What runs in float32 whatever the dtype: the source, the last convolutions, and all that follows them."""
-        precise, waiting = {0}, [len(self.nodes) - 1]
+        precise = {0} | {n for n, node in enumerate(self.nodes) if node.precise}
+        waiting = [len(self.nodes) - 1]
         while waiting:
             n = waiting.pop()
             precise.add(n)
@@ -91,6 +105,10 @@ class Stream:
     def local(self) -> bool:
         """Whether each output depends on a bounded neighborhood; else a column's result is not the whole volume's."""
         return self.passes[-1] == 0
+
+    def rest(self) -> None:
+        """Lets go of what it holds beside the weights, until it is run again."""
+        self.scratch.memory.clear()
 
     def sizes(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Every node's size, for an input of this shape."""
@@ -126,14 +144,22 @@ class Stream:
         return Flow(self, read, shape, box, self.grains(shape, box, thickness, chunk_bytes))
 
     def grains(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int) -> list[int]:
-        """For each node, how many planes of the source it advances by at once; never more than the node before it."""
+        """For each node, how many planes of the source it advances by at once; never more than the node before it.
+
+        Where a node, or one behind it, computes several planes together, it takes as many, or a multiple.
+        """
+        wanted = self.needs(shape, box)
+        areas = [(bottom - top) * (right - left) for _, (top, bottom), (left, right) in wanted]
+        units = [1]
+        for node in self.nodes[:0:-1]:
+            at_once = node.planes_at_once(areas[node.inputs[0]])
+            units.append(max(units[-1], at_once // math.gcd(at_once, self.scale[node.inputs[0]][0])))
         grains = []
         grain = thickness
-        wanted = self.needs(shape, box)
-        for n, node in enumerate(self.nodes[1:], 1):
-            _, rows, columns = wanted[n]
-            plane = (rows[1] - rows[0]) * (columns[1] - columns[0]) * node.channels * self.widths[n]
-            grain = max(1, min(grain, chunk_bytes // (self.scale[n][0] * plane)))
+        for n, (node, unit) in enumerate(zip(self.nodes[1:], units[:0:-1]), 1):
+            most = chunk_bytes // (self.scale[n][0] * areas[n] * node.channels * self.widths[n])
+            grain = max(1, min(grain, max(unit, most)))
+            grain = grain // unit * unit or grain
             grains.append(grain)
         return [grains[0], *grains]
 
@@ -236,7 +262,10 @@ class Flow:
             parts = zip(node.inputs, chunks, inside)
             inputs = [self._input(node, i, held, part, wanted) for i, held, part in parts]
             block = node.block(inputs, wanted)
+            del inputs, chunks
         self.live -= freed
+        for i in set(node.inputs):
+            self.live -= self._bytes(i, self.queues[i].trim())
         return Chunk(start, stop, block)
 
     def _input(self, node: Node, i: int, chunks: Sequence[Chunk], inside: Ranges, wanted: Ranges) -> Input:

@@ -122,12 +122,16 @@ def _cropped(builder: Builder, module: CroppedTransposedConv, at: At) -> At:
 
 
 def _noise(builder: Builder, module: Noise, at: At) -> At:
+    first = len(builder.nodes)
     difference, mean = module.kernels()
     around = ([1] * 3, [0] * 3, [1] * 3)
     energy = builder.pointwise(builder.convolution(at, difference, None, *around), Pointwise(module.energy))
     presence = builder.pointwise(builder.convolution(energy, mean, None, *around), Pointwise(module.presence))
     phases = builder.add(Phases([at], module))
-    return builder.shuffle(_product(builder, phases, presence), module.factor)
+    result = builder.shuffle(_product(builder, phases, presence), module.factor)
+    for node in builder.nodes[first:]:
+        node.precise = True  # it lives on the last digits, and in half precision flat areas would get some
+    return result
 
 
 def _batch_norm(builder: Builder, module: nn.BatchNorm2d | nn.BatchNorm3d, at: At) -> At:

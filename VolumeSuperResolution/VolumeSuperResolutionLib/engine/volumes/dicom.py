@@ -175,6 +175,9 @@ def _check_kind(path: Path, slices: list[Slice]) -> None:
     first = slices[0]
     if first.samples != 1 or first.photometric.startswith(("RGB", "YBR", "PALETTE")):
         raise RefusalError(f"The images in {path} are in color (3 values in each voxel); give the scan itself.")
+    for allocated, bits, _, _ in {s.pixel_format for s in slices}:
+        if allocated not in (8, 16, 32) or not 0 < bits <= allocated:
+            raise RefusalError(f"The images in {path} store {bits} of {allocated} bits a pixel, which cannot be read.")
     if any(s.photometric == "MONOCHROME1" for s in slices):
         raise RefusalError(
             f"The images in {path} are stored inverted (MONOCHROME1), which programs read differently; convert them "
@@ -216,7 +219,7 @@ def _normal(slices: Sequence[Slice]) -> np.ndarray:
 
 def _one_of_several(path: Path, slices: list[Slice], part: str, name: str) -> list[Slice]:
     """The images of one time point, echo and the like, where a place was imaged several times."""
-    if not slices[0].position:
+    if not (slices[0].position and slices[0].orientation):
         return slices
     along = np.array([s.position for s in slices]) @ _normal(slices)
     order = np.argsort(along, kind="stable")
@@ -255,7 +258,7 @@ def _order(value: object) -> tuple[int, float, str]:
 def _ladder(path: Path, slices: list[Slice], notes: list[str]) -> tuple[list[Slice], Grid]:
     """The images in their order along the normal, and the grid they lie on."""
     first = slices[0]
-    if not first.position:
+    if not (first.position and first.orientation):
         return _unplaced(path, slices, notes)
     rows, columns = np.reshape(first.orientation, (2, 3))
     normal = _normal(slices)

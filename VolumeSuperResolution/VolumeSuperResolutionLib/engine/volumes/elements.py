@@ -26,7 +26,7 @@ SEQUENCES = {
 LONGEST_VALUE = 1 << 16
 DEEPEST = 8
 # More than any header has: what unpacks to more is no DICOM file.
-LARGEST_INFLATED = 1 << 31
+LARGEST_INFLATED = 1 << 30
 
 
 class DamagedError(Exception):
@@ -73,10 +73,12 @@ class Item(dict):
 
 
 class Pixels(NamedTuple):
-    """How many bytes of pixels the file holds; None where they are compressed and complete."""
+    """How many bytes of pixels the file holds (None where they are compressed and complete), and where."""
 
     stored: int | None
     complete: bool
+    tag: int = 0
+    place: int = 0
 
 
 class File(NamedTuple):
@@ -85,6 +87,8 @@ class File(NamedTuple):
     item: Item
     transfer_syntax: str
     pixels: Pixels | None
+    # Where deflated elements begin; places are then counted in what they unpack to.
+    deflated: int | None = None
 
 
 def read(path: Path) -> File | None:
@@ -114,23 +118,37 @@ def _read(data: mmap.mmap, start: int) -> File:
     if data[start : start + 2] == b"\x02\0":
         end = meta.run(start, len(data), stop_after_group=2)
         syntax = meta.root.text(TRANSFER_SYNTAX)
+    deflated = None
+    elements: mmap.mmap | bytes = data
     if syntax == DEFLATED:
-        try:
-            engine = zlib.decompressobj(-15)
-            unpacked = engine.decompress(data[end:], LARGEST_INFLATED)
-        except zlib.error as error:
-            raise DamagedError from error
-        data, end = unpacked, 0  # type: ignore[assignment]
-    explicit = data[end + 4 : end + 6].isalpha() and data[end + 4 : end + 6].isupper()
-    parser = _Parser(data, ">" if syntax == BIG_ENDIAN else "<", explicit)
-    parser.run(end, len(data))
-    return File(parser.root, syntax, parser.pixels)
+        elements, deflated, end = _inflated(data[end:]), end, 0
+    explicit = elements[end + 4 : end + 6].isalpha() and elements[end + 4 : end + 6].isupper()
+    parser = _Parser(elements, ">" if syntax == BIG_ENDIAN else "<", explicit)
+    parser.run(end, len(elements))
+    return File(parser.root, syntax, parser.pixels, deflated)
+
+
+def stored_pixels(path: Path, deflated: int | None, place: int, length: int) -> bytes:
+    """The bytes of pixels that are not compressed."""
+    with open(path, "rb") as file:
+        if deflated is None:
+            file.seek(place)
+            return file.read(length)
+        file.seek(deflated)
+        return _inflated(file.read())[place : place + length]
+
+
+def _inflated(data: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(-15).decompress(data, LARGEST_INFLATED)
+    except zlib.error as error:
+        raise DamagedError from error
 
 
 class _Parser:
     """One pass over the elements; `root` holds the outermost ones."""
 
-    def __init__(self, data, order: str, explicit: bool) -> None:
+    def __init__(self, data: mmap.mmap | bytes, order: str, explicit: bool) -> None:
         self.data, self.order, self.explicit = data, order, explicit
         self.root = self._item()
         self.pixels: Pixels | None = None
@@ -171,7 +189,7 @@ class _Parser:
             if tag in (ITEM_END, SEQUENCE_END):
                 return value
             if tag in PIXELS and depth == 0:
-                self.pixels = self._pixels(length, value)
+                self.pixels = self._pixels(length, value)._replace(tag=tag, place=value)
                 return len(self.data)
             if sequence and (tag in SEQUENCES or length == UNDEFINED):
                 item[tag], place = self._sequence(value, length, depth + 1)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import SimpleITK as sitk
 
 from ..errors import RefusalError
-from . import dicom, itk, labels, stored
+from . import dicom, labels, pixels, stored
 from .grid import Grid, Volume
 from .headers import header as header_of
 from .itk import to_image
@@ -86,7 +86,7 @@ def read(path: str | Path, series: str | None = None) -> Loaded:
         return Loaded(Volume(array, header.grid), label_map, (*header.notes, *notes), header.metadata)
     stack = dicom.select(path, series)
     stack.grid.check()
-    array = itk.pixels(path, stack.slices)
+    array = pixels.read(path, stack.slices)
     return Loaded(Volume(array, stack.grid), False, stack.notes, stack.metadata)
 
 

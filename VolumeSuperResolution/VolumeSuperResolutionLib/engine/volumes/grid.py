@@ -89,8 +89,9 @@ def target_size(
     if isotropic:
         spacing = (min(grid.spacing),) * 3
     if spacing is not None:
-        scale = np.asarray(grid.spacing) / np.asarray(spacing, float)
+        scale = _floats(np.asarray(grid.spacing) / np.asarray(spacing, float))
         _check_reachable(scale)
+    assert scale is not None
     return _ints([max(1, int(np.floor(n * s + 0.5))) for n, s in zip(grid.size, scale)])
 
 

@@ -57,9 +57,10 @@ def percentiles(array: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def guess_modality(array: np.ndarray) -> str:
-    """ "CT" where the volume holds air in HU, else "MR"."""
-    return "CT" if percentiles(array)[0] < CT_AIR or float(array.min()) <= CT_AIR else "MR"
+def guess_modality(array: np.ndarray, limits: tuple[float, float] | None = None) -> str:
+    """ "CT" where the volume holds air in HU, else "MR". `limits` are the array's percentiles, where they are known."""
+    low, _ = percentiles(array) if limits is None else limits
+    return "CT" if low < CT_AIR or float(array.min()) <= CT_AIR else "MR"
 
 
 def window_for(array: np.ndarray, modality: str) -> Window:
@@ -180,7 +181,7 @@ def carrier_for(array: np.ndarray) -> Carrier:
         return PLAIN
     whole = array.dtype.kind != "f"
     unit = 1.0 if whole or 1 / LARGEST <= span <= LARGEST else span
-    offset = float(low // 1) if whole else low if fine is False else 0.0
+    offset = float(low // 1) if whole else 0.0 if fine else low
     carrier = Carrier(offset, unit)
     # What becomes zero or infinite on the way is lost.
     carried = carrier.carry(array)

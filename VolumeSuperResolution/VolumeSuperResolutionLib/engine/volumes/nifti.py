@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import RefusalError
 from .grid import SHEAR_TOLERANCE, Grid
-from .stored import Header, Part, check_size, check_spacing
+from .stored import FARTHEST, Header, Part, check_size, check_spacing
 
 TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 VALUES_PER_VOXEL = {32: 2, 128: 3, 1792: 2, 2304: 4}
@@ -195,9 +195,9 @@ def _grid(path: Path, fields: dict, size: tuple[int, int, int], notes: list[str]
         notes.append("The header says no thickness of the single slice; it was taken as 1 mm.")
     check_spacing(path, tuple(spacing))
     placed, told = fields["qform_code"] > 0, fields["sform_code"] > 0
-    by_quaternion = _quaternion_axes(path, fields) * spacing if placed else None
+    by_quaternion = _quaternion_axes(path, fields) * spacing if placed else np.zeros((3, 3))
     srow = np.array(fields["srow"], float).reshape(3, 4)
-    if told and not np.isfinite(srow).all():
+    if told and not (np.abs(srow) < FARTHEST).all():
         raise RefusalError(f"{path} places its voxels at positions that are not numbers; correct its header.")
     if told and placed:
         told = _prefer_rows(fields, srow, by_quaternion, notes)
@@ -211,7 +211,7 @@ def _grid(path: Path, fields: dict, size: tuple[int, int, int], notes: list[str]
         return Grid(size, tuple(s * unit for s in spacing))  # type: ignore[arg-type]
     axes = TO_LPS @ axes
     lengths = np.linalg.norm(axes, axis=0)
-    if not np.isfinite(origin).all() or not lengths.all():
+    if not (np.abs(origin) < FARTHEST).all() or not lengths.all():
         raise RefusalError(f"{path} places its voxels at positions that are not numbers; correct its header.")
     return Grid(
         size,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import RefusalError
 from .grid import Grid
-from .stored import LARGEST_HEADER, Header, Part, check_size, check_spacing
+from .stored import FARTHEST, LARGEST_HEADER, Header, Part, check_size, check_spacing
 
 TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -50,7 +50,7 @@ def header(path: Path) -> Header:
     fields, keys, end = _lines(path)
     sizes = tuple(_numbers(path, fields, "sizes", int))
     check_size(path, sizes)
-    if len(sizes) != int(_field(path, fields, "dimension")):
+    if [len(sizes)] != _numbers(path, fields, "dimension", int):
         raise RefusalError(f"{path} cannot be read: it has {len(sizes)} sizes and dimension {fields['dimension']}.")
     dtype = _dtype(path, fields)
     notes: list[str] = []
@@ -124,10 +124,12 @@ def _spatial_axes(path: Path, fields: dict[str, str], sizes: tuple[int, ...]) ->
     elif "kinds" in fields:
         kinds = fields["kinds"].lower().split()
         axes = [axis for axis, kind in enumerate(kinds) if kind in ("domain", "space", "???", "none")] or axes
+    if axes[-1:] and axes[-1] >= len(sizes):
+        raise RefusalError(f"{path} cannot be read: it says more directions than dimensions.")
     if len(axes) > 3:
         axes = [axis for axis in axes if axis < 3 or sizes[axis] > 1]
     rest = [n for axis, n in enumerate(sizes) if axis not in axes and n > 1]
-    if len(axes) > 3 or any(axis >= len(sizes) for axis in axes):
+    if len(axes) > 3:
         raise RefusalError(
             f"{path} holds a series of volumes ({' x '.join(map(str, sizes))} voxels); extract the one you want into a "
             "file of its own."
@@ -188,7 +190,7 @@ def _placed(path: Path, fields: dict[str, str], size: tuple[int, ...], notes: li
     sign = np.array(SPACES.get(space, (1, 1, 1)), float)
     columns = [_vector(path, v.group(1)) for v in VECTOR.finditer(fields["spacedirections"]) if v.group(1) is not None]
     if len(columns) == 2:
-        normal = np.cross(*columns)
+        normal = np.cross(columns[0], columns[1])
         columns.append(normal / (np.linalg.norm(normal) or 1.0))
     matrix = sign[:, None] * np.array(columns).T
     spacing = np.linalg.norm(matrix, axis=0)
@@ -208,7 +210,7 @@ def _vector(path: Path, text: str | None) -> np.ndarray:
         values = np.array([float(word) for word in (text or "").split(",")])
     except ValueError:
         values = np.zeros(0)
-    if values.shape != (3,) or not np.isfinite(values).all():
+    if values.shape != (3,) or not (np.abs(values) < FARTHEST).all():
         raise RefusalError(f"{path} cannot be read: its position in space is not three numbers an axis.")
     return values
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import RefusalError
 from . import elements
+from .stored import FARTHEST
 
 # Keywords that later tell how the scan was taken; none of them says whose it is.
 KEPT = {
@@ -29,6 +30,9 @@ ENHANCED_ECHO, B_VALUE, TIME_INDEX = 0x00189082, 0x00189087, 0x00209128
 SHARED, PER_FRAME = 0x52009229, 0x52009230
 PLANE_POSITION, PLANE_ORIENTATION, MEASURES, VALUES = 0x00209113, 0x00209116, 0x00289110, 0x00289145
 FRAME_CONTENT, MR_ECHO, MR_DIFFUSION, DETECTOR = 0x00209111, 0x00189114, 0x00189117, 0x00540022
+PIXEL_DATA = 0x7FE00010
+# Little endian with and without types, big endian, deflated.
+UNCOMPRESSED = ("", elements.IMPLICIT, "1.2.840.10008.1.2.1", elements.BIG_ENDIAN, elements.DEFLATED)
 MOST_FRAMES = 1 << 16
 
 
@@ -55,13 +59,16 @@ class Slice(NamedTuple):
     tilt: float
     # What may tell apart images of one place, by the word for several of it.
     marks: dict[str, object]
-    # Bits allocated, bits stored, signed.
-    pixel_format: tuple[int, ...]
+    # Bits allocated, bits stored, highest bit, signed.
+    pixel_format: tuple[int, int, int, int]
     scaling: tuple[float, float]
     syntax: str
     # Bytes of pixels: expected in the file, and found (None: compressed and complete).
     expected: int
     stored: int | None
+    # Where they begin, and where deflated elements do; None where SimpleITK has to decode them.
+    place: int | None
+    deflated: int | None
     expected_images: int
     kept: dict[str, str]
 
@@ -105,11 +112,12 @@ def files_of(folder: Path) -> list[Path]:
         raise RefusalError(f"{folder} cannot be opened; check the rights.") from error
 
 
-def _images(path: Path, file: elements.File) -> list[Slice]:
+def _stored(path: Path, file: elements.File) -> dict[str, Any]:
+    """How the pixels of a file are laid out, as a slice says it."""
     item, pixels = file.item, file.pixels or elements.Pixels(0, False)
-    rows, columns, samples, allocated, stored_bits, signed = (
+    rows, columns, samples, allocated, bits, high, signed = (
         int(item.packed(tag, "H") or 0)
-        for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100, 0x00280101, 0x00280103)
+        for tag in (0x00280010, 0x00280011, 0x00280002, 0x00280100, 0x00280101, 0x00280102, 0x00280103)
     )
     frames = item.integer(0x00280008) or 1
     if not (0 < frames <= MOST_FRAMES and rows and columns):
@@ -118,6 +126,25 @@ def _images(path: Path, file: elements.File) -> list[Slice]:
     stored = pixels.stored if pixels.complete or pixels.stored is not None else 0
     if pixels.complete and pixels.stored is not None and pixels.stored >= expected:
         stored = expected
+    plain = pixels.tag == PIXEL_DATA and file.transfer_syntax in UNCOMPRESSED and bits <= high + 1 <= allocated
+    plain = plain and not (allocated == 8 and file.transfer_syntax == elements.BIG_ENDIAN)
+    return {
+        "frames": frames,
+        "samples": max(1, samples),
+        "shape": (rows, columns),
+        "pixel_format": (allocated, bits, high, signed),
+        "syntax": file.transfer_syntax,
+        "expected": expected,
+        "stored": stored,
+        "place": pixels.place if plain else None,
+        "deflated": file.deflated,
+    }
+
+
+def _images(path: Path, file: elements.File) -> list[Slice]:
+    item = file.item
+    pixels = _stored(path, file)
+    frames = pixels["frames"]
     shared = item.inside(SHARED)
     groups = item.get(PER_FRAME)
     groups = groups if isinstance(groups, list) else []
@@ -137,7 +164,6 @@ def _images(path: Path, file: elements.File) -> list[Slice]:
             Slice(
                 path=path,
                 frame=frame,
-                frames=frames,
                 uid=item.text(0x00080018),
                 series=item.text(0x0020000E),
                 number=item.text(0x00200011),
@@ -145,22 +171,17 @@ def _images(path: Path, file: elements.File) -> list[Slice]:
                 instance=item.integer(0x00200013) or 0,
                 kind=item.text(0x00080016),
                 localizer="LOCALIZER" in kinds,
-                samples=max(1, samples),
                 photometric=item.text(0x00280004).upper(),
-                shape=(rows, columns),
                 spacing=spacing if len(spacing) == 2 else (),
                 orientation=_finite(orientation, 6),
                 position=_finite(position, 3),
                 between=abs((measures.floats(0x00180088) or (0.0,))[0]),
                 tilt=(item.floats(0x00181120) or (0.0,))[0],
                 marks=_marks(item, own, kinds),
-                pixel_format=(allocated, stored_bits, signed),
                 scaling=_scaling(item, shared, own),
-                syntax=file.transfer_syntax,
-                expected=expected,
-                stored=stored,
                 expected_images=item.integer(0x00201002) or 0,
                 kept={**kept, **({"SliceThickness": thickness} if thickness else {})},
+                **pixels,
             )
         )
     return images
@@ -176,10 +197,12 @@ def _counted_on(position: tuple, orientation: tuple, item: elements.Item, frame:
 
 
 def _finite(values: tuple[float, ...], count: int) -> tuple[float, ...]:
-    return values if len(values) == count and np.isfinite(values).all() else ()
+    return values if len(values) == count and (np.abs(values) < FARTHEST).all() else ()
 
 
-def _place(item: elements.Item, shared: elements.Item, own: elements.Item | None):
+def _place(
+    item: elements.Item, shared: elements.Item, own: elements.Item | None
+) -> tuple[tuple[float, ...], tuple[float, ...], elements.Item]:
     """Position, orientation, and where pixel spacing and thickness are said."""
     if own is None:
         place = item if 0x00200032 in item else item.inside(DETECTOR)

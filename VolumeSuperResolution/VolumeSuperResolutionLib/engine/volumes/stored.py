@@ -12,7 +12,7 @@ import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,9 @@ CHUNK = 1 << 20
 # No deflated byte becomes more than 1032 bytes; bzip2 packs a run tighter, but not much.
 MOST_PER_BYTE = {"raw": 1, "gzip": 1040, "bzip2": 100_000, "text": 1, "hex": 1}
 LARGEST_HEADER = 1 << 22
-# The three numbers that may follow a voxel array of any sane scan.
 LARGEST_SIDE = 1 << 20
+# Nothing lies farther away (mm), and no voxel is larger.
+FARTHEST = 1e9
 
 
 class Part(NamedTuple):
@@ -50,7 +51,7 @@ class Header(NamedTuple):
     metadata: Mapping[str, str] = {}
 
     @property
-    def count(self) -> int:
+    def voxels(self) -> int:
         """The number of voxels."""
         return int(np.prod([int(n) for n in self.grid.size], dtype=object))
 
@@ -65,7 +66,7 @@ def check_size(path: Path, size: tuple[int, ...]) -> None:
 
 def check_spacing(path: Path, spacing: tuple[float, ...]) -> None:
     """Refuse a header's voxel sizes that are not lengths."""
-    if not all(np.isfinite(s) and s > 0 for s in spacing):
+    if not all(1 / FARTHEST < s < FARTHEST for s in spacing):
         raise RefusalError(
             f"{path} says that its voxels are {' x '.join(f'{s:g}' for s in spacing)} mm large, which cannot be; "
             "correct the spacing in its header."
@@ -86,8 +87,8 @@ def file_size(path: Path) -> int:
 def load(header: Header) -> tuple[np.ndarray, tuple[str, ...]]:
     """The voxels (k, j, i) in the machine's byte order, scaled as the header says, and what should be told of them."""
     share = _check_promise(header)
-    flat = np.empty(header.count, header.dtype)
-    memory = memoryview(flat).cast("B") if flat.size else memoryview(b"")
+    flat = np.empty(header.voxels, header.dtype)
+    memory = flat.view(np.uint8).data
     notes: list[str] = []
     for number, part in enumerate(header.parts):
         target = memory[number * share : (number + 1) * share]
@@ -111,7 +112,7 @@ def verify(header: Header) -> None:
 
 def _check_promise(header: Header) -> int:
     """The bytes each part has to hold; refuses where the files are too small for them, before anything is read."""
-    total = header.count * header.dtype.itemsize
+    total = header.voxels * header.dtype.itemsize
     if not header.parts or total % len(header.parts):
         raise RefusalError(f"{header.path} spreads its voxels unevenly over {len(header.parts)} files.")
     share = total // len(header.parts)
@@ -137,7 +138,8 @@ def _scaled(flat: np.ndarray, header: Header) -> np.ndarray:
     scaled = np.empty(flat.shape, np.float64 if flat.dtype == np.float64 else np.float32)
     for start in range(0, flat.size, CHUNK):
         part = flat[start : start + CHUNK].astype(np.float64)
-        scaled[start : start + CHUNK] = part * header.slope + header.intercept
+        with np.errstate(over="ignore", invalid="ignore"):  # what is no number is found where it is used
+            scaled[start : start + CHUNK] = part * header.slope + header.intercept
     return scaled
 
 
@@ -178,7 +180,7 @@ def _limited(chunks: Iterator[bytes], skip: int, expected: int) -> Iterator[byte
             yield kept
 
 
-def _inflated(file, notes: list[str]) -> Iterator[bytes]:
+def _inflated(file: BinaryIO, notes: list[str]) -> Iterator[bytes]:
     """gzip or zlib data in chunks, checksums included; EOFError where it ends too early."""
     engine, data = zlib.decompressobj(47), b""
     while True:
@@ -198,7 +200,7 @@ def _inflated(file, notes: list[str]) -> Iterator[bytes]:
             engine = zlib.decompressobj(47)
 
 
-def _unzipped(file) -> Iterator[bytes]:
+def _unzipped(file: BinaryIO) -> Iterator[bytes]:
     with bz2.BZ2File(file) as unpacked:
         yield from iter(lambda: unpacked.read(CHUNK), b"")
 

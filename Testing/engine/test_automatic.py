@@ -1,0 +1,104 @@
+"""The model "auto": the nearest specialist that gains on noisy scans, else the better classical method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sample_models import model
+from VolumeSuperResolutionLib.engine.checks import lay_out
+from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.engine.models import automatic, zoo
+from VolumeSuperResolutionLib.engine.request import Report, Request
+from VolumeSuperResolutionLib.engine.upscale import upscale
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
+
+GRID = Grid((20, 21, 10), (0.9, 0.9, 3.6))
+
+
+@pytest.fixture
+def cards(monkeypatch):
+    """cards(name=(factor, gains, other fields)): the only learned models there are, without weights."""
+
+    def only(**models):
+        stage = zoo.Stage("edsr3d")
+        known = {card.id: card for card in zoo.CLASSICAL}
+        for name, (factor, gains, *rest) in models.items():
+            measured = {"scanner": {m: {"over_best_classical": [gain, 0.1]} for m, gain in gains.items()}}
+            card = zoo.Card(name, name, "For a test.", factor=factor, stages=(stage,), gains=measured)
+            known[name] = replace(card, **rest[0]) if rest else card
+        monkeypatch.setattr(zoo, "cards", lambda: known)
+
+    return only
+
+
+def chosen(grid=GRID, modality="MR", **target):
+    return lay_out(grid, Request("auto", modality=modality, **target)).card.id
+
+
+def test_the_nearest_that_reaches_the_target_wins_whatever_it_gains(cards):
+    cards(two=((2, 2, 2), {"MR": 0.1}), four=((4, 4, 4), {"MR": 9.0}), slices=((1, 1, 4), {"MR": 0.2}))
+    assert chosen(scale=(2, 2, 2)) == "two"
+    assert chosen(scale=(2.5, 2.5, 2.5)) == "two"
+    assert chosen(scale=(3, 3, 3)) == "four"
+    assert chosen(isotropic=True) == "slices"
+    assert chosen(scale=(4, 1, 1)) == "slices"
+
+
+def test_of_equally_near_ones_the_better_for_the_modality(cards):
+    cards(a=((2, 2, 2), {"MR": 0.3, "CT": 2.0}), b=((2, 2, 2), {"MR": 0.5, "CT": 0.1}))
+    assert [chosen(modality=m, scale=(2, 2, 2)) for m in ("MR", "CT", "auto")] == ["b", "a", "a"]
+
+
+def test_what_does_not_gain_or_draws_for_looks_is_left_out(cards):
+    cards(
+        worse=((2, 2, 2), {"MR": -0.1}),
+        unmeasured=((2, 2, 2), {"CT": 1.0}),
+        looks=((2, 2, 2), {"MR": 5.0}, {"caution": "It draws what may not be there."}),
+        mixed=((2, 2, 2), {"MR": 5.0}, {"partner": "worse"}),
+    )
+    assert chosen(scale=(2, 2, 2)) == "backprojection"
+    assert chosen(modality="CT", scale=(2, 2, 2)) == "unmeasured"
+
+
+def test_out_of_reach_and_without_torch_it_is_classical(cards, monkeypatch):
+    cards(two=((2, 2, 2), {"MR": 1.0, "CT": 1.0}))
+    assert chosen(scale=(9, 9, 9)) == "backprojection"
+    assert chosen(modality="CT", scale=(9, 9, 9)) == "lanczos"
+    monkeypatch.setattr(automatic, "networks_at_hand", lambda: False)
+    assert chosen(scale=(2, 2, 2)) == "backprojection"
+
+
+def test_a_single_slice_has_no_say(cards):
+    cards(two=((2, 2, 2), {"MR": 1.0}))
+    assert chosen(Grid((20, 21, 1)), scale=(2, 2, 2)) == "two"
+
+
+def test_label_maps_take_the_model_that_invents_none(cards):
+    cards(two=((2, 2, 2), {"MR": 1.0}))
+    assert lay_out(GRID, Request("auto", scale=(2.0, 2.0, 2.0), label_map=True)).card.id == "nearest"
+
+
+def test_targets_that_no_one_reaches_are_refused_as_ever():
+    with pytest.raises(RefusalError, match="out of reach"):
+        chosen(scale=(99, 1, 1))
+
+
+def test_every_shipped_specialist_is_weighed():
+    assert chosen(scale=(2, 2, 2)) == "edsr3d-x2"
+    assert chosen(isotropic=True) == "edsr3d-depth-x4"
+
+
+def test_the_report_names_the_model_that_ran_and_that_it_was_chosen(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "folders", lambda: [tmp_path])
+    gains = {"scanner": {"MR": {"over_best_classical": [1.0, 0.0]}}}
+    model(tmp_path / "best", gains=gains)
+    volume = Volume(np.random.default_rng(0).uniform(0, 900, (6, 7, 8)).astype(np.float32), Grid((8, 7, 6)))
+    result = upscale(volume, Request("auto", scale=(2.0, 2.0, 2.0), device="cpu", modality="MR"))
+    assert (result.report.model, result.report.automatic) == ("best", True)
+    assert "(best, chosen automatically)" in str(result.report)
+    named = upscale(volume, Request("best", scale=(2.0, 2.0, 2.0), device="cpu", modality="MR"))
+    assert not named.report.automatic and "chosen" not in str(named.report)
+    assert np.array_equal(named.volume.array, result.volume.array)
+    assert Report.from_dict(result.report.to_dict()) == result.report

@@ -1,0 +1,105 @@
+"""A region comes out as it does within the whole volume: what is read around it follows from what is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sample_models import STAGES, model
+from VolumeSuperResolutionLib.engine import upscale as front
+from VolumeSuperResolutionLib.engine.models import plan, zoo
+from VolumeSuperResolutionLib.engine.upscale import Request, upscale
+from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
+
+MODELS = {
+    "whole": ((zoo.Stage("edsr3d", {"factor": 2, "features": 4, "blocks": 2}),), (2, 2, 2)),
+    "two stages": (STAGES, (2, 2, 2)),
+    "depth": (STAGES[1:], (1, 1, 2)),
+    "interpolated": ((zoo.Stage("srcnn3d", {"features": [4, 3]}),), (2, 2, 2)),
+    "interpolated views": ((zoo.Stage("srcnn2d", {"features": [4, 3, 3]}, ("k", "j", "i")),), (2, 2, 2)),
+}
+RANGE = 1000.0
+
+
+def scan(shape):
+    """Smooth enough that what a margin leaves out would show, and the window is that of the whole in every part."""
+    return np.random.default_rng(0).uniform(0, RANGE, shape).astype(np.float32)
+
+
+@pytest.fixture(params=MODELS)
+def card(request, tmp_path):
+    stages, factor = MODELS[request.param]
+    return model(tmp_path / "mine", stages=stages, factor=factor)
+
+
+def compared(array, region, **request):
+    """The largest difference between a region alone and the same in the whole, as a part of the range."""
+    volume = Volume(array, Grid(array.shape[::-1]))
+    whole = upscale(volume, Request(**request)).volume
+    part = upscale(volume, Request(**request, region=region)).volume
+    factors = [m / n for m, n in zip(whole.grid.size, volume.grid.size)]
+    inside = tuple(slice(round(a * f), round(b * f)) for (a, b), f in zip(region, factors))[::-1]
+    assert part.array.shape == whole.array[inside].shape
+    return np.abs(part.array - whole.array[inside]).max() / RANGE
+
+
+@given(data=st.data(), target=st.sampled_from((2.0, 1.5)), rounds=st.integers(0, 1))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_learned_region_is_that_part_of_the_whole(card, data, target, rounds):
+    axis = data.draw(st.integers(0, 2))  # along which the volume is too long to be read whole
+    size = [72 if n == axis else 8 for n in range(3)]
+    region = []
+    for n in size:
+        start = 2 * data.draw(st.integers(0, n // 2 - 1))
+        region.append((start, start + 2 * data.draw(st.integers(1, min(6, (n - start) // 2)))))
+    scale = tuple(target if f > 1 else 1.0 for f in card.factor)
+    array = scan(size[::-1])
+    assert compared(array, tuple(region), model=str(card.folder), scale=scale, consistency=rounds) < 1e-5
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "linear", "bspline", "lanczos", "backprojection"])
+@given(start=st.integers(0, 90), length=st.integers(1, 8), factor=st.sampled_from((2.0, 1.5, 0.75)))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+def test_an_interpolated_region_is_that_part_of_the_whole(kernel, start, length, factor):
+    if factor < 1 and kernel == "backprojection":
+        return
+    region = ((0, 4), (0, 4), (4 * (start // 4), 4 * (start // 4) + 4 * length))
+    array = scan((160, 4, 4))
+    assert compared(array, region, model=kernel, scale=(1.0, 1.0, factor)) < 1e-5
+
+
+def test_the_margin_is_what_the_networks_look_around(tmp_path):
+    deep = model(tmp_path / "deep", stages=(zoo.Stage("edsr3d", {"factor": 2, "features": 4, "blocks": 3}),))
+    # head, two convolutions a block, one behind them and one before the shuffle; the tail is behind it
+    assert plan.reach(deep, zoo.load(deep), (2.0, 2.0, 2.0), {}) == (1 + 6 + 1 + 1 + 1,) * 3
+    beside = plan.reach(deep, zoo.load(deep), (1.5, 1.5, 1.5), {})
+    assert all(10 < n <= 10 + 5 for n in beside)  # and Lanczos from the fine grid
+    flat = model(tmp_path / "flat", stages=STAGES[1:], factor=(1, 1, 2))
+    k, j, i = plan.reach(flat, zoo.load(flat), (2.0, 1.0, 1.0), {})
+    assert j == i > 0 and k > 0
+
+
+def test_a_region_is_not_read_wider_than_it_must(tmp_path, monkeypatch):
+    card = model(tmp_path / "mine", stages=MODELS["whole"][0])
+    seen = []
+    plain = plan.run
+    monkeypatch.setattr(plan, "run", lambda array, *rest: seen.append(array.shape) or plain(array, *rest))
+    array = scan((100, 9, 8))
+    region = ((0, 8), (0, 9), (40, 44))
+    upscale(Volume(array, Grid(array.shape[::-1])), Request(str(card.folder), (2.0, 2.0, 2.0), region=region))
+    margin = plan.reach(card, zoo.load(card), (2.0,) * 3, {})[0]
+    assert seen == [(4 + 2 * margin, 9, 8)]
+    assert 4 + margin > front.LARGEST_UNIT
+
+
+def test_an_ensemble_traces_its_network_once_a_stage(tmp_path, monkeypatch):
+    from VolumeSuperResolutionLib.engine.streaming import inference
+
+    card = model(tmp_path / "mine", stages=STAGES)
+    made = []
+    plain = inference.Stream
+    monkeypatch.setattr(inference, "Stream", lambda network, *rest: made.append(network) or plain(network, *rest))
+    array = scan((20, 10, 12))
+    upscale(Volume(array, Grid(array.shape[::-1])), Request(str(card.folder), (2.0, 2.0, 2.0), ensemble=True))
+    assert len(made) == len(set(made)) == len(STAGES)

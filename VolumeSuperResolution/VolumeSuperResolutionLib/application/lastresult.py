@@ -1,0 +1,71 @@
+"""The result of the last run: what it says of itself, and what can be done with it."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+import slicer
+
+from ..engine.request import Request
+from . import wording
+from .pythoncall import callFor
+from .scene import UNCERTAINTY_ROLE
+from .sidebyside import SETTINGS, SideBySide, removeVolume
+
+
+class LastResult:
+    """Shown while its input is the chosen one."""
+
+    def __init__(self, ui: Any, sideBySide: SideBySide) -> None:
+        self._ui = ui
+        self._sideBySide = sideBySide
+        self._input: Any = None
+        self._node: Any = None
+        self._isNew = False
+        ui.undoButton.connect("clicked(bool)", self.undo)
+        ui.copyButton.connect("clicked(bool)", self.copy)
+        ui.detailsButton.connect("toggled(bool)", lambda _on: self.show(self._input))
+        self.show(None)
+
+    def take(self, inputNode: Any, node: Any, isNew: bool) -> None:
+        """A run has ended with this node, which it has made (and not filled)."""
+        self._input, self._node, self._isNew = inputNode, node, isNew
+        self._ui.detailsButton.checked = False
+
+    def forget(self) -> None:
+        """There is none any more."""
+        self._input = self._node = None
+
+    def show(self, inputNode: Any) -> None:
+        """Show it if it is a result of this volume and still there."""
+        ui = self._ui
+        if self._node is not None and not slicer.mrmlScene.IsNodePresent(self._node):
+            self.forget()
+        shown = self._node is not None and inputNode is self._input
+        ui.resultLabel.setVisible(shown)
+        ui.resultRow.setVisible(shown)
+        ui.detailsLabel.setVisible(shown and ui.detailsButton.checked)
+        if shown:
+            ui.resultLabel.text = escape(wording.resultLine(self._node)).replace("\n", "<br>")
+            ui.detailsLabel.text = escape(str(wording.reportOf(self._node))).replace("\n", "<br>")
+            ui.undoButton.enabled = self._isNew  # what an existing volume held before is gone
+
+    def undo(self, *_arguments: Any) -> None:
+        """Remove the result, and show the input again."""
+        node, inputNode = self._node, self._input
+        self.forget()
+        self._sideBySide.leave()
+        second = node.GetNodeReference(UNCERTAINTY_ROLE)
+        for volume in (node, second):
+            if volume is not None:
+                removeVolume(volume)
+        if slicer.app.layoutManager() is not None:
+            slicer.util.setSliceViewerLayers(background=inputNode)
+        self.show(inputNode)
+
+    def copy(self, *_arguments: Any) -> None:
+        """The console call that does the same, onto the clipboard."""
+        request = Request.from_dict(json.loads(self._node.GetAttribute(SETTINGS)))
+        slicer.app.clipboard().setText(callFor(self._input.GetName(), request))
