@@ -10,6 +10,7 @@ import sys
 from dataclasses import fields
 
 import numpy as np
+import phantoms
 import pytest
 import SimpleITK as sitk
 from sample_models import model, pair
@@ -274,3 +275,57 @@ def test_the_module_runs_as_a_program():
     command = [sys.executable, "-m", "VolumeSuperResolutionLib", "models"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def three_stacks(tmp_path):
+    paths = [tmp_path / f"{view}.nrrd" for view in ("axial", "sagittal", "coronal")]
+    for path, stack in zip(paths, phantoms.three(phantoms.head(32), 0, 0)):
+        files.write(stack.volume, path)
+    return [str(path) for path in paths]
+
+
+def test_combine_writes_the_volume_its_report_and_the_maps(three_stacks, tmp_path, capsys):
+    out, folder = tmp_path / "out.nii.gz", tmp_path / "report"
+    assert main(["combine", *three_stacks, str(out), "--aligned", "--report", str(folder), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads((folder / "report.json").read_text())
+    assert report["output_size"] == [32, 32, 32] and len(report["stacks"]) == 3
+    for path in (out, folder / "coverage.nrrd", folder / "residual.nrrd"):
+        assert files.read(path).volume.array.shape == (32, 32, 32)
+
+
+def test_combine_refuses_in_a_sentence_and_writes_nothing(three_stacks, tmp_path, capsys):
+    out = tmp_path / "out.nrrd"
+    for arguments in ([three_stacks[0]], [three_stacks[0]] * 2, [*three_stacks, "--reference", "7"]):
+        assert main(["combine", *arguments[:3], str(out), *arguments[3:]]) == 2
+        assert capsys.readouterr().err.count(".") >= 1
+    assert main(["combine", *three_stacks[:2], three_stacks[2]]) == 2  # the last is no output
+    assert "is there already" in capsys.readouterr().err
+    assert main(["combine", *three_stacks, str(out), "--slice-thickness", "4,x"]) == 2
+    assert not out.exists()
+
+
+def test_evaluate_says_what_combining_stacks_is_worth(tmp_path, capsys):
+    (tmp_path / "sharp").mkdir()
+    files.write(phantoms.head(48), tmp_path / "sharp" / "head.nrrd")
+    kept, scores = tmp_path / "kept", tmp_path / "scores.json"
+    arguments = ["evaluate", "--volumes", str(tmp_path / "sharp"), "--stacks", "4", "--keep", str(kept), "--quiet"]
+    assert main([*arguments, "--json", str(scores)]) == 0
+    assert "| head.nrrd |" in capsys.readouterr().out
+    (score,) = json.loads(scores.read_text())
+    assert score["psnr"] > score["single"] > score["lanczos"] - 1e-6
+    assert score["pose_error"] < 0.25
+    assert sorted(path.name for path in kept.iterdir()) == [f"head-{v}.nrrd" for v in ("axial", "coronal", "sagittal")]
+    assert main(["evaluate", "--volumes", str(kept), "--stacks", "1", "--quiet"]) == 2
+
+
+def test_evaluate_predicts_stacks_that_are_left_out(three_stacks, tmp_path, capsys):
+    scores = tmp_path / "scores.json"
+    arguments = ["evaluate", "--volumes", str(tmp_path), "--leave-one-out", "--quiet", "--json", str(scores)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count("dB") == 6
+    assert all(one["combined"] > one["alone"] for one in json.loads(scores.read_text()))
+    os.remove(three_stacks[0])
+    assert main(arguments) == 2
+    assert "too few" in capsys.readouterr().err

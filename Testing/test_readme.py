@@ -9,6 +9,7 @@ from pathlib import Path
 
 import demo
 import numpy as np
+import phantoms
 import pytest
 import SimpleITK as sitk
 import standins
@@ -61,6 +62,9 @@ def place(tmp_path, monkeypatch):
         scan(tmp_path / name)
     for name in ("data/FLAIR-4mm.nii.gz", "FLAIR.nii.gz"):
         scan(tmp_path / name, (1, 1, 4), (16, 20, 6))
+    stacks = phantoms.three(phantoms.head(32), 1, 1)
+    for name, stack in zip(("axial", "sagittal", "coronal"), stacks):
+        files.write(stack.volume, tmp_path / f"{name}.nrrd")
     (tmp_path / "data" / "sharp").mkdir()
     dicom(tmp_path / "CT-folder")
     for folder in ("my-scans", "my-other-scans", "FOLDER"):
@@ -76,7 +80,14 @@ def test_every_command_does_what_it_says(place, capsys, monkeypatch):
         if "--minutes" in arguments:  # of the training only its first step
             arguments[arguments.index("--minutes") + 1] = "0.0001"
         assert command_line.main(arguments) == 0, f"{command}: {capsys.readouterr().err}"
-    written = ("T1-sharp.nii.gz", "FLAIR-isotropic.nii.gz", "CT-isotropic.nrrd", "sharp/one.nii.gz", "sharp/two.nrrd")
+    written = (
+        "sharp.nrrd",
+        "T1-sharp.nii.gz",
+        "FLAIR-isotropic.nii.gz",
+        "CT-isotropic.nrrd",
+        "sharp/one.nii.gz",
+        "sharp/two.nrrd",
+    )
     for name in written:
         assert files.read(place / name).volume.array.size > 0
     assert min(files.read(place / "T1-sharp.nii.gz").volume.grid.size) == 32

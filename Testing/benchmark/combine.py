@@ -37,7 +37,7 @@ def trial(
     """Errors of the poses in voxels, the loop error, how alike the stacks are, and why it was refused, if it was."""
     random = np.random.default_rng(seed)
     field = simulation.middle(volume.grid, size)
-    center = field.to_physical((np.asarray(field.size) - 1) / 2.0)
+    center = field.center()
     noise = random.uniform(0.01, 0.03)
     made = []
     for number, axis in enumerate(simulation.SLICE_AXES):
@@ -86,7 +86,7 @@ def speed(options: argparse.Namespace) -> None:
     grid = Grid((size, size, size), (0.6,) * 3)
     rough = random.normal(0, 1, (size // 8,) * 3).astype(np.float32)
     truth = Volume(1000 + 200 * interpolation.resample(rough, (size,) * 3, "bspline"), grid)
-    center = grid.to_physical((np.asarray(grid.size) - 1) / 2.0)
+    center = grid.center()
     made = []
     for number, axis in enumerate(simulation.SLICE_AXES):
         pose = stacks.STILL if number == 0 else simulation.random_pose(random, 3.0, 3.0, center)

@@ -41,6 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     request = request_from(options, CombineRequest)
     sources = {file for path in options.inputs for file in files.read_by(path)}
+    if options.output.exists():
+        # Who forgets to name the output must not lose the last of the scans.
+        raise RefusalError(f"{options.output} is there already; the last name is the result's, give one that is free.")
     outputs.check_volumes([options.output], sources)
     if options.report is not None:
         outputs.make_folder(options.report)

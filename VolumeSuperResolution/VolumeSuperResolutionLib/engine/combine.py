@@ -227,7 +227,8 @@ def _with_margin(grid: Grid, scans: Sequence[Scan]) -> tuple[Grid, tuple[slice, 
     else:
         margin = int(min(MARGIN, np.ceil(max(max(s.volume.grid.spacing) for s in scans) / grid.spacing[0])))
     region = tuple((-margin, n + margin) for n in grid.size)
-    return grid.cropped(region), tuple(slice(margin, margin + n) for n in grid.size[::-1])  # type: ignore[arg-type]
+    inner = tuple(slice(margin, margin + n) for n in grid.size[::-1])
+    return grid.cropped(region), inner  # type: ignore[arg-type,return-value]
 
 
 def _box(grid: Grid, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -249,7 +250,7 @@ def _report(
     loop: float | None,
     seconds: float,
 ) -> CombineReport:
-    middle = result.grid.to_physical((np.asarray(result.grid.size) - 1) / 2.0)
+    middle = result.grid.center()
     low, high = intensity.percentiles(scans[request.reference - 1].volume.array)
     counts = np.bincount(coverage.ravel(), minlength=len(scans) + 1) / coverage.size
     found = []

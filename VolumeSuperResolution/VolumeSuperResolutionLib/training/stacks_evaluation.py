@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import quality
-from ..engine.combine import CombineRequest, combine
+from ..engine.combine import FEWEST, CombineRequest, combine
+from ..engine.errors import RefusalError
 from ..engine.physics import reconstruction, registration, stacks
 from ..engine.physics.scanner import Scanner
 from ..engine.physics.stacks import Pose, System
@@ -92,7 +93,7 @@ def stacks_of(name: str, volume: Volume, thickness: float, gap: float, crop: int
     random = np.random.default_rng(zlib.crc32(name.encode()))
     volume = Volume(volume.array.astype(np.float32), volume.grid)
     field = simulation.middle(volume.grid, crop or max(volume.grid.size))
-    center = field.to_physical((np.asarray(field.size) - 1) / 2.0)
+    center = field.center()
     made = []
     for number, axis in enumerate(simulation.SLICE_AXES):
         pose = stacks.STILL if number == 0 else simulation.random_pose(random, DEGREES, MM, center)
@@ -157,6 +158,8 @@ def leave_one_out(paths: Sequence[Path], tell: Callable[[str], None] = lambda li
 
     Both predictions go through the same forward model and are placed by the same registration.
     """
+    if len(paths) < FEWEST + 1:
+        raise RefusalError(f"Leaving one of {len(paths)} stacks out leaves too few to combine; give three or more.")
     named = [(path.name, files.read(path).volume) for path in paths]
     scanners = [Scanner()] * len(named)
     found = []

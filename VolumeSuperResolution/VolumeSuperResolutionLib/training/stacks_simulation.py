@@ -39,7 +39,7 @@ def middle(grid: Grid, size: int) -> Grid:
     return grid.cropped(tuple((a, a + min(n, size)) for a, n in zip(starts, grid.size)))  # type: ignore[arg-type]
 
 
-def random_pose(random: np.random.Generator, degrees: float, mm: float, center: Sequence[float]) -> Pose:
+def random_pose(random: np.random.Generator, degrees: float, mm: float, center: Sequence[float] | np.ndarray) -> Pose:
     """A turn by up to so many degrees about each axis, around a center, and a shift by up to so many mm along each."""
     angles = np.deg2rad(random.uniform(-degrees, degrees, 3))
     transform = sitk.Euler3DTransform(tuple(map(float, center)), *map(float, angles))
@@ -81,7 +81,7 @@ def simulate(
     matrix = scanner.axes[2].matrix(fine[0], count, spacing * step)
     thick = separable.apply(sharp.array, (matrix, None, None))
     low, high = percentiles(truth.array)
-    thick = thick + random.normal(0.0, noise * (high - low), thick.shape).astype(np.float32)  # type: ignore[operator]
+    thick = thick + random.normal(0.0, noise * (high - low), thick.shape).astype(np.float32)
     return Simulated(Volume(thick, grid.refined((*grid.size[:2], count))), scanner, sharp, pose)
 
 

@@ -139,7 +139,7 @@ def refine(
     """The stack's pose from the volume that the other stacks made, by least squares; with one step it stays."""
     step = np.asarray(fine.grid.spacing)[::-1]
     gradient = [g.astype(np.float32) / np.float32(s) for g, s in zip(np.gradient(fine.array), step)]
-    center = fine.grid.to_physical((np.asarray(fine.grid.size) - 1) / 2.0)
+    center = fine.grid.center()
     axes = np.asarray(fine.grid.direction).reshape(3, 3)
     slopes: list[np.ndarray] = []
     for count in range(steps):
@@ -191,8 +191,8 @@ def _blurred(volume: Volume, other: Scanner, grid: Grid, spacing: float) -> sitk
     own = volume.grid.spacing[along]
     if width > 1.5 * own and image.GetSize()[along] >= 4:
         image = sitk.RecursiveGaussian(image, width / FWHM, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, along)
-    voxels = np.prod(np.asarray(volume.grid.size) * volume.grid.spacing) / spacing**3
-    step = spacing * max(1.0, (voxels / ENOUGH_VOXELS) ** (1 / 3))
+    voxels = float(np.prod(np.asarray(volume.grid.size) * volume.grid.spacing)) / spacing**3
+    step = spacing * max(1.0, float(voxels / ENOUGH_VOXELS) ** (1 / 3))
     for axis in range(3):
         pixel = volume.grid.spacing[axis]
         if pixel < 0.75 * step and image.GetSize()[axis] >= 4:

@@ -87,7 +87,7 @@ class Stack:
 
     def see(self, fine: np.ndarray) -> np.ndarray:
         """A T x."""
-        return separable.apply(self.rigid.apply(fine)[self.part], self.matrices)  # type: ignore[return-value]
+        return separable.apply(self.rigid.apply(fine)[self.part], self.matrices)
 
     def back(self, values: np.ndarray) -> np.ndarray:
         """T' A' y."""
@@ -158,7 +158,7 @@ def observe(volume: Volume, scanner: Scanner, grid: Grid, pose: Pose = STILL) ->
     permutation = np.zeros((3, 3))
     permutation[range(3), order] = sense
     rotation = turn @ permutation.T
-    flipped = tuple(bool(s < 0) for s in sense)
+    flipped = (bool(sense[0] < 0), bool(sense[1] < 0), bool(sense[2] < 0))
     values = volume.array.transpose(order)[tuple(slice(None, None, -1) if f else slice(None) for f in flipped)]
     width = spacing[list(order)]
     counts = np.array(values.shape)
@@ -168,7 +168,7 @@ def observe(volume: Volume, scanner: Scanner, grid: Grid, pose: Pose = STILL) ->
         if flipped[axis]:
             corner[order[axis]] = counts[axis] - 1
     there = pose.inverse()
-    point = there.rotation @ volume.grid.to_physical(corner[::-1]) + there.shift
+    point = there.rotation @ volume.grid.to_physical(corner[::-1].tolist()) + there.shift
     first = (_directions(grid).T @ (point - np.asarray(grid.origin)))[::-1] / step
     shape = np.array(grid.size[::-1])
     center = (shape - 1) / 2.0
@@ -184,7 +184,6 @@ def _placed(values: np.ndarray, scanner: Scanner, place: _Place) -> Stack | None
     rotation, start, scale, step, shape, order, flipped = place
     turned = not np.allclose(rotation, np.eye(3))
     counts = np.array(values.shape)
-    profiles = scanner.axes[::-1]
     unit = np.abs(scale - 1) * counts / 2 < DRIFT
     blurred = scale > SAME_WIDTH
     reach = np.where(blurred, np.ceil(REACH * scale * 1.5), interpolation.LANCZOS_RADIUS)
@@ -203,38 +202,40 @@ def _placed(values: np.ndarray, scanner: Scanner, place: _Place) -> Stack | None
         np.array([max(lo, np.floor(c[0]) - n) for c, n, lo in zip(centers, reach, np.floor(low))]).astype(int),
         np.array([min(hi, np.ceil(c[-1]) + n) for c, n, hi in zip(centers, reach, np.ceil(high))]).astype(int),
     )
-    rigid = Rigid(rotation, -rotation @ shift, tuple(int(n) for n in shape), wanted)
-    part, matrices = [], []
+    fine = (int(shape[0]), int(shape[1]), int(shape[2]))
+    rigid = Rigid(rotation, -rotation @ shift, fine, wanted)
+    parts: list[slice] = []
+    matrices: list[np.ndarray | None] = []
     for axis in range(3):
-        origin, size = rigid.box[0][axis], rigid.size[axis]
+        origin, size = int(rigid.box[0][axis]), rigid.size[axis]
         if unit[axis] and not blurred[axis]:
             begin = int(np.rint(centers[axis][0])) - origin
-            part.append(slice(begin, begin + len(centers[axis])))
+            parts.append(slice(begin, begin + len(centers[axis])))
             matrices.append(None)
             continue
-        part.append(slice(0, size))
+        parts.append(slice(0, size))
         # Rows are complete on a longer axis, so that what a profile sees beyond the box is not put into the box.
         beyond = int(reach[axis]) if turned else 0
-        inner = centers[axis] - origin + beyond
+        inner, longer = centers[axis] - origin + beyond, size + 2 * beyond
         if blurred[axis]:
-            spacing = scale[axis] * step[axis]
-            matrix = profiles[order[axis]].rows(inner, size + 2 * beyond, spacing, step[axis])
+            profile = scanner.axes[2 - order[axis]]
+            matrix = profile.rows(inner, longer, scale[axis] * step[axis], step[axis])
         else:
-            matrix = interpolation.at_positions(size + 2 * beyond, inner, min(1.0, 1.0 / scale[axis]))
+            matrix = interpolation.at_positions(longer, inner, min(1.0, 1.0 / scale[axis]))
         matrices.append(matrix[:, beyond : beyond + size])
     stack = Stack(
         values=np.ascontiguousarray(values[tuple(rows)], np.float32),
         rigid=rigid,
-        part=tuple(part),
-        matrices=tuple(matrices),
+        part=(parts[0], parts[1], parts[2]),
+        matrices=(matrices[0], matrices[1], matrices[2]),
         slice_axis=int(np.argmax(scale)),
         order=order,
         flipped=flipped,
-        rows=tuple(rows),  # type: ignore[arg-type]
+        rows=(rows[0], rows[1], rows[2]),
         counts=values.shape,
     )
     stack.slice_weights = np.ones(stack.values.shape[stack.slice_axis])
-    stack.seen = np.abs(stack.see(np.ones(tuple(int(n) for n in shape), np.float32)) - 1) < WHOLE
+    stack.seen = np.abs(stack.see(np.ones(fine, np.float32)) - 1) < WHOLE
     return stack if stack.seen.any() else None
 
 
@@ -307,10 +308,10 @@ class System:
 
     def precondition(self, x: np.ndarray) -> np.ndarray:
         """The inverse of the Kronecker sum times x."""
-        result = separable.apply(x, tuple(v.T for v in self.vectors))  # type: ignore[arg-type]
+        result = separable.apply(x, tuple(v.T for v in self.vectors))
         for k in range(self.shape[0]):
             result[k] /= self.powers[0][k] + np.add.outer(self.powers[1], self.powers[2]).astype(np.float32)
-        return separable.apply(result, self.vectors)  # type: ignore[arg-type,return-value]
+        return separable.apply(result, self.vectors)
 
     def _axes(self) -> list[np.ndarray]:
         """The three matrices of the Kronecker sum: what every stack's slices see, as if none were turned."""

@@ -37,6 +37,10 @@ class Grid:
         """The point (LPS, mm) of a continuous voxel index (i, j, k)."""
         return np.asarray(self.origin) + self._direction() @ (np.asarray(self.spacing) * np.asarray(index, float))
 
+    def center(self) -> np.ndarray:
+        """The point (LPS, mm) in the middle of the field of view."""
+        return self.to_physical([(n - 1) / 2.0 for n in self.size])
+
     def refined(self, size: Sequence[int]) -> Grid:
         """The grid of another size over exactly the same field of view."""
         factor = np.asarray(size, float) / np.asarray(self.size)

@@ -33,7 +33,7 @@ def three(
 ) -> list[simulation.Simulated]:
     """Axial, sagittal and coronal; the first lies where the volume is."""
     random = np.random.default_rng(seed)
-    center = volume.grid.to_physical((np.asarray(volume.grid.size) - 1) / 2.0)
+    center = volume.grid.center()
     made = []
     for number, axis in enumerate(simulation.SLICE_AXES):
         pose = stacks.STILL if number == 0 else simulation.random_pose(random, degrees, mm, center)
