@@ -38,11 +38,11 @@ def test_the_classical_methods_would_pass_but_for_their_networks():
 
 
 def test_fields_of_later_versions_outlive_a_rewrite(tmp_path):
-    written = model(tmp_path / "mine", others={"precisions": {"MR": ["bf16"]}})
+    written = model(tmp_path / "mine", others={"flavors": {"MR": ["bf16"]}})
     read = subject.read_card(tmp_path / "mine" / subject.CARD_FILE)
     assert read.others == written.others
     subject.write_card(read)
-    assert json.loads((tmp_path / "mine" / subject.CARD_FILE).read_text())["precisions"] == {"MR": ["bf16"]}
+    assert json.loads((tmp_path / "mine" / subject.CARD_FILE).read_text())["flavors"] == {"MR": ["bf16"]}
 
 
 def test_names_are_found_in_whatever_case_and_suggested_only_when_close():

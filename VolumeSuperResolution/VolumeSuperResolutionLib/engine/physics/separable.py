@@ -27,6 +27,7 @@ ROWS = 32
 # other after every small matrix take twenty times as long where another program keeps a core busy.
 ONE_THREAD = 1 << 18
 SLAB_VOXELS = 500_000
+MOST_THREADS = 8
 
 
 def band(rows: np.ndarray) -> slice:
@@ -45,14 +46,15 @@ def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.
     rows = [m if m is None else m[part] for m, part in zip(matrices, region)]
     used = [part if m is None else band(m) for m, part in zip(rows, region)]
     rows = [m if m is None else m[:, part].astype(np.float32) for m, part in zip(rows, used)]
-    # In this order of its elements if it is multiplied along the first axis, or they would be copied again.
-    part = array[tuple(used)].astype(np.float32, order="K" if rows[0] is None else "C")
-    if rows[0] is not None:
-        flat = part.reshape(len(part), -1)
-        part = np.empty((len(rows[0]), *part.shape[1:]), np.float32)
+    if rows[0] is None:
+        part = array[tuple(used)].astype(np.float32, order="K")
+    else:
+        given = array[tuple(used)]
+        flat = given.reshape(len(given), -1)
+        part = np.empty((len(rows[0]), *given.shape[1:]), np.float32)
         out = part.reshape(len(part), -1)
-        for some in _pieces(flat.shape[1], rows[0].size):
-            np.matmul(rows[0], flat[:, some], out=out[:, some])
+        for some in _pieces(flat.shape[1], rows[0].size):  # as floats a piece at a time, too
+            np.matmul(rows[0], flat[:, some].astype(np.float32, copy=False), out=out[:, some])
     for axis, matrix in enumerate(rows[1:], 1):
         if matrix is not None:
             part = _along(part, matrix, axis)
@@ -130,10 +132,10 @@ def _in_threads(compute: Callable[[slice], np.ndarray], slabs: Sequence[slice]) 
 
 
 def _threads() -> int:
-    """As many as this process may use, unless its environment asks for fewer."""
+    """As many as this process may use, unless its environment asks for fewer; each holds a slab, so not too many."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, max(1, int(asked))) if asked.isdigit() else cores
+    return min(cores, MOST_THREADS, max(1, int(asked)) if asked.isdigit() else cores)
 
 
 def _pieces(length: int, products: int) -> Iterator[slice]:
