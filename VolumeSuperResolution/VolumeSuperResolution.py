@@ -202,7 +202,36 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         """
         from VolumeSuperResolutionLib.application import runs
 
-        return runs.Upscaling(inputVolume, runs.makeRequest(inputVolume, model, scale, **options), outputVolume)
+        return runs.Upscaling([inputVolume], runs.makeRequest(inputVolume, model, scale, **options), outputVolume)
+
+    def combine(self, volumes, outputVolume=None, maps=False, progress=None, cancel=None, **options):
+        """Make one sharp volume of several stacks of thick slices, in this process, and return its node.
+
+        `volumes` are two to eight scans of one contrast, axial, sagittal and coronal for example. Where the patient had
+        moved between them, they are laid over each other; scans that do not fit together are refused. Options:
+        `reference`, the volume whose place, axes and brightness the result has (default: the first); `spacing` in mm
+        (default: that of the finest pixels); `fov`, "reference", "intersection" or "union"; `aligned=True` takes the
+        scans where they lie; `thickness` of the slices in mm, one number or one for each volume (default: what DICOM
+        says, else how far they are apart). With `maps`, two more volumes show how many scans saw each voxel and what
+        they say otherwise. progress, cancel and refusals are as in upscale.
+
+        >>> sharp = logic.combine([getNode("axial"), getNode("sagittal"), getNode("coronal")])
+        """
+        from VolumeSuperResolutionLib.application import combining
+
+        nodes, request = combining.makeRequest(volumes, **options)
+        return combining.runHere(nodes, request, maps, outputVolume, progress, cancel)
+
+    def startCombine(self, volumes, outputVolume=None, maps=False, **options):
+        """Begin the same in a process of its own and return at once, with a job as that of startUpscale.
+
+        >>> job = logic.startCombine([getNode("axial"), getNode("sagittal"), getNode("coronal")])
+        >>> job.finished.connect(lambda node: print(node.GetName()))
+        """
+        from VolumeSuperResolutionLib.application import combining
+
+        nodes, request = combining.makeRequest(volumes, **options)
+        return combining.Combining(nodes, (request, maps), outputVolume)
 
     def models(self):
         """The ids of all models at hand, the interpolations first.

@@ -147,7 +147,7 @@ def test_a_second_start_while_running_is_refused(scene, logic, small, wait):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
-@pytest.mark.parametrize("name", ["input", "output"])
+@pytest.mark.parametrize("name", ["input0", "volume"])
 def test_the_disk_is_full(scene, logic, small, wait, temporary, monkeypatch, name):
     before = scenes.fingerprint(scene)
     worker, path = Worker.shared(), Worker.shared()._path

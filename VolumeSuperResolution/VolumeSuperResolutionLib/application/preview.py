@@ -39,7 +39,7 @@ class Preview:
         """Compute the box and show it."""
         node = self._choosing.node
         self._place = crosshair(node)
-        self._running.start(node, self._prepare, self._onOpened)
+        self._running.start([node], self._prepare, self._onOpened)
 
     def follow(self) -> None:
         """Something has changed: what is previewed, or whether."""
@@ -87,7 +87,7 @@ class Preview:
             return
         self._place = crosshairOn(self._sideBySide.inputNode) or self._place
         if self._wanted() not in (None, self._shown):
-            self._running.start(self._choosing.node, self._prepare, self._onRefreshed, quiet=True)
+            self._running.start([self._choosing.node], self._prepare, self._onRefreshed, quiet=True)
 
     def _onOpened(self, job: Any, node: Any) -> None:
         self._shown = job.request
