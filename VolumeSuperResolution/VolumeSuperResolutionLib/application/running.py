@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -27,20 +27,19 @@ class Running:
 
     def start(
         self,
-        inputs: Sequence,
         prepare: Callable[[], tuple],
         whenFinished: Callable[[Any, Any], None],
         quiet: bool = False,
         kind: Any = runs.Upscaling,
     ) -> None:
-        """Begin a kind of run of what prepare() gives, a request and an output node or None; or tell why not.
+        """Begin a kind of run of what prepare() gives: inputs, a request, an output node or None; or tell why not.
 
         whenFinished(job, node) is called when there is a result. A quiet run is one that nobody has asked for: it
         shows no progress, asks for nothing to be installed, and tells of no refusal.
         """
         self.isQuiet = quiet
         try:
-            request, outputNode = prepare()
+            inputs, request, outputNode = prepare()
             if kind.needsTorch(inputs, request) and not self._hasTorch():
                 return
             self.job = kind(inputs, request, outputNode)

@@ -84,6 +84,14 @@ def gridFromNode(node: Any) -> Grid:
     return grid
 
 
+def matrixOf(grid: Grid) -> np.ndarray:
+    """From voxels (i, j, k) to RAS."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = _LPS_RAS @ (np.reshape(grid.direction, (3, 3)) * grid.spacing)
+    matrix[:3, 3] = _LPS_RAS @ grid.origin
+    return matrix
+
+
 def emptyVoxels(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """An array (k, j, i) in memory that VTK owns, so that addResultNode need not copy it. May raise MemoryError."""
     np.empty(shape, dtype)  # VTK would end the process where numpy raises
@@ -307,12 +315,9 @@ def _showRange(display: Any, array: np.ndarray) -> None:
 
 def _place(node: Any, image: Any, grid: Grid, inputNode: Any) -> None:
     """Voxels and geometry in one step, so that no view draws one without the other."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = _LPS_RAS @ (np.reshape(grid.direction, (3, 3)) * grid.spacing)
-    matrix[:3, 3] = _LPS_RAS @ grid.origin
     wasModifying = node.StartModify()
     node.SetAndObserveTransformNodeID(inputNode.GetTransformNodeID())
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrixOf(grid)))
     node.SetAndObserveImageData(image)
     node.StorableModified()
     node.EndModify(wasModifying)

@@ -32,6 +32,8 @@ class SideBySide:
         self._job = None
         self._focus = None
         self.inputNode = None
+        # What the shown result was made of.
+        self.inputs: list = []
 
     @property
     def active(self) -> bool:
@@ -109,7 +111,7 @@ class SideBySide:
         if slicer.app.layoutManager() is None:
             return
         self.leave()
-        self.inputNode = inputNode
+        self.inputNode, self.inputs = inputNode, inputsOf(resultNode)
         interpolation = runs.interpolationRequest(request, resultNode.GetAttribute(PREFIX + "Model"))
         self._begin(interpolation, None, lambda node: self._show(inputNode, node, resultNode))
 

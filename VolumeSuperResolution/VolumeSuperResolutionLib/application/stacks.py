@@ -1,4 +1,4 @@
-"""What the scene tells of stacks: which volumes they are, how they lie, how thick they are, and which belong together."""
+"""What the scene tells of stacks: which volumes they are, how they lie, how thick they are, and which go together."""
 
 from __future__ import annotations
 

@@ -157,6 +157,19 @@ def estimateLine(grid: Any, forecast: Estimate, seconds: float, device: str) -> 
     return line
 
 
+def combineLine(count: int, forecast: Estimate) -> str:
+    """For example "3 stacks -> 140x76x164 at 1 mm, 2 MB"."""
+    return _("{count} stacks -> {grid}, {memory}").format(
+        count=count, grid=describe_grid(forecast.size, forecast.spacing), memory=memory(forecast.output_bytes)
+    )
+
+
+def stacksHint(count: int) -> str:
+    """That the chosen volume is one of several that belong together, with a link, as markup."""
+    text = _('{count} stacks of this examination are here: <a href="stacks">combine them</a> into one sharp volume.')
+    return text.format(count=count)
+
+
 def deviceName(device: str) -> str:
     """What a device is called in a sentence."""
     return "CPU" if device == "cpu" else "GPU"
