@@ -172,14 +172,13 @@ def _likeness(a: Any, b: Any) -> float:
 def _dicomNumber(node: Any, tag: str) -> float:
     """A number from the first slice of the series that a volume was loaded from; 0 where there is none."""
     uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    return _stored(database, uids[0], tag) if uids and database is not None else 0.0
+    return _stored(uids[0], tag) if uids and getattr(slicer, "dicomDatabase", None) is not None else 0.0
 
 
 @lru_cache(maxsize=1000)
-def _stored(database: Any, uid: str, tag: str) -> float:
+def _stored(uid: str, tag: str) -> float:
     try:
-        return max(0.0, float(database.instanceValue(uid, tag)))
+        return max(0.0, float(slicer.dicomDatabase.instanceValue(uid, tag)))
     except (TypeError, ValueError):
         return 0.0
 
