@@ -152,7 +152,7 @@ class StackForm:
             tree.resizeColumnToContents(column)
         self._filter()
         rows = min(max(len(nodes), FEWEST_ROWS), MOST_ROWS) + 1.5  # a row more for the header, and half of the next
-        height = max([tree.sizeHintForRow(0), *(box.sizeHint.height() for box in self._boxes.values())])
+        height = max([tree.sizeHintForRow(0), *(box.property("sizeHint").height() for box in self._boxes.values())])
         tree.setFixedHeight(round(rows * height))
 
     def _showReference(self, nodes: list) -> None:
