@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from ..engine.combine import combine, estimate
 from ..engine.errors import RefusalError
@@ -30,11 +31,10 @@ def makeRequest(
         scene.checkVolumeNode(node)
     told = list(thickness) if np.ndim(thickness) else [thickness] * len(nodes)
     if len(told) != len(nodes):
-        raise RefusalError(
-            f"There are {len(nodes)} volumes and {len(told)} thicknesses; give one for all, or one for each."
-        )
+        text = _("There are {count} volumes and {given} thicknesses; give one for all, or one for each.")
+        raise RefusalError(text.format(count=len(nodes), given=len(told)))
     if reference is not None and reference not in nodes:
-        raise RefusalError("The reference is none of the volumes; choose one of them.")
+        raise RefusalError(_("The reference is none of the volumes; choose one of them."))
     first = nodes.index(reference) if reference is not None else 0
     order = [first, *(n for n in range(len(nodes)) if n != first)] if nodes else []
     scanners = tuple(stacks.scannerOf(nodes[n], told[n]) for n in order)

@@ -43,7 +43,7 @@ class StackForm:
         views = (
             ("reference", _("As the reference")),
             ("intersection", _("What all show")),
-            ("union", _("All of them")),
+            ("union", _("What any shows")),
         )
         fill(ui.fovSelector, views)
         ui.fovSelector.connect("currentIndexChanged(int)", lambda _index: self._onFov())
