@@ -21,24 +21,23 @@ def told(volume, monkeypatch):
     """told(text): the volume (3 mm slices) comes from DICOM, which says this thickness."""
 
     def tell(text: str) -> None:
-        volume.SetAttribute(acquisition.INSTANCES, "1.2.1 1.2.2 1.2.3")
-        values = {("1.2.1", "0018,0050"): text}
-        monkeypatch.setattr(acquisition, "dicomValue", lambda *asked: values[asked])
+        volume.SetAttribute(acquisition.INSTANCES, f"{text}.1 {text}.2 {text}.3")
+        values = {(f"{text}.1", "0018,0050"): text}
+        database = SimpleNamespace(instanceValue=lambda *asked: values.get(asked, ""))
+        monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
         volume.Modified()
         app.processEvents()
 
     return tell
 
 
-def test_the_database_is_asked_for_what_is_in_it(volume, monkeypatch):
-    assert acquisition.dicomValue("1.2.1", "0018,0050") == ""
-    database = SimpleNamespace(isOpen=True, instanceValue=lambda uid, tag: f"{uid} {tag}")
+def test_a_volume_from_a_file_is_in_no_database(volume, monkeypatch):
+    assert acquisition.scannerOf(volume) == Scanner()
+    volume.SetAttribute(acquisition.INSTANCES, "9.9.1")
+    assert acquisition.scannerOf(volume) == Scanner()
+    database = SimpleNamespace(instanceValue=lambda *asked: "")
     monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
-    assert acquisition.dicomValue("1.2.1", "0018,0050") == "1.2.1 0018,0050"
-    database.isOpen = False
-    assert acquisition.dicomValue("1.2.1", "0018,0050") == ""
-    # A volume from a file is in no database.
-    assert acquisition.scannerOf(volume, lambda *_: pytest.fail("asked")) == Scanner()
+    assert acquisition.scannerOf(volume) == Scanner()
 
 
 @pytest.mark.parametrize(

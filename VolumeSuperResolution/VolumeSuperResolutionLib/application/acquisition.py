@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from functools import lru_cache
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -15,17 +16,23 @@ SLICE_THICKNESS = "0018,0050"
 ACQUISITION_TRANSFORM = "acquisition transform"
 
 
-def dicomValue(instance: str, tag: str) -> str:
-    """A value of an image in Slicer's DICOM database; nothing where it is not in there."""
-    database = getattr(slicer, "dicomDatabase", None)
-    return str(database.instanceValue(instance, tag)) if database is not None and database.isOpen else ""
-
-
-def scannerOf(node: Any, lookUp: Callable[[str, str], str] | None = None) -> Scanner:
-    """What DICOM tells of a volume's slices; the default where it was not loaded from DICOM."""
+def dicomNumber(node: Any, tag: str) -> float:
+    """A number from the first slice of the series that a volume was loaded from; 0 where there is none."""
     instances = (node.GetAttribute(INSTANCES) or "").split()
-    thickness = (lookUp or dicomValue)(instances[0], SLICE_THICKNESS) if instances else ""
-    return from_dicom(thickness, node.GetSpacing())
+    return _stored(instances[0], tag) if instances and getattr(slicer, "dicomDatabase", None) is not None else 0.0
+
+
+@lru_cache(maxsize=1000)
+def _stored(instance: str, tag: str) -> float:
+    try:
+        return max(0.0, float(slicer.dicomDatabase.instanceValue(instance, tag)))
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def scannerOf(node: Any) -> Scanner:
+    """What DICOM tells of a volume's slices; the default where it was not loaded from DICOM."""
+    return from_dicom(dicomNumber(node, SLICE_THICKNESS), node.GetSpacing())
 
 
 def warnings(node: Any) -> tuple[str, ...]:

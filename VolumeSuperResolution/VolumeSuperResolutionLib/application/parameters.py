@@ -13,6 +13,7 @@ CARDS_CONSISTENCY = -1
 AS_IT_IS = 1.0
 # Of the scan: what DICOM tells, the profile that is assumed, the noise that is estimated.
 FROM_DICOM, ASSUMED, ESTIMATED = 0.0, "", -0.1
+FINEST_PIXELS = 0.0
 
 
 @parameterNodeWrapper
@@ -42,6 +43,15 @@ class Parameters:
     profile: Annotated[str, Default(ASSUMED)]
     noise: Annotated[float, WithinRange(ESTIMATED, 99.9), Default(ESTIMATED)]
     compareAfter: Annotated[bool, Default(True)]
+    severalStacks: Annotated[bool, Default(False)]
+    # Which stacks are ticked, once the user has, is kept as references (stackform.py); their thicknesses as JSON.
+    stacksChosen: Annotated[bool, Default(False)]
+    stackThicknesses: Annotated[str, Default("")]
+    stackReference: vtkMRMLScalarVolumeNode
+    stackSpacing: Annotated[float, WithinRange(0.0, 100.0), Default(FINEST_PIXELS)]
+    stackFov: Annotated[str, Default("reference")]
+    stacksAligned: Annotated[bool, Default(False)]
+    stackMaps: Annotated[bool, Default(False)]
 
 
 def optionsFrom(parameters: Parameters, card: Any, model: str, target: str) -> dict:

@@ -68,10 +68,14 @@ class Showing:
         self._resizes.watch(None)
         self._fits.stop()
 
-    def show(self) -> tuple[Any, bool]:
-        """Show all; the card of the model that would run, or None, and whether a run is possible."""
+    def show(self, stackCount: int) -> tuple[Any, bool]:
+        """Show all; the card of the model that would run, or None, and whether a run is possible.
+
+        `stackCount` tells how many stacks belong together with the chosen volume.
+        """
         card, refusal = self._card()
-        self._showScan()
+        known = [self._scan(), wording.stacksHint(stackCount) if stackCount else ""]
+        self._say(self._ui.scanLabel, " ".join(filter(None, known)))
         self._showMethod(card)
         self._showWarnings(card)
         possible = self._showEstimate(card, refusal)
@@ -90,7 +94,9 @@ class Showing:
             fitHeight(label)
         for label in (ui.compareAfterLabel, ui.fillNonfiniteLabel, ui.uncertaintyLabel, ui.ensembleLabel):
             fitHeight(label)
-        for row in (ui.runRow, ui.resultRow, ui.compareRow):
+        for label in (ui.alignedLabel, ui.mapsLabel):
+            fitHeight(label)
+        for row in (ui.sourceRow, ui.runRow, ui.resultRow, ui.compareRow):
             fitRow(row)
 
     def seconds(self, card: Any) -> float:
@@ -109,20 +115,19 @@ class Showing:
             return None, str(refusal)
         return card, ""
 
-    def _showScan(self) -> None:
+    def _scan(self) -> str:
         """What is known of the scan, with the noise as far as it shows at a glance."""
         choosing, node = self._choosing, self._choosing.node
         findings = self._inspection.of(node)
         if findings is None:
-            self._say(self._ui.scanLabel, "")
-            return
+            return ""
         try:
             scanner = scanner_of(findings.grid, choosing.request())
         except RefusalError:  # what is refused is told with the estimate
             scanner = acquisition.scannerOf(node)
         if scanner.noise is None and findings.noise is not None:
             scanner = replace(scanner, noise=findings.noise, noise_told="estimated")
-        self._say(self._ui.scanLabel, escape(wording.scanLine(findings.grid.spacing, scanner)))
+        return escape(wording.scanLine(findings.grid.spacing, scanner))
 
     def _showMethod(self, card: Any) -> None:
         ui, isAutomatic = self._ui, self._choosing.model == AUTOMATIC
