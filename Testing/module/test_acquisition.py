@@ -102,7 +102,7 @@ def test_a_run_in_the_worker_is_as_one_here_and_both_say_what_was_known(volume, 
     told("2.4")
     options = {"model": "datastep", "scale": (1, 1, 2), "noise": 1}
     here = runs.runHere(volume, runs.makeRequest(volume, **options))
-    job = runs.Upscaling(volume, runs.makeRequest(volume, **options))
+    job = runs.Upscaling([volume], runs.makeRequest(volume, **options))
     ended = []
     job.finished.connect(ended.append)
     wait(lambda: ended, 60)
