@@ -58,6 +58,9 @@ def select(path: Path, series: str | None = None) -> Stack:
     if chosen[0].expected_images > len(chosen):
         notes.append(f"The files speak of {chosen[0].expected_images} images; {len(chosen)} are there.")
     metadata = dict(chosen[0].kept)
+    if len({each.kept.get("SliceThickness") for each in chosen}) > 1:
+        metadata.pop("SliceThickness", None)
+        notes.append("The slices are said to be of several thicknesses, so none is taken from them.")
     if len(chosen) > 1:
         metadata["SpacingBetweenSlices"] = f"{grid.spacing[2]:.6g}"
         _tell_gap(metadata, grid, notes)
