@@ -50,10 +50,10 @@ class Window:
         return self.high - self.low if self.high > self.low else 1.0
 
 
-def percentiles(array: np.ndarray) -> tuple[float, float]:
-    """The 0.1 and 99.9 percentile; of a regular subset where the volume is very large."""
+def percentiles(array: np.ndarray, which: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
+    """The 0.1 and 99.9 percentile, or others; of a regular subset where the volume is very large."""
     flat = array.reshape(-1)
-    low, high = np.percentile(flat[:: max(1, flat.size // LARGEST_SAMPLE)], PERCENTILES)
+    low, high = np.percentile(flat[:: max(1, flat.size // LARGEST_SAMPLE)], which)
     return float(low), float(high)
 
 
