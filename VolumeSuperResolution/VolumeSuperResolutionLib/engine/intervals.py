@@ -13,6 +13,7 @@ from .models.domain import Traits
 from .models.interval_table import FEWEST_SUBJECTS, HELD, IntervalTable, percent
 from .physics import data_step, separable
 from .physics.scanner import Scanner
+from .request import Request
 from .volumes import intensity
 
 # The result is smoothed by one voxel before its gradient is taken.
@@ -37,12 +38,18 @@ def intensity_range(array: np.ndarray, modality: str) -> float:
 
 
 def find(
-    card: Card, factor: Sequence[float], modality: str, traits: Traits | None = None
+    card: Card, request: Request, factor: Sequence[float], modality: str, traits: Traits | None = None
 ) -> tuple[IntervalTable | None, str]:
     """The table that holds for a result, or None and, as a sentence, why there is none.
 
     Without `traits`, or with the modality "auto", what they would tell is not looked at.
     """
+    changed = [name for name in ("consistency", "realism", "ensemble") if getattr(request, name) not in (None, False)]
+    if card.intervals and changed:
+        return None, (
+            f"The interval of {card.title} was measured with the settings of its card; leave the {changed[0]} or the "
+            "interval out."
+        )
     advice = "leave the interval out, or choose a model whose card has one for it."
     tables = [table for table in card.intervals if modality in ("auto", table.modality)]
     if not card.intervals:
@@ -193,6 +200,15 @@ def invent(
 
     separable.apply(seen, step.corrections(0.0), subtract, _half(progress, 1), cancel)
     return result
+
+
+def mean_in_tissue(found: np.ndarray, values: np.ndarray, tissue: float) -> float:
+    """The mean of a map where the values are above `tissue`; everywhere, if none are."""
+    total, count = 0.0, 0
+    for plane, of in zip(found, values):
+        inside = plane[of > tissue]
+        total, count = total + float(inside.sum(dtype=np.float64)), count + inside.size
+    return total / count if count else float(found.mean(dtype=np.float64))
 
 
 def _half(progress: Progress | None, which: int) -> Progress | None:

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Callable, NamedTuple, TypeVar
 
+from .models.interval_table import percent
 from .physics.scanner import Scanner
 from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6
+# What can be asked for beside a result, on its grid.
+MAPS = ("uncertainty", "interval", "invented")
 
 
 def _tuples(value: Any) -> Any:
@@ -162,6 +165,13 @@ class Request(_Json):
     )
     ensemble: bool = field(default=False, metadata=_option("average over flips: eight times as long, a little better"))
     uncertainty: bool = field(default=False, metadata=_option("also write the standard deviation over flips"))
+    interval: bool = field(
+        default=False,
+        metadata=_option("also write the half width of the interval that holds the truth with 90%, where measured"),
+    )
+    invented: bool = field(
+        default=False, metadata=_option("also write what of the result the scan does not fix, and the model filled in")
+    )
     modality: str = field(default="auto", metadata=_option("how intensities are read", choices=("auto", "MR", "CT")))
     fill_nonfinite: bool = field(
         default=False, metadata=_option("replace NaN and infinity with the minimum instead of refusing")
@@ -174,6 +184,11 @@ class Request(_Json):
             read_answer,
         ),
     )
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The names of the maps that are asked for."""
+        return tuple(name for name in MAPS if getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -247,6 +262,14 @@ class Report(_Json):
     gpu_memory_mb: float = 0.0
     # Whether the request left the choice of the model open.
     automatic: bool = False
+    # Within what the truth lies with 90%: the median half width in tissue, in the scan's units; what such an interval
+    # was measured to cover of single subjects, at the least and the most, and on how many; or why there is none.
+    interval: float | None = None
+    interval_coverage: tuple[float, ...] = ()
+    interval_subjects: int = 0
+    interval_missing: str = ""
+    # Mean of what the scan does not fix in tissue, in its units, where a map of that was asked for.
+    invented: float | None = None
 
     def __str__(self) -> str:
         chosen = ", chosen automatically" if self.automatic else ""
@@ -259,8 +282,24 @@ class Report(_Json):
             f"{self.tiles}",
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average "
             f"({'one data step' if self.data_step else f'{self.consistency_rounds} consistency rounds'})",
+            *self._doubts(),
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
+
+    def _doubts(self) -> list[str]:
+        """How far to trust it, where that is known."""
+        unit, lines = " HU" if self.modality == "CT" else "", []
+        if self.interval is not None:
+            lines.append(
+                f"in tissue the truth typically lies within ± {self.interval:.3g}{unit} with 90% "
+                f"({percent(self.interval_coverage)} measured on {self.interval_subjects} subjects)"
+            )
+        if self.invented is not None:
+            lines.append(
+                f"of its tissue {self.invented:.3g}{unit} on average is not fixed by the scan: it is filled in by the "
+                "model, and without it the scan would be the same"
+            )
+        return lines
 
 
 @dataclass(frozen=True)

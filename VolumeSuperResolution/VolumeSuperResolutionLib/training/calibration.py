@@ -110,9 +110,7 @@ def measure(
     )
 
 
-def make_table(
-    scans: Sequence[Errors], factor: tuple[int, int, int], protocol: str, crop: int
-) -> IntervalTable:
+def make_table(scans: Sequence[Errors], factor: tuple[int, int, int], protocol: str, crop: int) -> IntervalTable:
     """The table of scans of one modality, with what it covers of subjects left out."""
     subjects = list(_by_subject(scans).values())
     # The lowest quantile that holds is taken, so the coverage is a little flattered; of QUANTILES there are few.
@@ -130,9 +128,7 @@ def fit(subjects: Sequence[tuple[np.ndarray, np.ndarray]], quantile: float) -> t
     return edges, np.maximum.accumulate(widths)
 
 
-def left_out(
-    subjects: Sequence[tuple[np.ndarray, np.ndarray]], quantile: float
-) -> tuple[list[float], list[float]]:
+def left_out(subjects: Sequence[tuple[np.ndarray, np.ndarray]], quantile: float) -> tuple[list[float], list[float]]:
     """What the table of the others covers of each subject, and of each quarter of its gradients, mean over subjects."""
     coverage, quarters = [], []
     for n, (steep, error) in enumerate(subjects):

@@ -30,8 +30,18 @@ if TYPE_CHECKING:
     from ..networks import Network
 
 __all__ = [
-    *("CARD_FILE", "Card", "Stage", "card", "cards", "load", "noiseless", "partner", "read_card", "write_card"),
-    *("INTERVALS_FILE", "write_intervals"),
+    "CARD_FILE",
+    "INTERVALS_FILE",
+    "Card",
+    "Stage",
+    "card",
+    "cards",
+    "load",
+    "noiseless",
+    "partner",
+    "read_card",
+    "write_card",
+    "write_intervals",
 ]
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -148,7 +158,9 @@ def _read_intervals(*state: int) -> dict[str, tuple[IntervalTable, ...]]:
     try:
         return read_tables(schema.read_json(INTERVALS_FILE))
     except (OSError, ValueError) as error:
-        raise RefusalError(f"The intervals in {INTERVALS_FILE} cannot be read ({error}); install them again.") from error
+        raise RefusalError(
+            f"The intervals in {INTERVALS_FILE} cannot be read ({error}); install them again."
+        ) from error
 
 
 def write_intervals(model: Card, tables: Sequence[IntervalTable]) -> None:
@@ -159,7 +171,10 @@ def write_intervals(model: Card, tables: Sequence[IntervalTable]) -> None:
     if model.folder is not None:
         write_card(changed)
         return
-    every = {**{known.id: known.intervals for known in cards().values() if known.folder is None}, model.id: changed.intervals}
+    every = {
+        **{known.id: known.intervals for known in cards().values() if known.folder is None},
+        model.id: changed.intervals,
+    }
     values = {name: [vars(table) for table in found] for name, found in every.items() if found}
     partial = INTERVALS_FILE.with_suffix(".partial")
     partial.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -68,6 +68,11 @@ def window_for(array: np.ndarray, modality: str) -> Window:
     return Window(*CT_WINDOW) if modality == "CT" else Window(*percentiles(array))
 
 
+def tissue_above(window: Window, modality: str) -> float:
+    """The value above which there is tissue, in a volume of this window."""
+    return CT_FOREGROUND if modality == "CT" else window.low + MR_FOREGROUND * (window.high - window.low)
+
+
 def output_type(array: np.ndarray) -> np.dtype:
     """The input's scalar type, or float32 where integers would round or clip visibly.
 
