@@ -39,7 +39,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--precision", action="store_true", help="measure only in which precisions the models stay good")
     parser.add_argument(
-        "--intervals", action="store_true", help="with --scale: measure only within what the truth lies with 90%%"
+        "--intervals",
+        action="store_true",
+        help="with --scale: measure only within what the truth lies in nine of ten voxels",
     )
     parser.add_argument(
         "--same-subject",

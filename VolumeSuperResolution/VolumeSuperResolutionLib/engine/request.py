@@ -167,7 +167,7 @@ class Request(_Json):
     uncertainty: bool = field(default=False, metadata=_option("also write the standard deviation over flips"))
     interval: bool = field(
         default=False,
-        metadata=_option("also write the half width of the interval that holds the truth with 90%, where measured"),
+        metadata=_option("also write within what the truth lies in nine of ten voxels, where that was measured"),
     )
     invented: bool = field(
         default=False, metadata=_option("also write what of the result the scan does not fix, and the model filled in")
