@@ -126,8 +126,8 @@ def test_a_result_tells_its_interval_and_gives_both_maps(calibrated):
     assert report.interval == plain.report.interval
     assert np.isclose(np.array(interval_table().half_widths) * extent, report.interval, rtol=1e-4).any()
     assert f"within ± {report.interval:.3g} with 90% (86 to 93% measured on 3 subjects)" in str(report)
-    assert report.invented > 0 and "not fixed by the scan" in str(report)
-    assert plain.report.invented is None and "not fixed" not in str(plain.report)
+    assert report.invented > 0 and "not determined by the scan" in str(report)
+    assert plain.report.invented is None and "not determined" not in str(plain.report)
     assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
 
 

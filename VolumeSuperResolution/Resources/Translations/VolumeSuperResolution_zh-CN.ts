@@ -292,6 +292,22 @@
         <translation>不确定性图(&amp;U)</translation>
     </message>
     <message>
+        <source>Also make a volume of error bounds, within which the truth lies in nine of ten voxels: wide where the model may err. Only for models, targets and scans for which that was measured.</source>
+        <translation>同时生成误差范围的体数据，十个体素中有九个的真值在此范围内：模型可能出错处范围较宽。仅适用于已测量过的模型、目标和扫描。</translation>
+    </message>
+    <message>
+        <source>Inter&amp;val map</source>
+        <translation>区间图(&amp;V)</translation>
+    </message>
+    <message>
+        <source>Also make a volume of what in the result the scan does not determine: the model filled it in, and the scan would be the same without it.</source>
+        <translation>同时生成结果中扫描未能确定的部分的体数据：它由模型补充，没有它扫描也不会改变。</translation>
+    </message>
+    <message>
+        <source>&amp;Map of what was invented</source>
+        <translation>补充内容图(&amp;M)</translation>
+    </message>
+    <message>
         <source>Average the results of the eight flips of the scan: a little better, eight times as slow.</source>
         <translation>对扫描八种翻转的结果取平均：略好，但慢八倍。</translation>
     </message>
@@ -396,6 +412,14 @@
         <translation>不确定性</translation>
     </message>
     <message>
+        <source>Interval of 90%</source>
+        <translation>90% 区间</translation>
+    </message>
+    <message>
+        <source>Not determined by the scan</source>
+        <translation>扫描未确定</translation>
+    </message>
+    <message>
         <source>Axial</source>
         <translation>轴位</translation>
     </message>
@@ -485,6 +509,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>不确定性</translation>
+    </message>
+    <message>
+        <source>90% within ±</source>
+        <translation>90% 在 ± 内</translation>
+    </message>
+    <message>
+        <source>Not in the scan</source>
+        <translation>不在扫描中</translation>
     </message>
 </context>
 <context>
@@ -667,12 +699,24 @@
         <translation>{title}（自动选择）</translation>
     </message>
     <message>
+        <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>
+        <translation>在组织中，真值通常以 90% 位于 ± {half} 之内（在 {n} 名受试者上测得 {covered}）。</translation>
+    </message>
+    <message>
+        <source>In tissue {part} on average is not determined by the scan, but filled in.</source>
+        <translation>在组织中，平均 {part} 未由扫描确定，而是补充的。</translation>
+    </message>
+    <message>
         <source>CT in HU</source>
         <translation>CT (HU)</translation>
     </message>
     <message>
         <source>less than a second</source>
         <translation>不到一秒</translation>
+    </message>
+    <message>
+        <source>No interval was measured for it.</source>
+        <translation>尚未为其测量区间。</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
@@ -705,6 +749,10 @@
     <message>
         <source>{percent}% of the range of intensities</source>
         <translation>强度范围的 {percent}%</translation>
+    </message>
+    <message>
+        <source>Interval of 90%: {measured}.</source>
+        <translation>90% 区间：{measured}。</translation>
     </message>
     <message>
         <source>Trained on {modalities}.</source>

@@ -179,11 +179,11 @@ class Child:
         request = engine.Request.from_dict(task["request"])
         grid = Grid(**{name: tuple(value) for name, value in task["grid"].items()})
         array = _map(task["input"])
-        self._check_disk(engine.estimate(grid, array.dtype, request).output_bytes * (1 + request.uncertainty))
+        self._check_disk(engine.estimate(grid, array.dtype, request).output_bytes * (1 + len(request.maps)))
         result = engine.upscale(Volume(array, grid), request, progress, cancel)
         answer = {"report": result.report.to_dict(), "volume": self._save(task["output"], result.volume, cancel)}
-        if result.uncertainty is not None:
-            answer["uncertainty"] = self._save(task["uncertainty"], result.uncertainty, cancel)
+        for name, volume in result.maps.items():
+            answer[name] = self._save(task[name], volume, cancel)
         return answer
 
     def _check_disk(self, needed: int) -> None:

@@ -11,7 +11,7 @@ import slicer
 from ..engine.request import Request
 from . import wording
 from .pythoncall import callFor
-from .scene import UNCERTAINTY_ROLE
+from .scene import mapsOf
 from .sidebyside import SETTINGS, SideBySide, removeVolume
 
 
@@ -57,10 +57,8 @@ class LastResult:
         node, inputNode = self._node, self._input
         self.forget()
         self._sideBySide.leave()
-        second = node.GetNodeReference(UNCERTAINTY_ROLE)
-        for volume in (node, second):
-            if volume is not None:
-                removeVolume(volume)
+        for volume in (node, *mapsOf(node).values()):
+            removeVolume(volume)
         if slicer.app.layoutManager() is not None:
             slicer.util.setSliceViewerLayers(background=inputNode)
         self.show(inputNode)

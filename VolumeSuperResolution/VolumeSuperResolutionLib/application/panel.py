@@ -114,6 +114,7 @@ class Panel:
             widget.setVisible(self.choosing.target == OWN_SPACING)
         for widget in (ui.uncertaintyCheckBox, ui.ensembleCheckBox, ui.deviceSelector, ui.precisionSelector):
             widget.enabled = card is not None and card.learned
+        ui.intervalCheckBox.enabled = card is not None and any(table.holds for table in card.intervals)
         self.lastResult.show(parameters.inputVolume)
         if possible and card.learned and dependencies.torchState()[0]:
             Worker.shared().prepare()  # so that the first run need not wait for torch

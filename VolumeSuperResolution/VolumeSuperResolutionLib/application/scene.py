@@ -15,7 +15,7 @@ from vtk.util import numpy_support
 
 from .. import __version__
 from ..engine.errors import RefusalError
-from ..engine.request import describe_realism
+from ..engine.request import MAPS, describe_realism
 from ..engine.volumes.grid import Grid, Region, Volume
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 PREFIX = "VolumeSuperResolution."
 INPUT_ROLE = PREFIX + "Input"
-UNCERTAINTY_ROLE = PREFIX + "Uncertainty"
+# By the names of the maps that a result may have beside it.
+MAP_ROLES = {name: PREFIX + name.capitalize() for name in MAPS}
 NOTICE = "Research use only - not for diagnosis."
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0])
 # Voxels that a box only touches by rounding are not part of it.
@@ -105,7 +106,7 @@ def addResultNode(scene: Any, inputNode: Any, result: Result, request: Request, 
         _copyDisplay(scene, node, inputNode, undo)
         _place(node, image, result.volume.grid, inputNode)
         _record(node, inputNode, result.report, request)
-        _addUncertainty(scene, node, inputNode, result, request, undo)
+        _addMaps(scene, node, inputNode, result, request, undo)
     except BaseException:
         for step in reversed(undo):
             step()
@@ -245,7 +246,7 @@ def _remember(node: Any, undo: list[Any]) -> None:
     node.GetIJKToRASMatrix(matrix)
     description = node.GetDescription()
     attributes = {name: node.GetAttribute(name) for name in node.GetAttributeNames()}
-    references = {role: node.GetNodeReferenceID(role) for role in (INPUT_ROLE, UNCERTAINTY_ROLE)}
+    references = {role: node.GetNodeReferenceID(role) for role in (INPUT_ROLE, *MAP_ROLES.values())}
     display = node.GetScalarVolumeDisplayNode()
     if display is not None:
         look, colorNodeID, automatic = _detachedCopy(display), display.GetColorNodeID(), display.GetAutoWindowLevel()
@@ -342,22 +343,30 @@ def _record(node: Any, inputNode: Any, report: Any, request: Any) -> None:
     node.SetDescription(f"{inputNode.GetName()} upscaled with {model}. {NOTICE}")
 
 
-def _addUncertainty(scene: Any, node: Any, inputNode: Any, result: Any, request: Any, undo: list[Any]) -> None:
-    """The second node of a result: in the one that a reused output already has, or a new one."""
-    if result.uncertainty is None:
-        node.SetNodeReferenceID(UNCERTAINTY_ROLE, None)
-        return
-    image = _imageFromArray(result.uncertainty.array)
-    second = node.GetNodeReference(UNCERTAINTY_ROLE)
-    if second is None:
-        second = _newVolume(scene, f"{node.GetName()} uncertainty", undo)
-        _joinFolder(scene, second, inputNode, undo)
-    else:
-        _remember(second, undo)
-    _showRange(_displayNode(scene, second, undo), result.uncertainty.array)
-    _place(second, image, result.uncertainty.grid, inputNode)
-    _record(second, inputNode, result.report, request)
-    node.SetNodeReferenceID(UNCERTAINTY_ROLE, second.GetID())
+def mapsOf(node: Any) -> dict[str, Any]:
+    """The nodes of a result's maps, by their names."""
+    found = {name: node.GetNodeReference(role) for name, role in MAP_ROLES.items()}
+    return {name: second for name, second in found.items() if second is not None}
+
+
+def _addMaps(scene: Any, node: Any, inputNode: Any, result: Any, request: Any, undo: list[Any]) -> None:
+    """The nodes beside a result: in those that a reused output already has, or new ones."""
+    for name, role in MAP_ROLES.items():
+        if name not in result.maps:
+            node.SetNodeReferenceID(role, None)
+            continue
+        array, grid = result.maps[name]
+        image = _imageFromArray(array)
+        second = node.GetNodeReference(role)
+        if second is None:
+            second = _newVolume(scene, f"{node.GetName()} {name}", undo)
+            _joinFolder(scene, second, inputNode, undo)
+        else:
+            _remember(second, undo)
+        _showRange(_displayNode(scene, second, undo), array)
+        _place(second, image, grid, inputNode)
+        _record(second, inputNode, result.report, request)
+        node.SetNodeReferenceID(role, second.GetID())
 
 
 def _joinFolder(scene: Any, node: Any, inputNode: Any, undo: list[Any]) -> None:

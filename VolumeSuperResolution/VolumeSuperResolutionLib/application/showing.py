@@ -89,6 +89,8 @@ class Showing:
             fitHeight(label)
         for label in (ui.compareAfterLabel, ui.fillNonfiniteLabel, ui.uncertaintyLabel, ui.ensembleLabel):
             fitHeight(label)
+        for label in (ui.intervalLabel, ui.inventedLabel):
+            fitHeight(label)
         for row in (ui.runRow, ui.resultRow, ui.compareRow):
             fitRow(row)
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC, gain
+from ..engine.models.interval_table import percent
 from ..engine.request import MEGA, Estimate, Report, describe_grid, describe_realism
 from .scene import PREFIX
 from .targets import THICK
@@ -44,6 +45,8 @@ def describeCard(card: Any) -> str:
             lines.append(_("Paper: {paper}").format(paper=card.paper))
     lines += [card.caution] if card.caution else []
     lines += list(card.limits)
+    lines += [_("Interval of 90%: {measured}.").format(measured=table.words()) for table in card.intervals]
+    lines += [] if card.intervals else [_("No interval was measured for it.")]
     return "\n".join(lines)
 
 
@@ -174,7 +177,20 @@ def resultLine(node: Any) -> str:
         device=deviceName(report.device),
         residual=residual(report),
     )
-    return "\n".join([line, assumed(report), *report.warnings])
+    return "\n".join([line, *doubts(report), assumed(report), *report.warnings])
+
+
+def doubts(report: Report) -> list[str]:
+    """Within what the truth lies, and how much of the result the scan does not fix, where that is known."""
+    lines = []
+    if report.interval is not None:
+        text = _("In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).")
+        half, covered = amount(report, report.interval), percent(report.interval_coverage)
+        lines.append(text.format(half=half, covered=covered, n=report.interval_subjects))
+    if report.invented is not None:
+        text = _("In tissue {part} on average is not determined by the scan, but filled in.")
+        lines.append(text.format(part=amount(report, report.invented)))
+    return lines
 
 
 def assumed(report: Report) -> str:
@@ -199,10 +215,15 @@ def reportOf(node: Any) -> Report:
 
 def residual(report: Report) -> str:
     """How far the result, degraded again, is from the scan: in HU, or as a part of the range of intensities."""
+    return amount(report, report.consistency_residual)
+
+
+def amount(report: Report, value: float) -> str:
+    """A difference of intensities: in HU, or as a part of their range."""
     if report.modality == "CT":
-        return f"{report.consistency_residual:.2g} HU"
+        return f"{value:.2g} HU"
     low, high = report.window
-    share = 100 * report.consistency_residual / (high - low) if high > low else 0.0
+    share = 100 * value / (high - low) if high > low else 0.0
     return _("{percent}% of the range of intensities").format(percent=f"{share:.2g}")
 
 

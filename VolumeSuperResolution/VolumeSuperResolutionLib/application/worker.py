@@ -21,6 +21,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
+from ..engine.request import MAPS
 from ..engine.volumes.grid import Grid, Volume
 from . import dependencies
 from .child import ChildProcess, killTree
@@ -177,13 +178,12 @@ class Worker:
             grid=vars(grid),
             request=self._job.request.to_dict(),
             output=str(self._path("output")),
-            uncertainty=str(self._path("uncertainty")),
+            **{name: str(self._path(name)) for name in MAPS},
         )
         self._computingSince = time.monotonic()
 
     def _beginReceiving(self) -> None:
-        parts = [self._answer[name] for name in ("volume", "uncertainty") if name in self._answer]
-        for part in parts:
+        for part in map(self._answer.get, self._parts()):
             self._transfers.append(Receiving(Path(part["file"]), part["dtype"], tuple(part["shape"])))
         self._advance = self._receive
 
@@ -192,9 +192,15 @@ class Worker:
             return None
         from ..engine.upscale import Report, Result
 
-        grids = [_grid(self._answer[name]) for name in ("volume", "uncertainty") if name in self._answer]
-        volumes = [Volume(transfer.array, grid) for transfer, grid in zip(self._transfers, grids)]
-        return "finished", Result(volumes[0], Report.from_dict(self._answer["report"]), *volumes[1:])
+        volumes = {
+            name: Volume(transfer.array, _grid(self._answer[name]))
+            for name, transfer in zip(self._parts(), self._transfers)
+        }
+        return "finished", Result(report=Report.from_dict(self._answer["report"]), **volumes)
+
+    def _parts(self) -> list:
+        """What the child has written: the result, and its maps."""
+        return [name for name in ("volume", *MAPS) if name in self._answer]
 
     def _onReceived(self, message: dict) -> None:
         if "torch" in message:

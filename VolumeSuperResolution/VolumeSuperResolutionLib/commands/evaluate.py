@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--intervals",
         action="store_true",
-        help="with --scale: measure only within what the truth lies in nine of ten voxels",
+        help="with --scale: measure only the error bounds that hold in nine of ten voxels",
     )
     parser.add_argument(
         "--same-subject",

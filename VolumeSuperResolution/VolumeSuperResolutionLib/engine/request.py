@@ -167,10 +167,10 @@ class Request(_Json):
     uncertainty: bool = field(default=False, metadata=_option("also write the standard deviation over flips"))
     interval: bool = field(
         default=False,
-        metadata=_option("also write within what the truth lies in nine of ten voxels, where that was measured"),
+        metadata=_option("also write error bounds that hold in nine of ten voxels, where these were measured"),
     )
     invented: bool = field(
-        default=False, metadata=_option("also write what of the result the scan does not fix, and the model filled in")
+        default=False, metadata=_option("also write what in the result the scan does not determine, and the model filled in")
     )
     modality: str = field(default="auto", metadata=_option("how intensities are read", choices=("auto", "MR", "CT")))
     fill_nonfinite: bool = field(
@@ -296,8 +296,8 @@ class Report(_Json):
             )
         if self.invented is not None:
             lines.append(
-                f"of its tissue {self.invented:.3g}{unit} on average is not fixed by the scan: it is filled in by the "
-                "model, and without it the scan would be the same"
+                f"in tissue {self.invented:.3g}{unit} on average is not determined by the scan: the model filled it in, "
+                "and the scan would be the same without it"
             )
         return lines
 
