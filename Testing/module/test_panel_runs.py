@@ -308,6 +308,7 @@ class TestLastResult:
 
     def test_maps_are_made_told_and_undone(self, models, opened, wait):
         ui = opened.ui
+        opened.panel.choosing.parameters.compareAfter = True
         chooseModel(ui.modelTree, "nearest")
         assert not ui.intervalCheckBox.enabled  # there is no table for it
         zoo.write_intervals(zoo.card("quick"), [interval_table(noise=1)])
