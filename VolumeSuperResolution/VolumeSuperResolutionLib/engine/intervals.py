@@ -44,7 +44,11 @@ def find(
 
     Without `traits`, or with the modality "auto", what they would tell is not looked at.
     """
-    changed = [name for name in ("consistency", "realism", "ensemble") if getattr(request, name) not in (None, False)]
+    changed = [
+        name
+        for name in ("consistency", "realism", "ensemble", "profile")
+        if getattr(request, name) not in (None, False)
+    ]
     if card.intervals and changed:
         return None, (
             f"The interval of {card.title} was measured with the settings of its card; leave the {changed[0]} or the "

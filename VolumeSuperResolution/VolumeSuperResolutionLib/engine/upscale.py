@@ -17,7 +17,6 @@ from .errors import CancelledError, RefusalError
 from .models import plan, zoo
 from .models.automatic import AUTOMATIC
 from .physics import data_step, interpolation, separable
-from .physics.scanner import Scanner
 from .request import MAPS, MEGA, Estimate, Report, Request
 from .streaming import memory
 from .volumes import intensity
@@ -70,9 +69,11 @@ def upscale(
     grid = prepared.layout.grid
     carry = prepared.carrier.carry
     scan = prepared.array[_slices(prepared.layout.region)]
+    seen = prepared.scanner.matrices(values.shape, scan.shape, prepared.layout.source.spacing)
     with work.step(_residual_part(prepared)) as tell:
-        residual = quality.consistency_residual(carry(values), carry(scan), tell, cancel) * prepared.carrier.unit
-    doubts, maps = _doubts(prepared, request, carry(values), work)
+        carried = carry(values)
+        residual = quality.consistency_residual(carried, carry(scan), seen, tell, cancel) * prepared.carrier.unit
+    doubts, maps = _doubts(prepared, request, carried, work)
     if deviation is not None:
         maps["uncertainty"] = deviation
     report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
@@ -82,7 +83,7 @@ def upscale(
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0 or prepared.layout.step)
+    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0) + prepared.layout.step
     return plan.Run(
         device=request.device,
         precision=request.precision,
@@ -108,10 +109,10 @@ def _doubts(
     `values` are the result's as they travel.
     """
     carrier, table, maps = prepared.carrier, prepared.table, {}
+    extent = intervals.intensity_range(prepared.array, prepared.modality) / carrier.unit
     found: dict[str, Any] = {"interval_missing": prepared.missing}
     tissue = (intensity.tissue_above(prepared.window, prepared.modality) - carrier.offset) / carrier.unit
     if table is not None:
-        extent = intervals.intensity_range(prepared.array, prepared.modality) / carrier.unit
         found["interval"] = intervals.typical(values, table, extent, tissue) * carrier.unit
         found["interval_coverage"] = (min(table.coverage), max(table.coverage))
         found["interval_subjects"] = table.subjects
@@ -121,7 +122,7 @@ def _doubts(
     if request.invented:
         source = prepared.layout.source
         with work.step(_residual_part(prepared)) as tell:
-            invented = intervals.invent(values, source.size[::-1], Scanner(), source.spacing, tell, work.cancel)
+            invented = intervals.invent(values, source.size[::-1], prepared.scanner, source.spacing, tell, work.cancel)
         found["invented"] = intervals.mean_in_tissue(invented, values, tissue) * carrier.unit
         maps["invented"] = invented
     if not carrier.plain:
@@ -149,11 +150,13 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     carrier = prepared.carrier
     if len(flips) == 1:
         _once(prepared, request, networks, low, values, work)
+        _explain(prepared, low, values, work)
         return _stored(values[crop], prepared.dtype, carrier), None
     plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         turned = tuple(slice(None, None, step) for step in steps)
         _once(prepared, request, networks, low[turned], values[turned], work)
+        _explain(prepared, low, values, work)
         if count == 1:
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
@@ -176,7 +179,7 @@ def _once(
     work: plan.Run,
     carrier: intensity.Carrier = intensity.PLAIN,
 ) -> None:
-    """One upscaling of `low` into `high`, consistency included; `carrier` takes it to the scan's own units."""
+    """One upscaling of `low` into `high`, rounds included; `carrier` takes it to the scan's own units."""
     card = prepared.layout.card
     order = orientation(card, low.shape, high.shape)
     source, target = low.transpose(order), high.transpose(order)
@@ -206,10 +209,15 @@ def _once(
     if prepared.layout.rounds:
         with work.step() as tell:
             interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
-    if prepared.layout.step:
-        spacing = prepared.layout.source.spacing
+
+
+def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
+    """The data step on a result that lies as the scan does, where there is one to be made."""
+    layout, scanner = prepared.layout, prepared.scanner
+    if layout.step:
+        given = (high, low, scanner, layout.source.spacing, prepared.sigma, layout.card.learned)
         with work.step() as tell:
-            data_step.explain(target, source, Scanner(), spacing, prepared.sigma, tell, work.cancel)
+            data_step.explain(*given, tell, work.cancel)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -277,10 +285,11 @@ def _margins(prepared: Prepared, networks: list, work: plan.Run) -> list[int]:
     else:
         turned = tuple(interpolation.reach(layout.card.kernel, factors[axis]) for axis in order)
     margins = [turned[order.index(axis)] for axis in range(3)]
+    margins = [margin + layout.rounds * interpolation.round_reach(f) for margin, f in zip(margins, factors)]
     if layout.step:
-        stepped = data_step.reach(Scanner(), high, low, layout.source.spacing)
-        return [margin + more for margin, more in zip(margins, stepped)]
-    return [margin + layout.rounds * interpolation.round_reach(f) for margin, f in zip(margins, factors)]
+        stepped = data_step.reach(layout.scanner, high, low, layout.source.spacing)
+        margins = [margin + more for margin, more in zip(margins, stepped)]
+    return margins
 
 
 def _slices(region: Region) -> tuple[slice, slice, slice]:
@@ -319,4 +328,5 @@ def _report(
         warnings=tuple(dict.fromkeys(notes)),
         realism=request.realism,
         automatic=request.model == AUTOMATIC,
+        scanner=None if prepared.scanner.noise is None else prepared.scanner,
     )
