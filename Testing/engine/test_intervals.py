@@ -13,7 +13,7 @@ from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
 from VolumeSuperResolutionLib.engine.models import interval_table as tables
 from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.models.interval_table import BINS, HELD
-from VolumeSuperResolutionLib.engine.physics import separable
+from VolumeSuperResolutionLib.engine.physics import interpolation, separable
 from VolumeSuperResolutionLib.engine.physics.scanner import Scanner
 from VolumeSuperResolutionLib.engine.upscale import Report, Request, upscale
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
@@ -101,13 +101,16 @@ def test_what_was_invented_is_what_the_scan_does_not_see(factor, profile, seed):
     dense = np.ones((1, 1))
     for matrix, n in zip(forward, x.shape):
         dense = np.kron(dense, np.eye(n) if matrix is None else matrix)
-    expected = x.reshape(-1) - np.linalg.pinv(dense, rcond=1e-3) @ (dense @ x.reshape(-1))
+    seen = (dense @ x.reshape(-1)).reshape(low)
+    added = x.reshape(-1) - interpolation.resample(seen, shape).reshape(-1)
+    expected = added - np.linalg.pinv(dense, rcond=1e-3) @ (dense @ added)
     found = intervals.invent(x, low, scanner, spacing)
     assert np.allclose(found.reshape(-1), np.abs(expected), atol=2e-3)
-    # The part that the scan fixes holds nothing invented, and the invented part is not seen.
-    fixed = (x.reshape(-1) - expected).reshape(x.shape).astype(np.float32)
-    assert intervals.invent(fixed, low, scanner, spacing).max() < 2e-3
+    # Without it the scan would be the same, and nothing would be invented.
     assert np.abs(dense @ expected).max() < 1e-3
+    rest = (x.reshape(-1) - expected).reshape(shape).astype(np.float32)
+    assert intervals.invent(rest, low, scanner, spacing).max() < 2e-3
+    assert intervals.invent(np.full(shape, 1000, np.float32), low, scanner, spacing).max() < 2e-3
 
 
 def test_a_result_tells_its_interval_and_gives_both_maps(calibrated):
@@ -141,6 +144,15 @@ def test_maps_are_in_the_scans_units_whatever_its_values_are(calibrated):
     assert np.isclose(small.report.interval * 1e33, plain.report.interval, rtol=1e-3)
 
 
+def test_a_volume_all_alike_has_maps_of_nothing_and_no_interval(calibrated):
+    volume = Volume(np.full((8, 8, 8), 7, np.int16), Grid((8, 8, 8)))
+    result = upscale(volume, asked(invented=True))
+    assert set(result.maps) == {"interval", "invented"}
+    for found in result.maps.values():
+        assert found.array.shape == (16, 16, 16) and np.abs(found.array).max() < 1e-3
+    assert result.report.interval is None
+
+
 def test_progress_reaches_the_end_with_maps(calibrated):
     told = []
     upscale(head(), asked(invented=True), lambda *step: told.append(step))
@@ -152,6 +164,7 @@ REFUSED = {
     "of another factor": ({"scale": (1, 1, 2)}, r"at 2 x 2 x 2, and this is 1 x 1 x 2"),
     "of a modality whose table did not hold": ({"modality": "CT"}, r"of CT left out it covered 60 to 99%"),
     "of a model without a table": ({"model": "linear"}, "No interval was measured for Linear"),
+    "with a profile that was told": ({"profile": "box"}, "leave the profile or the interval out"),
     "with other rounds": ({"consistency": 2}, "leave the consistency or the interval out"),
 }
 

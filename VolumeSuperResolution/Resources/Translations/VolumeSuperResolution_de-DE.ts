@@ -663,6 +663,10 @@
         <translation>{name}: {method}{realism}, {time} auf der {device}; stimmt mit der Aufnahme im Mittel auf {residual} überein.</translation>
     </message>
     <message>
+        <source>No error bounds are known for it.</source>
+        <translation>Fehlergrenzen sind dafür nicht bekannt.</translation>
+    </message>
+    <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
         <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, von den veröffentlichten Modellen das beste für dieses Ziel. {trust}</translation>
     </message>
@@ -715,8 +719,8 @@
         <translation>weniger als eine Sekunde</translation>
     </message>
     <message>
-        <source>No interval was measured for it.</source>
-        <translation>Ein Intervall wurde dafür nicht gemessen.</translation>
+        <source>Error bounds are known for {places}.</source>
+        <translation>Fehlergrenzen sind bekannt für {places}.</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
@@ -749,10 +753,6 @@
     <message>
         <source>{percent}% of the range of intensities</source>
         <translation>{percent}% des Intensitätsbereichs</translation>
-    </message>
-    <message>
-        <source>Interval of 90%: {measured}.</source>
-        <translation>90-%-Intervall: {measured}.</translation>
     </message>
     <message>
         <source>Trained on {modalities}.</source>

@@ -663,6 +663,10 @@
         <translation>{name}：{method}{realism}，在 {device} 上用时 {time}；与扫描平均相差 {residual}。</translation>
     </message>
     <message>
+        <source>No error bounds are known for it.</source>
+        <translation>尚无已知的误差范围。</translation>
+    </message>
+    <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
         <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，它是最适合此目标的已发表模型。{trust}</translation>
     </message>
@@ -715,8 +719,8 @@
         <translation>不到一秒</translation>
     </message>
     <message>
-        <source>No interval was measured for it.</source>
-        <translation>尚未为其测量区间。</translation>
+        <source>Error bounds are known for {places}.</source>
+        <translation>已知误差范围：{places}。</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
@@ -749,10 +753,6 @@
     <message>
         <source>{percent}% of the range of intensities</source>
         <translation>强度范围的 {percent}%</translation>
-    </message>
-    <message>
-        <source>Interval of 90%: {measured}.</source>
-        <translation>90% 区间：{measured}。</translation>
     </message>
     <message>
         <source>Trained on {modalities}.</source>

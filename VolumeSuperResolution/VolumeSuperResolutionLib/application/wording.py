@@ -45,9 +45,19 @@ def describeCard(card: Any) -> str:
             lines.append(_("Paper: {paper}").format(paper=card.paper))
     lines += [card.caution] if card.caution else []
     lines += list(card.limits)
-    lines += [_("Interval of 90%: {measured}.").format(measured=table.words()) for table in card.intervals]
-    lines += [] if card.intervals else [_("No interval was measured for it.")]
-    return "\n".join(lines)
+    return "\n".join([*lines, intervalsOf(card)])
+
+
+def intervalsOf(card: Any) -> str:
+    """For which scans and targets error bounds are known."""
+    held: dict[str, list[str]] = {}
+    for table in card.intervals:
+        if table.holds:
+            held.setdefault(table.modality, []).append(" x ".join(map(str, table.factor)))
+    if not held:
+        return _("No error bounds are known for it.")
+    places = "; ".join(f"{modality}, {', '.join(factors)}" for modality, factors in held.items())
+    return _("Error bounds are known for {places}.").format(places=places)
 
 
 def methodMarkup(card: Any, isAutomatic: bool, modality: str, networks: bool) -> str:

@@ -112,13 +112,13 @@ def _doubts(
     extent = intervals.intensity_range(prepared.array, prepared.modality) / carrier.unit
     found: dict[str, Any] = {"interval_missing": prepared.missing}
     tissue = (intensity.tissue_above(prepared.window, prepared.modality) - carrier.offset) / carrier.unit
-    if table is not None:
+    if table is not None and extent > 0:
         found["interval"] = intervals.typical(values, table, extent, tissue) * carrier.unit
         found["interval_coverage"] = (min(table.coverage), max(table.coverage))
         found["interval_subjects"] = table.subjects
-        if request.interval:
-            with work.step(_residual_part(prepared)) as tell:
-                maps["interval"] = intervals.half_widths(values, table, extent, tell, work.cancel)
+    if table is not None and request.interval:
+        with work.step(_residual_part(prepared)) as tell:
+            maps["interval"] = intervals.half_widths(values, table, extent, tell, work.cancel)
     if request.invented:
         source = prepared.layout.source
         with work.step(_residual_part(prepared)) as tell:
