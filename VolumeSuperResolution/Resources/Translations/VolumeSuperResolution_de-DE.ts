@@ -8,6 +8,102 @@
         <translation>Verfeinern</translation>
     </message>
     <message>
+        <source>One volu&amp;me</source>
+        <translation>Ein Volu&amp;men</translation>
+    </message>
+    <message>
+        <source>Make one volume sharper.</source>
+        <translation>Ein Volumen schärfer machen.</translation>
+    </message>
+    <message>
+        <source>Several stac&amp;ks</source>
+        <translation>Mehrere S&amp;tapel</translation>
+    </message>
+    <message>
+        <source>Make one sharp volume of several stacks of thick slices of one contrast, axial, sagittal and coronal for example.</source>
+        <translation>Aus mehreren Stapeln dicker Schichten eines Kontrasts, etwa axial, sagittal und koronal, ein scharfes Volumen machen.</translation>
+    </message>
+    <message>
+        <source>Search volumes</source>
+        <translation>Volumen suchen</translation>
+    </message>
+    <message>
+        <source>Show only the volumes that have all these words in their name.</source>
+        <translation>Nur die Volumen zeigen, die alle diese Wörter im Namen haben.</translation>
+    </message>
+    <message>
+        <source>Tick the stacks to combine. Those that belong together are ticked already: of one study and contrast, each in a plane of its own. While the comparison is open, it follows the row that you click.</source>
+        <translation>Die Stapel ankreuzen, die vereint werden sollen. Was zusammengehört, ist es schon: aus einer Untersuchung, von einem Kontrast, jeder in einer eigenen Ebene. Ist der Vergleich offen, folgt er der angeklickten Zeile.</translation>
+    </message>
+    <message>
+        <source>Stack</source>
+        <translation>Stapel</translation>
+    </message>
+    <message>
+        <source>Plane</source>
+        <translation>Ebene</translation>
+    </message>
+    <message>
+        <source>Thickness</source>
+        <translation>Dicke</translation>
+    </message>
+    <message>
+        <source>Every</source>
+        <translation>Abstand</translation>
+    </message>
+    <message>
+        <source>Pixels</source>
+        <translation>Pixel</translation>
+    </message>
+    <message>
+        <source>Reference s&amp;tack:</source>
+        <translation>&amp;Bezugsstapel:</translation>
+    </message>
+    <message>
+        <source>The stack whose place, axes and brightness the result has.</source>
+        <translation>Der Stapel, dessen Lage, Achsen und Helligkeit das Ergebnis bekommt.</translation>
+    </message>
+    <message>
+        <source>Spacin&amp;g:</source>
+        <translation>Vo&amp;xelgröße:</translation>
+    </message>
+    <message>
+        <source>Voxel size of the result, the same on all axes. Automatic: that of the finest pixels.</source>
+        <translation>Voxelgröße des Ergebnisses, auf allen Achsen gleich. Automatisch: die der feinsten Pixel.</translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation> mm</translation>
+    </message>
+    <message>
+        <source>Automatic</source>
+        <translation>Automatisch</translation>
+    </message>
+    <message>
+        <source>Fiel&amp;d of view:</source>
+        <translation>Bil&amp;dausschnitt:</translation>
+    </message>
+    <message>
+        <source>How far the result reaches: as the reference, as what all stacks show, or as what any of them shows.</source>
+        <translation>Wie weit das Ergebnis reicht: wie der Bezug, wie das, was alle Stapel zeigen, oder wie das, was irgendeiner zeigt.</translation>
+    </message>
+    <message>
+        <source>Take the stacks where they lie instead of laying them over each other first.</source>
+        <translation>Die Stapel nehmen, wo sie liegen, statt sie erst zur Deckung zu bringen.</translation>
+    </message>
+    <message>
+        <source>The patient lay still &amp;between the stacks</source>
+        <translation>Der &amp;Patient lag zwischen den Stapeln still</translation>
+    </message>
+    <message>
+        <source>Also make two volumes: how many stacks saw each voxel, and what they say otherwise than the result.</source>
+        <translation>Zusätzlich zwei Volumen machen: wie viele Stapel jedes Voxel sahen, und was sie anders sagen als das Ergebnis.</translation>
+    </message>
+    <message>
+        <source>Maps of coverage and res&amp;idual</source>
+        <translation>&amp;Karten der Abdeckung und der Reste</translation>
+    </message>
+    <message>
         <source>&amp;Input volume:</source>
         <translation>&amp;Eingabevolumen:</translation>
     </message>
@@ -34,10 +130,6 @@
     <message>
         <source>Voxel size of the result along the first axis of the volume (i).</source>
         <translation>Voxelgröße des Ergebnisses entlang der ersten Achse des Volumens (i).</translation>
-    </message>
-    <message>
-        <source> mm</source>
-        <translation> mm</translation>
     </message>
     <message>
         <source>Voxel size of the result along the second axis of the volume (j).</source>
@@ -120,8 +212,8 @@
         <translation>&amp;Vorschau</translation>
     </message>
     <message>
-        <source>Upscale the whole volume.</source>
-        <translation>Das ganze Volumen verfeinern.</translation>
+        <source>Make the result.</source>
+        <translation>Das Ergebnis berechnen.</translation>
     </message>
     <message>
         <source>&amp;Apply</source>
@@ -260,10 +352,6 @@
         <translation> MB</translation>
     </message>
     <message>
-        <source>Automatic</source>
-        <translation>Automatisch</translation>
-    </message>
-    <message>
         <source>Consistenc&amp;y:</source>
         <translation>&amp;Konsistenz:</translation>
     </message>
@@ -390,6 +478,17 @@
     </message>
 </context>
 <context>
+    <name>application.combining</name>
+    <message>
+        <source>There are {count} volumes and {given} thicknesses; give one for all, or one for each.</source>
+        <translation>Es gibt {count} Volumen und {given} Dicken; geben Sie eine für alle oder eine für jedes an.</translation>
+    </message>
+    <message>
+        <source>The reference is none of the volumes; choose one of them.</source>
+        <translation>Der Bezug ist keines der Volumen; wählen Sie eines davon.</translation>
+    </message>
+</context>
+<context>
     <name>application.comparing</name>
     <message>
         <source>Result</source>
@@ -505,6 +604,25 @@
     </message>
 </context>
 <context>
+    <name>application.regions</name>
+    <message>
+        <source>Choose a markups ROI for the region.</source>
+        <translation>Eine Markups-ROI für den Bereich wählen.</translation>
+    </message>
+    <message>
+        <source>{roi} has no extent; place the ROI on the volume first.</source>
+        <translation>{roi} hat keine Ausdehnung; die ROI erst auf das Volumen setzen.</translation>
+    </message>
+    <message>
+        <source>{roi} does not touch {volume}; move the ROI onto the volume.</source>
+        <translation>{roi} berührt {volume} nicht; die ROI auf das Volumen schieben.</translation>
+    </message>
+    <message>
+        <source>That point is outside {volume}; move the crosshair onto the volume.</source>
+        <translation>Dieser Punkt liegt außerhalb von {volume}; das Fadenkreuz auf das Volumen setzen.</translation>
+    </message>
+</context>
+<context>
     <name>application.rightview</name>
     <message>
         <source>Uncertainty</source>
@@ -544,10 +662,6 @@
         <translation>Ein Eingabevolumen wählen.</translation>
     </message>
     <message>
-        <source>Choose a markups ROI for the region.</source>
-        <translation>Eine Markups-ROI für den Bereich wählen.</translation>
-    </message>
-    <message>
         <source>The input volume was removed from the scene, so its result was dropped; load it again.</source>
         <translation>Das Eingabevolumen wurde aus der Szene entfernt, sein Ergebnis daher verworfen; es erneut laden.</translation>
     </message>
@@ -580,18 +694,6 @@
         <translation>{name} enthält einzelne Bits; es erst in ein skalares Volumen aus Bytes umwandeln.</translation>
     </message>
     <message>
-        <source>{roi} has no extent; place the ROI on the volume first.</source>
-        <translation>{roi} hat keine Ausdehnung; die ROI erst auf das Volumen setzen.</translation>
-    </message>
-    <message>
-        <source>{roi} does not touch {volume}; move the ROI onto the volume.</source>
-        <translation>{roi} berührt {volume} nicht; die ROI auf das Volumen schieben.</translation>
-    </message>
-    <message>
-        <source>That point is outside {volume}; move the crosshair onto the volume.</source>
-        <translation>Dieser Punkt liegt außerhalb von {volume}; das Fadenkreuz auf das Volumen setzen.</translation>
-    </message>
-    <message>
         <source>{name} cannot hold the result; choose a scalar volume as the output.</source>
         <translation>{name} kann das Ergebnis nicht aufnehmen; ein skalares Volumen als Ausgabe wählen.</translation>
     </message>
@@ -620,6 +722,60 @@
     <message>
         <source>The comparison could not be opened. {reason}</source>
         <translation>Der Vergleich konnte nicht geöffnet werden. {reason}</translation>
+    </message>
+</context>
+<context>
+    <name>application.stackform</name>
+    <message>
+        <source>Axial</source>
+        <translation>Axial</translation>
+    </message>
+    <message>
+        <source>Coronal</source>
+        <translation>Koronal</translation>
+    </message>
+    <message>
+        <source>Sagittal</source>
+        <translation>Sagittal</translation>
+    </message>
+    <message>
+        <source>Oblique</source>
+        <translation>Schräg</translation>
+    </message>
+    <message>
+        <source>Volume</source>
+        <translation>Volumen</translation>
+    </message>
+    <message>
+        <source>As the reference</source>
+        <translation>Wie der Bezug</translation>
+    </message>
+    <message>
+        <source>What all show</source>
+        <translation>Was alle zeigen</translation>
+    </message>
+    <message>
+        <source>What any shows</source>
+        <translation>Was irgendeiner zeigt</translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation> mm</translation>
+    </message>
+    <message>
+        <source>How thick the slices are: what DICOM says, or how far they are apart, unless you know better.</source>
+        <translation>Wie dick die Schichten sind: was DICOM sagt, sonst ihr Abstand, wenn Sie es nicht besser wissen.</translation>
+    </message>
+    <message>
+        <source>Tick two to {most} stacks of one contrast, in different planes.</source>
+        <translation>Zwei bis {most} Stapel eines Kontrasts in verschiedenen Ebenen ankreuzen.</translation>
+    </message>
+</context>
+<context>
+    <name>application.stacks</name>
+    <message>
+        <source>{name} lies under a transform that bends or stretches it against {other}; harden or remove the transform first.</source>
+        <translation>{name} liegt unter einer Transformation, die es gegenüber {other} verbiegt oder dehnt; wenden Sie sie erst fest an (harden) oder entfernen Sie sie.</translation>
     </message>
 </context>
 <context>
@@ -657,6 +813,10 @@
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
         <translation>Sein Fehler war {percent}% kleiner als der der besten Interpolation, auf verrauschten Aufnahmen, die es nie gesehen hat.</translation>
+    </message>
+    <message>
+        <source>{count} stacks of this examination are here: &lt;a href="stacks"&gt;combine them&lt;/a&gt; into one sharp volume.</source>
+        <translation>{count} Stapel dieser Untersuchung sind da: &lt;a href="stacks"&gt;vereinen Sie sie&lt;/a&gt; zu einem scharfen Volumen.</translation>
     </message>
     <message>
         <source>{name}: {method}{realism}, {time} on the {device}; agrees with the scan within {residual} on average.</source>
@@ -711,6 +871,10 @@
         <translation>Im Gewebe sind im Mittel {part} von der Aufnahme nicht bestimmt, sondern ergänzt.</translation>
     </message>
     <message>
+        <source>They were taken where they lie.</source>
+        <translation>Sie wurden genommen, wo sie liegen.</translation>
+    </message>
+    <message>
         <source>CT in HU</source>
         <translation>CT in HU</translation>
     </message>
@@ -743,6 +907,18 @@
         <translation>{modality}: {clean} über der besten Interpolation; {noisy} auf verrauschten Aufnahmen.</translation>
     </message>
     <message>
+        <source>{count} stacks -&gt; {grid}, {memory}</source>
+        <translation>{count} Stapel -&gt; {grid}, {memory}</translation>
+    </message>
+    <message>
+        <source>{name}: {count} stacks, {time}; they differ from it by {residual}% of the range of intensities.</source>
+        <translation>{name}: {count} Stapel, {time}; sie weichen davon um {residual}% des Helligkeitsumfangs ab.</translation>
+    </message>
+    <message>
+        <source>{count} of the {total} slices of {name} did not fit and were left out.</source>
+        <translation>{count} der {total} Schichten von {name} passten nicht und blieben weg.</translation>
+    </message>
+    <message>
         <source>Assumed: {modality}, slices as thick as they are apart.</source>
         <translation>Angenommen: {modality}, Schichten so dick wie ihr Abstand.</translation>
     </message>
@@ -765,6 +941,10 @@
     <message>
         <source>, about {time} on the {device}</source>
         <translation>, etwa {time} auf der {device}</translation>
+    </message>
+    <message>
+        <source>The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.</source>
+        <translation>Der Patient hatte sich dazwischen um bis zu {moved} mm und {degrees}° bewegt; sicher auf {loop} mm.</translation>
     </message>
     <message>
         <source>Factor: {factor}; {parameters} parameters</source>

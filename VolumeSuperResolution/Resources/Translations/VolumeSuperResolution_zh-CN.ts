@@ -8,6 +8,102 @@
         <translation>超分辨率</translation>
     </message>
     <message>
+        <source>One volu&amp;me</source>
+        <translation>单个体数据(&amp;M)</translation>
+    </message>
+    <message>
+        <source>Make one volume sharper.</source>
+        <translation>提高单个体数据的清晰度。</translation>
+    </message>
+    <message>
+        <source>Several stac&amp;ks</source>
+        <translation>多个序列(&amp;K)</translation>
+    </message>
+    <message>
+        <source>Make one sharp volume of several stacks of thick slices of one contrast, axial, sagittal and coronal for example.</source>
+        <translation>将同一对比度的多个厚层序列（例如轴位、矢状位和冠状位）合成为一个清晰的体数据。</translation>
+    </message>
+    <message>
+        <source>Search volumes</source>
+        <translation>搜索体数据</translation>
+    </message>
+    <message>
+        <source>Show only the volumes that have all these words in their name.</source>
+        <translation>只显示名称中包含所有这些词的体数据。</translation>
+    </message>
+    <message>
+        <source>Tick the stacks to combine. Those that belong together are ticked already: of one study and contrast, each in a plane of its own. While the comparison is open, it follows the row that you click.</source>
+        <translation>勾选要合成的序列。属于同一组的序列已自动勾选：同一次检查、同一对比度、各自不同的平面。对比视图打开时，会随所点击的行切换。</translation>
+    </message>
+    <message>
+        <source>Stack</source>
+        <translation>序列</translation>
+    </message>
+    <message>
+        <source>Plane</source>
+        <translation>平面</translation>
+    </message>
+    <message>
+        <source>Thickness</source>
+        <translation>层厚</translation>
+    </message>
+    <message>
+        <source>Every</source>
+        <translation>层间距</translation>
+    </message>
+    <message>
+        <source>Pixels</source>
+        <translation>像素</translation>
+    </message>
+    <message>
+        <source>Reference s&amp;tack:</source>
+        <translation>参考序列(&amp;T)：</translation>
+    </message>
+    <message>
+        <source>The stack whose place, axes and brightness the result has.</source>
+        <translation>结果采用该序列的位置、坐标轴和亮度。</translation>
+    </message>
+    <message>
+        <source>Spacin&amp;g:</source>
+        <translation>体素间距(&amp;G)：</translation>
+    </message>
+    <message>
+        <source>Voxel size of the result, the same on all axes. Automatic: that of the finest pixels.</source>
+        <translation>结果的体素大小，各轴相同。自动：取最细像素的大小。</translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation> mm</translation>
+    </message>
+    <message>
+        <source>Automatic</source>
+        <translation>自动</translation>
+    </message>
+    <message>
+        <source>Fiel&amp;d of view:</source>
+        <translation>视野(&amp;D)：</translation>
+    </message>
+    <message>
+        <source>How far the result reaches: as the reference, as what all stacks show, or as what any of them shows.</source>
+        <translation>结果覆盖的范围：与参考序列相同、所有序列共有的范围，或任一序列所及的范围。</translation>
+    </message>
+    <message>
+        <source>Take the stacks where they lie instead of laying them over each other first.</source>
+        <translation>直接使用序列的现有位置，不先进行配准。</translation>
+    </message>
+    <message>
+        <source>The patient lay still &amp;between the stacks</source>
+        <translation>各序列之间患者未移动(&amp;B)</translation>
+    </message>
+    <message>
+        <source>Also make two volumes: how many stacks saw each voxel, and what they say otherwise than the result.</source>
+        <translation>另外生成两个体数据：每个体素被多少序列覆盖，以及各序列与结果的差异。</translation>
+    </message>
+    <message>
+        <source>Maps of coverage and res&amp;idual</source>
+        <translation>覆盖图与残差图(&amp;I)</translation>
+    </message>
+    <message>
         <source>&amp;Input volume:</source>
         <translation>输入体数据(&amp;I):</translation>
     </message>
@@ -34,10 +130,6 @@
     <message>
         <source>Voxel size of the result along the first axis of the volume (i).</source>
         <translation>结果沿体数据第一轴 (i) 的体素大小。</translation>
-    </message>
-    <message>
-        <source> mm</source>
-        <translation> mm</translation>
     </message>
     <message>
         <source>Voxel size of the result along the second axis of the volume (j).</source>
@@ -120,8 +212,8 @@
         <translation>预览(&amp;P)</translation>
     </message>
     <message>
-        <source>Upscale the whole volume.</source>
-        <translation>提高整个体数据的分辨率。</translation>
+        <source>Make the result.</source>
+        <translation>计算结果。</translation>
     </message>
     <message>
         <source>&amp;Apply</source>
@@ -260,10 +352,6 @@
         <translation> MB</translation>
     </message>
     <message>
-        <source>Automatic</source>
-        <translation>自动</translation>
-    </message>
-    <message>
         <source>Consistenc&amp;y:</source>
         <translation>一致性(&amp;Y):</translation>
     </message>
@@ -390,6 +478,17 @@
     </message>
 </context>
 <context>
+    <name>application.combining</name>
+    <message>
+        <source>There are {count} volumes and {given} thicknesses; give one for all, or one for each.</source>
+        <translation>有 {count} 个体数据和 {given} 个层厚；请给出一个共用值，或每个各一个。</translation>
+    </message>
+    <message>
+        <source>The reference is none of the volumes; choose one of them.</source>
+        <translation>参考序列不在所选体数据之中；请选择其中一个。</translation>
+    </message>
+</context>
+<context>
     <name>application.comparing</name>
     <message>
         <source>Result</source>
@@ -505,6 +604,25 @@
     </message>
 </context>
 <context>
+    <name>application.regions</name>
+    <message>
+        <source>Choose a markups ROI for the region.</source>
+        <translation>请为区域选择一个 Markups ROI。</translation>
+    </message>
+    <message>
+        <source>{roi} has no extent; place the ROI on the volume first.</source>
+        <translation>{roi} 没有范围；请先将 ROI 放置在体数据上。</translation>
+    </message>
+    <message>
+        <source>{roi} does not touch {volume}; move the ROI onto the volume.</source>
+        <translation>{roi} 未触及 {volume}；请将 ROI 移到体数据上。</translation>
+    </message>
+    <message>
+        <source>That point is outside {volume}; move the crosshair onto the volume.</source>
+        <translation>该点位于 {volume} 之外；请将十字线移到体数据上。</translation>
+    </message>
+</context>
+<context>
     <name>application.rightview</name>
     <message>
         <source>Uncertainty</source>
@@ -544,10 +662,6 @@
         <translation>请选择输入体数据。</translation>
     </message>
     <message>
-        <source>Choose a markups ROI for the region.</source>
-        <translation>请为区域选择一个 Markups ROI。</translation>
-    </message>
-    <message>
         <source>The input volume was removed from the scene, so its result was dropped; load it again.</source>
         <translation>输入体数据已从场景中删除，其结果被丢弃；请重新加载。</translation>
     </message>
@@ -580,18 +694,6 @@
         <translation>{name} 由单个比特组成；请先转换为字节标量体数据。</translation>
     </message>
     <message>
-        <source>{roi} has no extent; place the ROI on the volume first.</source>
-        <translation>{roi} 没有范围；请先将 ROI 放置在体数据上。</translation>
-    </message>
-    <message>
-        <source>{roi} does not touch {volume}; move the ROI onto the volume.</source>
-        <translation>{roi} 未触及 {volume}；请将 ROI 移到体数据上。</translation>
-    </message>
-    <message>
-        <source>That point is outside {volume}; move the crosshair onto the volume.</source>
-        <translation>该点位于 {volume} 之外；请将十字线移到体数据上。</translation>
-    </message>
-    <message>
         <source>{name} cannot hold the result; choose a scalar volume as the output.</source>
         <translation>{name} 无法保存结果；请选择标量体数据作为输出。</translation>
     </message>
@@ -620,6 +722,60 @@
     <message>
         <source>The comparison could not be opened. {reason}</source>
         <translation>无法打开比较。{reason}</translation>
+    </message>
+</context>
+<context>
+    <name>application.stackform</name>
+    <message>
+        <source>Axial</source>
+        <translation>轴位</translation>
+    </message>
+    <message>
+        <source>Coronal</source>
+        <translation>冠状位</translation>
+    </message>
+    <message>
+        <source>Sagittal</source>
+        <translation>矢状位</translation>
+    </message>
+    <message>
+        <source>Oblique</source>
+        <translation>斜位</translation>
+    </message>
+    <message>
+        <source>Volume</source>
+        <translation>体数据</translation>
+    </message>
+    <message>
+        <source>As the reference</source>
+        <translation>与参考序列相同</translation>
+    </message>
+    <message>
+        <source>What all show</source>
+        <translation>所有序列共有</translation>
+    </message>
+    <message>
+        <source>What any shows</source>
+        <translation>任一序列所及</translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation> mm</translation>
+    </message>
+    <message>
+        <source>How thick the slices are: what DICOM says, or how far they are apart, unless you know better.</source>
+        <translation>切片厚度：取自 DICOM，否则为层间距；如有更准确的数值可自行修改。</translation>
+    </message>
+    <message>
+        <source>Tick two to {most} stacks of one contrast, in different planes.</source>
+        <translation>请勾选 2 至 {most} 个同一对比度、不同平面的序列。</translation>
+    </message>
+</context>
+<context>
+    <name>application.stacks</name>
+    <message>
+        <source>{name} lies under a transform that bends or stretches it against {other}; harden or remove the transform first.</source>
+        <translation>{name} 所处的变换使其相对于 {other} 发生弯曲或拉伸；请先固化（harden）或移除该变换。</translation>
     </message>
 </context>
 <context>
@@ -657,6 +813,10 @@
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
         <translation>在从未见过的含噪扫描上，其误差比最佳插值小 {percent}%。</translation>
+    </message>
+    <message>
+        <source>{count} stacks of this examination are here: &lt;a href="stacks"&gt;combine them&lt;/a&gt; into one sharp volume.</source>
+        <translation>此检查有 {count} 个序列：可将其&lt;a href="stacks"&gt;合成&lt;/a&gt;为一个清晰的体数据。</translation>
     </message>
     <message>
         <source>{name}: {method}{realism}, {time} on the {device}; agrees with the scan within {residual} on average.</source>
@@ -711,6 +871,10 @@
         <translation>在组织中，平均 {part} 未由扫描确定，而是补充的。</translation>
     </message>
     <message>
+        <source>They were taken where they lie.</source>
+        <translation>按其现有位置使用。</translation>
+    </message>
+    <message>
         <source>CT in HU</source>
         <translation>CT (HU)</translation>
     </message>
@@ -743,6 +907,18 @@
         <translation>{modality}：比最佳插值高 {clean}；在含噪扫描上高 {noisy}。</translation>
     </message>
     <message>
+        <source>{count} stacks -&gt; {grid}, {memory}</source>
+        <translation>{count} 个序列 -&gt; {grid}，{memory}</translation>
+    </message>
+    <message>
+        <source>{name}: {count} stacks, {time}; they differ from it by {residual}% of the range of intensities.</source>
+        <translation>{name}：{count} 个序列，{time}；各序列与其相差强度范围的 {residual}%。</translation>
+    </message>
+    <message>
+        <source>{count} of the {total} slices of {name} did not fit and were left out.</source>
+        <translation>{name} 的 {total} 层中有 {count} 层不吻合，已排除。</translation>
+    </message>
+    <message>
         <source>Assumed: {modality}, slices as thick as they are apart.</source>
         <translation>假设：{modality}，层厚等于层间距。</translation>
     </message>
@@ -765,6 +941,10 @@
     <message>
         <source>, about {time} on the {device}</source>
         <translation>，在 {device} 上约 {time}</translation>
+    </message>
+    <message>
+        <source>The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.</source>
+        <translation>其间患者移动最多 {moved} 毫米、{degrees}°；误差约 {loop} 毫米。</translation>
     </message>
     <message>
         <source>Factor: {factor}; {parameters} parameters</source>

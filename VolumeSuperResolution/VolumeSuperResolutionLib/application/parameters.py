@@ -11,6 +11,7 @@ Millimeters = Annotated[float, WithinRange(0.01, 100.0), Default(1.0)]
 AUTOMATIC_MEMORY = 0
 CARDS_CONSISTENCY = -1
 AS_IT_IS = 1.0
+FINEST_PIXELS = 0.0
 
 
 @parameterNodeWrapper
@@ -39,6 +40,15 @@ class Parameters:
     ensemble: Annotated[bool, Default(False)]
     fillNonfinite: Annotated[bool, Default(False)]
     compareAfter: Annotated[bool, Default(True)]
+    severalStacks: Annotated[bool, Default(False)]
+    # Which stacks are ticked, once the user has, is kept as references (stackform.py); their thicknesses as JSON.
+    stacksChosen: Annotated[bool, Default(False)]
+    stackThicknesses: Annotated[str, Default("")]
+    stackReference: vtkMRMLScalarVolumeNode
+    stackSpacing: Annotated[float, WithinRange(0.0, 100.0), Default(FINEST_PIXELS)]
+    stackFov: Annotated[str, Default("reference")]
+    stacksAligned: Annotated[bool, Default(False)]
+    stackMaps: Annotated[bool, Default(False)]
 
 
 def optionsFrom(parameters: Parameters, card: Any, model: str, target: str) -> dict:

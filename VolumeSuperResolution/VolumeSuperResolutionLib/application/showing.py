@@ -66,11 +66,16 @@ class Showing:
         self._resizes.watch(None)
         self._fits.stop()
 
-    def show(self) -> tuple[Any, bool]:
-        """Show all; the card of the model that would run, or None, and whether a run is possible."""
+    def show(self, stackCount: int) -> tuple[Any, bool]:
+        """Show all; the card of the model that would run, or None, and whether a run is possible.
+
+        `stackCount` tells how many stacks belong together with the chosen volume.
+        """
         card, refusal = self._card()
         node = self._choosing.node
-        self._say(self._ui.scanLabel, wording.scanLine(node.GetSpacing()) if node is not None else "")
+        known = [wording.scanLine(node.GetSpacing())] if node is not None else []
+        known += [wording.stacksHint(stackCount)] if stackCount else []
+        self._say(self._ui.scanLabel, " ".join(filter(None, known)))
         self._showMethod(card)
         self._showWarnings(card)
         possible = self._showEstimate(card, refusal)
@@ -89,9 +94,9 @@ class Showing:
             fitHeight(label)
         for label in (ui.compareAfterLabel, ui.fillNonfiniteLabel, ui.uncertaintyLabel, ui.ensembleLabel):
             fitHeight(label)
-        for label in (ui.intervalLabel, ui.inventedLabel):
+        for label in (ui.intervalLabel, ui.inventedLabel, ui.alignedLabel, ui.mapsLabel):
             fitHeight(label)
-        for row in (ui.runRow, ui.resultRow, ui.compareRow):
+        for row in (ui.sourceRow, ui.runRow, ui.resultRow, ui.compareRow):
             fitRow(row)
 
     def seconds(self, card: Any) -> float:

@@ -12,8 +12,9 @@ from slicer.i18n import tr as _
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC, gain
 from ..engine.models.interval_table import percent
-from ..engine.request import MEGA, Estimate, Report, describe_grid, describe_realism
-from .scene import PREFIX
+from ..engine.request import MEGA, CombineReport, Estimate, Report, describe_grid, describe_realism
+from .scene import PREFIX, inputsOf, isCombined
+from .stacks import named
 from .targets import THICK
 
 # How scans were degraded to measure a gain: by the slice profile alone, or also by noise as of a scanner.
@@ -169,6 +170,19 @@ def estimateLine(grid: Any, forecast: Estimate, seconds: float, device: str) -> 
     return line
 
 
+def combineLine(count: int, forecast: Estimate) -> str:
+    """For example "3 stacks -> 140x76x164 at 1 mm, 2 MB"."""
+    return _("{count} stacks -> {grid}, {memory}").format(
+        count=count, grid=describe_grid(forecast.size, forecast.spacing), memory=memory(forecast.output_bytes)
+    )
+
+
+def stacksHint(count: int) -> str:
+    """That the chosen volume is one of several that belong together, with a link, as markup."""
+    text = _('{count} stacks of this examination are here: <a href="stacks">combine them</a> into one sharp volume.')
+    return text.format(count=count)
+
+
 def deviceName(device: str) -> str:
     """What a device is called in a sentence."""
     return "CPU" if device == "cpu" else "GPU"
@@ -176,6 +190,8 @@ def deviceName(device: str) -> str:
 
 def resultLine(node: Any) -> str:
     """What a finished run says of itself, with its notes on lines of their own."""
+    if isCombined(node):
+        return combinedLine(node)
     report = reportOf(node)
     method = _("{title}, chosen automatically") if report.automatic else "{title}"
     done = _("{name}: {method}{realism}, {time} on the {device}; agrees with the scan within {residual} on average.")
@@ -203,6 +219,37 @@ def doubts(report: Report) -> list[str]:
     return lines
 
 
+def combinedLine(node: Any) -> str:
+    """The same of a volume that was made of several."""
+    report = combinedReportOf(node)
+    done = _("{name}: {count} stacks, {time}; they differ from it by {residual}% of the range of intensities.").format(
+        name=node.GetName(),
+        count=len(report.stacks),
+        time=duration(report.seconds),
+        residual=f"{100 * max(stack.residual for stack in report.stacks):.2g}",
+    )
+    others = [stack for number, stack in enumerate(report.stacks, start=1) if number != report.reference]
+    if report.loop_error_mm is None:
+        place = _("They were taken where they lie.")
+    else:
+        place = _("The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.").format(
+            moved=f"{max(stack.moved_mm for stack in others):.1f}",
+            degrees=f"{max(stack.turned_degrees for stack in others):.1f}",
+            loop=f"{report.loop_error_mm:.2f}",
+        )
+    lines = [done, place]
+    for stack, source in zip(report.stacks, inputsOf(node)):
+        if stack.dropped:
+            text = _("{count} of the {total} slices of {name} did not fit and were left out.")
+            lines.append(text.format(count=len(stack.dropped), total=stack.slices, name=source.GetName()))
+    return "\n".join([*lines, *report.warnings])
+
+
+def details(node: Any) -> str:
+    """The whole report of a run."""
+    return named(str(combinedReportOf(node)), inputsOf(node)) if isCombined(node) else str(reportOf(node))
+
+
 def assumed(report: Report) -> str:
     """What a run took for granted of the scan."""
     modality = _("CT in HU") if report.modality == "CT" else report.modality
@@ -221,6 +268,11 @@ def scanLine(spacing: Sequence[float]) -> str:
 def reportOf(node: Any) -> Report:
     """The report that a result keeps."""
     return Report.from_dict(json.loads(node.GetAttribute(PREFIX + "Report")))
+
+
+def combinedReportOf(node: Any) -> CombineReport:
+    """The same of one that was made of several."""
+    return CombineReport.from_dict(json.loads(node.GetAttribute(PREFIX + "Report")))
 
 
 def residual(report: Report) -> str:
