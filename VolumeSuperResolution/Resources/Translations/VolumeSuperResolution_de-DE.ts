@@ -380,6 +380,22 @@
         <translation>&amp;Unsicherheitskarte</translation>
     </message>
     <message>
+        <source>Also make a volume of error bounds, within which the truth lies in nine of ten voxels: wide where the model may err. Only for models, targets and scans for which that was measured.</source>
+        <translation>Auch ein Volumen der Fehlergrenzen erzeugen, innerhalb derer die Wahrheit in neun von zehn Voxeln liegt: weit, wo das Modell irren kann. Nur für Modelle, Ziele und Aufnahmen, für die das gemessen wurde.</translation>
+    </message>
+    <message>
+        <source>Inter&amp;val map</source>
+        <translation>Inter&amp;vallkarte</translation>
+    </message>
+    <message>
+        <source>Also make a volume of what in the result the scan does not determine: the model filled it in, and the scan would be the same without it.</source>
+        <translation>Auch ein Volumen dessen erzeugen, was die Aufnahme am Ergebnis nicht bestimmt: Das Modell hat es ergänzt, und die Aufnahme wäre ohne es dieselbe.</translation>
+    </message>
+    <message>
+        <source>&amp;Map of what was invented</source>
+        <translation>Karte des &amp;Ergänzten</translation>
+    </message>
+    <message>
         <source>Average the results of the eight flips of the scan: a little better, eight times as slow.</source>
         <translation>Die Ergebnisse der acht Spiegelungen der Aufnahme mitteln: etwas besser, achtmal so langsam.</translation>
     </message>
@@ -542,6 +558,14 @@
         <translation>Unsicherheit</translation>
     </message>
     <message>
+        <source>Interval of 90%</source>
+        <translation>90-%-Intervall</translation>
+    </message>
+    <message>
+        <source>Not determined by the scan</source>
+        <translation>Von der Aufnahme nicht bestimmt</translation>
+    </message>
+    <message>
         <source>Axial</source>
         <translation>Axial</translation>
     </message>
@@ -650,6 +674,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>Unsicherheit</translation>
+    </message>
+    <message>
+        <source>90% within ±</source>
+        <translation>90 % innerhalb ±</translation>
+    </message>
+    <message>
+        <source>Not in the scan</source>
+        <translation>Nicht in der Aufnahme</translation>
     </message>
 </context>
 <context>
@@ -838,6 +870,10 @@
         <translation>{name}: {method}{realism}, {time} auf der {device}; stimmt mit der Aufnahme im Mittel auf {residual} überein.</translation>
     </message>
     <message>
+        <source>No error bounds are known for it.</source>
+        <translation>Fehlergrenzen sind dafür nicht bekannt.</translation>
+    </message>
+    <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
         <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, von den veröffentlichten Modellen das beste für dieses Ziel. {trust}</translation>
     </message>
@@ -874,6 +910,14 @@
         <translation>{title}, automatisch gewählt</translation>
     </message>
     <message>
+        <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>
+        <translation>Im Gewebe liegt die Wahrheit meist mit 90 % innerhalb von ± {half} ({covered}, gemessen an {n} Personen).</translation>
+    </message>
+    <message>
+        <source>In tissue {part} on average is not determined by the scan, but filled in.</source>
+        <translation>Im Gewebe sind im Mittel {part} von der Aufnahme nicht bestimmt, sondern ergänzt.</translation>
+    </message>
+    <message>
         <source>They were taken where they lie.</source>
         <translation>Sie wurden genommen, wo sie liegen.</translation>
     </message>
@@ -904,6 +948,10 @@
     <message>
         <source>less than a second</source>
         <translation>weniger als eine Sekunde</translation>
+    </message>
+    <message>
+        <source>Error bounds are known for {places}.</source>
+        <translation>Fehlergrenzen sind bekannt für {places}.</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>

@@ -380,6 +380,22 @@
         <translation>不确定性图(&amp;U)</translation>
     </message>
     <message>
+        <source>Also make a volume of error bounds, within which the truth lies in nine of ten voxels: wide where the model may err. Only for models, targets and scans for which that was measured.</source>
+        <translation>同时生成误差范围的体数据，十个体素中有九个的真值在此范围内：模型可能出错处范围较宽。仅适用于已测量过的模型、目标和扫描。</translation>
+    </message>
+    <message>
+        <source>Inter&amp;val map</source>
+        <translation>区间图(&amp;V)</translation>
+    </message>
+    <message>
+        <source>Also make a volume of what in the result the scan does not determine: the model filled it in, and the scan would be the same without it.</source>
+        <translation>同时生成结果中扫描未能确定的部分的体数据：它由模型补充，没有它扫描也不会改变。</translation>
+    </message>
+    <message>
+        <source>&amp;Map of what was invented</source>
+        <translation>补充内容图(&amp;M)</translation>
+    </message>
+    <message>
         <source>Average the results of the eight flips of the scan: a little better, eight times as slow.</source>
         <translation>对扫描八种翻转的结果取平均：略好，但慢八倍。</translation>
     </message>
@@ -542,6 +558,14 @@
         <translation>不确定性</translation>
     </message>
     <message>
+        <source>Interval of 90%</source>
+        <translation>90% 区间</translation>
+    </message>
+    <message>
+        <source>Not determined by the scan</source>
+        <translation>扫描未确定</translation>
+    </message>
+    <message>
         <source>Axial</source>
         <translation>轴位</translation>
     </message>
@@ -650,6 +674,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>不确定性</translation>
+    </message>
+    <message>
+        <source>90% within ±</source>
+        <translation>90% 在 ± 内</translation>
+    </message>
+    <message>
+        <source>Not in the scan</source>
+        <translation>不在扫描中</translation>
     </message>
 </context>
 <context>
@@ -838,6 +870,10 @@
         <translation>{name}：{method}{realism}，在 {device} 上用时 {time}；与扫描平均相差 {residual}。</translation>
     </message>
     <message>
+        <source>No error bounds are known for it.</source>
+        <translation>尚无已知的误差范围。</translation>
+    </message>
+    <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
         <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，它是最适合此目标的已发表模型。{trust}</translation>
     </message>
@@ -874,6 +910,14 @@
         <translation>{title}（自动选择）</translation>
     </message>
     <message>
+        <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>
+        <translation>在组织中，真值通常以 90% 位于 ± {half} 之内（在 {n} 名受试者上测得 {covered}）。</translation>
+    </message>
+    <message>
+        <source>In tissue {part} on average is not determined by the scan, but filled in.</source>
+        <translation>在组织中，平均 {part} 未由扫描确定，而是补充的。</translation>
+    </message>
+    <message>
         <source>They were taken where they lie.</source>
         <translation>按其现有位置使用。</translation>
     </message>
@@ -904,6 +948,10 @@
     <message>
         <source>less than a second</source>
         <translation>不到一秒</translation>
+    </message>
+    <message>
+        <source>Error bounds are known for {places}.</source>
+        <translation>已知误差范围：{places}。</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>

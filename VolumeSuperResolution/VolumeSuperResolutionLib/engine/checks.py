@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import intervals
 from .errors import RefusalError
 from .models import automatic, plan, zoo
 from .models.automatic import AUTOMATIC
 from .models.card import MOST_ROUNDS, Card
-from .models.domain import warnings_for
+from .models.domain import Traits, beyond, traits
+from .models.interval_table import IntervalTable
 from .physics.noise import white_noise
 from .physics.scanner import Scanner, named_profile
 from .request import MEGA, Estimate, Request
@@ -55,6 +57,9 @@ class Prepared(NamedTuple):
     scanner: Scanner
     # Of the noise, as it travels.
     sigma: float
+    # Within what the truth lies, or why that is not known.
+    table: IntervalTable | None
+    missing: str
     notes: tuple[str, ...]
 
 
@@ -157,7 +162,10 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     scanner = scanner_of(grid, request)
     step = steps(card, request, scanner, [m > n for n, m in zip(source.size, size)])
     rounds = card.least_consistency if step else rounds_of(card, request)
-    return Layout(card, region, source, source.refined(size), scanner, rounds, step)
+    layout = Layout(card, region, source, source.refined(size), scanner, rounds, step)
+    if request.interval:
+        _interval(layout, request, request.modality)
+    return layout
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
@@ -173,6 +181,7 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
     agrees = layout.rounds > 0 or layout.step
     if agrees or flips:
         floats += voxels * (1 + 2 * flips + request.uncertainty) + read * agrees
+    floats += voxels * (request.interval + request.invented) + read * request.invented
     return Estimate(
         size=size,
         spacing=layout.grid.spacing,
@@ -192,6 +201,8 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     layout = lay_out(volume.grid, request)
     if request.label_map and invents_labels(request):
         raise RefusalError("A label map can only be upscaled with the model nearest; others would invent labels.")
+    if request.label_map and request.invented:
+        raise RefusalError("Of a label map nothing is invented; leave that map out.")
     _check_memory(volume.grid, array.dtype, request)
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
@@ -208,7 +219,8 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         mm = " x ".join(f"{s:.4g}" for s in layout.grid.spacing)
         notes.append(f"The spacing was adjusted to {mm} mm so that the field of view stays as it is.")
     modality = intensity.guess_modality(array) if request.modality == "auto" else request.modality
-    notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
+    found = traits(Volume(array, volume.grid), modality) if layout.card.learned or layout.card.intervals else None
+    notes += beyond(layout.card, found) if found is not None else ()
     carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
     window = intensity.window_for(array, modality)
     scanner = layout.scanner
@@ -216,7 +228,19 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         scanner = replace(scanner, noise=white_noise(array, modality), noise_told="estimated")
     low, high = intensity.percentiles(array)
     sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
-    return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, tuple(notes))
+    table, missing = _interval(layout, request, modality, found)
+    return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, table, missing, tuple(notes))
+
+
+def _interval(
+    layout: Layout, request: Request, modality: str, found: Traits | None = None
+) -> tuple[IntervalTable | None, str]:
+    """The table of intervals that a result can be told by, or why there is none, which a request for one is told."""
+    factor = [m / n for n, m in zip(layout.source.size, layout.grid.size)]
+    table, missing = intervals.find(layout.card, request, factor, modality, found)
+    if table is None and request.interval:
+        raise RefusalError(missing)
+    return table, missing
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:

@@ -149,6 +149,8 @@ def _details(card: Card) -> list[str]:
                 f"{values['over_backprojection'][0]:+.2f}, over the best classical "
                 f"{values['over_best_classical'][0]:+.2f} dB"
             )
+    lines += [f"- Interval of 90%: {table.words()}" for table in card.intervals]
+    lines += [] if card.intervals else ["- Interval of 90%: not measured"]
     if card.caution:
         lines.append(f"- Caution: {card.caution}")
     lines += [f"- Known limit: {limit}" for limit in card.limits]
