@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 
-from ..engine.request import CombineRequest, Request
+from ..engine.request import CombineRequest, Request, options
 
 # What the logic calls differently than the request.
 NAMES = {"memory_mb": "memory"}
@@ -16,17 +15,17 @@ IMPORT = "from VolumeSuperResolution import VolumeSuperResolutionLogic"
 
 def callFor(inputName: str, request: Request) -> str:
     """Lines for Slicer's Python console."""
-    options = []
-    for field in fields(Request):
-        value = getattr(request, field.name)
-        if field.name == "model" or value != field.default:
-            options.append(f"{NAMES.get(field.name, field.name)}={value!r}")
+    given = []
+    for name in options():  # what the scan's DICOM tells is found again
+        value = getattr(request, name)
+        if name == "model" or value != getattr(Request, name):
+            given.append(f"{NAMES.get(name, name)}={value!r}")
     return (
         "\n".join(
             [
                 IMPORT,
                 f"scan = slicer.util.getNode({inputName!r})",
-                f"result = VolumeSuperResolutionLogic().upscale(scan, {', '.join(options)})",
+                f"result = VolumeSuperResolutionLogic().upscale(scan, {', '.join(given)})",
             ]
         )
         + "\n"
