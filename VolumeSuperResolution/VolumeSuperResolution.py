@@ -35,8 +35,8 @@ class VolumeSuperResolution(ScriptedLoadableModule):
         self.parent.contributors = ["The VolumeSuperResolution developers"]
         self.parent.helpText = _(
             "Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the "
-            "scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side "
-            "with the best interpolation. Research use only - not for diagnosis."
+            "scene exactly over its input. Thick slices can be made isotropic, and several stacks of them one sharp "
+            "volume. Results can be compared with the best interpolation. Research use only - not for diagnosis."
         )
         # Slicer's help shows no pictures of the web, so the icon stands for the one that it leads to.
         icon = pathlib.Path(__file__).resolve().parent / "Resources" / "Icons" / "VolumeSuperResolution.png"

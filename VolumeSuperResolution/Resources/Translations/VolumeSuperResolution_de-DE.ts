@@ -440,8 +440,8 @@
         <translation>Volume Super Resolution</translation>
     </message>
     <message>
-        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side with the best interpolation. Research use only - not for diagnosis.</source>
-        <translation>Macht ein Volumen schärfer: Volumen, Modell und Zielauflösung wählen, und das Ergebnis steht in der Szene genau über der Eingabe. Dicke Schichten können isotrop gemacht werden. Ergebnisse können neben der besten Interpolation betrachtet werden. Nur für die Forschung - nicht zur Diagnose.</translation>
+        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic, and several stacks of them one sharp volume. Results can be compared with the best interpolation. Research use only - not for diagnosis.</source>
+        <translation>Macht ein Volumen schärfer: Volumen, Modell und Zielauflösung wählen, und das Ergebnis steht in der Szene genau über der Eingabe. Dicke Schichten können isotrop gemacht werden, und mehrere Stapel davon zu einem scharfen Volumen. Ergebnisse können neben der besten Interpolation betrachtet werden. Nur für die Forschung - nicht zur Diagnose.</translation>
     </message>
     <message>
         <source>The models follow published work on super-resolution: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; Pham et al.), 3D FSRCNN (Mane et al., after Dong et al.), 3D EDSR (Golden, after Lim et al.), SRResNet (Ledig et al.), DCSRN and mDCSRN (Chen et al.), RCAN (Zhang et al.) and 3D RRDB-GAN (Ha et al., after Wang et al.). Each model's card names its paper and the data it was trained on.</source>

@@ -440,8 +440,8 @@
         <translation>体数据超分辨率</translation>
     </message>
     <message>
-        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side with the best interpolation. Research use only - not for diagnosis.</source>
-        <translation>使体数据更清晰：选择体数据、模型和目标分辨率，结果将精确叠放在场景中的输入之上。厚层可变为各向同性。结果可与最佳插值并排比较。仅供研究使用 - 不可用于诊断。</translation>
+        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic, and several stacks of them one sharp volume. Results can be compared with the best interpolation. Research use only - not for diagnosis.</source>
+        <translation>使体数据更清晰：选择体数据、模型和目标分辨率，结果将精确叠放在场景中的输入之上。厚层可变为各向同性，多个厚层序列可合成为一个清晰的体数据。结果可与最佳插值并排比较。仅供研究使用 - 不可用于诊断。</translation>
     </message>
     <message>
         <source>The models follow published work on super-resolution: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; Pham et al.), 3D FSRCNN (Mane et al., after Dong et al.), 3D EDSR (Golden, after Lim et al.), SRResNet (Ledig et al.), DCSRN and mDCSRN (Chen et al.), RCAN (Zhang et al.) and 3D RRDB-GAN (Ha et al., after Wang et al.). Each model's card names its paper and the data it was trained on.</source>
