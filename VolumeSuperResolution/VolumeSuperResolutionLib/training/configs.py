@@ -16,7 +16,7 @@ from .patches import Cut
 FOLDER = Path(__file__).with_name("configs")
 # What a config says of the card itself; the rest of a card follows from the training.
 OF_THE_CARD = (
-    *("title", "summary", "factor", "kernel", "consistency", "group", "paper", "convention", "ensemble"),
+    *("title", "summary", "factor", "kernel", "consistency", "group", "paper", "convention", "ensemble", "data_step"),
     *("license", "caution", "partner", "limits"),
 )
 NEEDED_OF_THE_CARD = ("title", "summary", "factor")
@@ -40,6 +40,7 @@ CHECKS = {
     "clip": schema.number(0, 1e9),
     "minutes": schema.number(0, 1e6),
     "consistency": schema.whole(0, card.MOST_ROUNDS),
+    "every_grid": schema.flag,
     "slices": schema.whole(1, 64),
     "discriminator": schema.whole(1, 1024),
     "half_share": _SHARE,
@@ -56,9 +57,12 @@ class StageConfig:
 
     network: str
     patch: tuple[int, int, int]
-    degraded: tuple[int, int, int]
     losses: Mapping[str, float]
     steps: int
+    degraded: tuple[int, int, int] = (1, 1, 1)
+    # Draws factors of all kinds in place of `degraded`, and makes the result agree by a data step (training/grids.py);
+    # `patch` is that of three equal factors, in coarse voxels.
+    every_grid: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     views: tuple[str, ...] = ()
     target: tuple[int, int, int] = (1, 1, 1)
