@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..engine.errors import RefusalError
-from ..engine.models import domain, weights, zoo
+from ..engine.models import domain, grids, weights, zoo
 from ..engine.networks import Network
 from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
@@ -78,8 +78,15 @@ def export(
 
 
 def start_networks(model: str, config: Config) -> list[Network]:
-    """The config's networks, initialized from a model with the same ones, or with narrower or noiseless ones."""
+    """The config's networks, initialized from a model with the same ones, or with narrower or noiseless ones.
+
+    That for every grid may start from an EDSR, too.
+    """
     card = zoo.card(model)
+    if [stage.network for stage in config.stages] == [grids.NETWORK] and [stage.network for stage in card.stages] == ["edsr3d"]:
+        network = config.stages[0].build()
+        widening.adopt(network, zoo.load(card)[0])
+        return [network]
     if _kinds(card.stages) != _kinds(config.stages):
         raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
     networks = []

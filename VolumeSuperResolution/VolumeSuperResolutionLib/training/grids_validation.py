@@ -35,7 +35,7 @@ class GridsValidation:
         self.items = []
         for scan in _chosen(scans):
             for name, (protocol, factors, told) in WATCHED.items():
-                size = 1.5 if factors[1] > 1 else 1
+                size = 1.25 if factors[1] > 1 else 1
                 coarse = [round(size * n) for n in patch]
                 setting = Setting(tuple(coarse), tuple(n * f for n, f in zip(coarse, factors)))  # type: ignore[arg-type]
                 if grids.orders(scan, setting):

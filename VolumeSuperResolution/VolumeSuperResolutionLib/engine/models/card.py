@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..errors import RefusalError
-from . import schema
+from . import grids, schema
 
 CARD_FILE = "card.json"
 MODALITIES = ("MR", "CT")
@@ -23,6 +23,7 @@ LARGEST_ARGUMENT = 4096
 MOST_STAGES = 8
 MOST_ROUNDS = 10
 MOST_WEIGHT_BYTES = 2**30
+ANY_FACTOR = (0, 0, 0)
 
 
 class _Described(Protocol):
@@ -88,8 +89,8 @@ class Card:
     summary: str = _field("what it is good for, in a sentence", schema.text(1, 1000))
     factor: tuple[int, int, int] = _field(
         "the networks' own factor along i, j, k; with 1, 1, s it works along any one axis; zeros: any factor",
-        schema.several(schema.whole(1, LARGEST_SCALE), 3, 3),
-        default=(0, 0, 0),
+        schema.several(schema.whole(0, LARGEST_SCALE), 3, 3),
+        default=ANY_FACTOR,
     )
     stages: tuple[Stage, ...] = _field(
         "the networks, each applied to what the one before gives", schema.several(_stage, 1, MOST_STAGES), default=()
@@ -176,6 +177,11 @@ class Card:
         return bool(self.stages)
 
     @property
+    def every_grid(self) -> bool:
+        """Whether its network is one for every grid: its factor is only known with a target's."""
+        return [stage.network for stage in self.stages] == [grids.NETWORK]
+
+    @property
     def through_plane(self) -> bool:
         """Whether it scales one axis only: for thick slices."""
         return self.factor[:2] == (1, 1)
@@ -240,6 +246,9 @@ def _check_agreement(card: Card) -> None:
     """What no field can tell by itself."""
     if card.least_consistency > card.consistency:
         raise ValueError(f"consistency is {card.consistency}, but has to be {card.least_consistency} at the least")
+    if (card.factor == ANY_FACTOR) != card.every_grid or (0 in card.factor and any(card.factor)):
+        wanted = "0 along every axis" if card.every_grid else "1 or more along every axis"
+        raise ValueError(f"factor is {list(card.factor)}, but has to be {wanted}")
     if card.spacing_mm[0] > card.spacing_mm[1]:
         raise ValueError("spacing_mm names the coarsest voxels first")
     if card.partner == card.id:

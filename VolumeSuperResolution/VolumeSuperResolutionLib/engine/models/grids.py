@@ -8,6 +8,8 @@ import numpy as np
 
 from ..physics.scanner import Axis
 
+# The architecture, as cards name it.
+NETWORK = "anygrid3d"
 # The most sub-voxels that the network gives along an axis, and how far they can be stretched.
 FINEST = 4
 FURTHEST_STRETCH = 1.5
