@@ -32,9 +32,9 @@ def describeCard(card: Any) -> str:
     """Everything a user may want to know about a model, as lines of plain text."""
     lines = [f"{card.title} ({card.id})", card.summary]
     if card.learned:
-        factor = " x ".join(str(f) for f in card.factor)
+        parameters = _("Factor: {factor}; {parameters} parameters")
         lines += [
-            _("Factor: {factor}; {parameters} parameters").format(factor=factor, parameters=f"{card.parameters:,}"),
+            parameters.format(factor=card.factor_words, parameters=f"{card.parameters:,}"),
             trainedOn(card),
         ]
         lines += gains(card)

@@ -52,7 +52,7 @@ def export(
     (output / zoo.WEIGHTS_FILE).write_bytes(data)
     if (folders[-1] / CURVE_FILE).is_file():
         shutil.copyfile(folders[-1] / CURVE_FILE, output / CURVE_FILE)
-    factor = np.array(config.card["factor"])
+    factor = np.array(config.card["factor"] if any(config.card["factor"]) else (1, grids.FINEST))
     spacings = np.array([scan.spacing for scan in scans])
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
@@ -180,7 +180,7 @@ def _speed(card: zoo.Card) -> float:
     zoo.write_card(card)
     grid = Grid((SPEED_SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
-    i, j, k = map(float, card.factor)
+    i, j, k = map(float, card.typical)
     request = Request(model=str(card.folder), scale=(i, j, k), device="cpu", modality="MR")
     seconds = upscale(Volume(values, grid), request).report.seconds
     return round(seconds * 1e6 / SPEED_SIZE**3, 3)

@@ -6,7 +6,7 @@ Every field says what it means and what it may hold, and is checked by that when
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -182,6 +182,21 @@ class Card:
         return [stage.network for stage in self.stages] == [grids.NETWORK]
 
     @property
+    def typical(self) -> tuple[int, int, int]:
+        """Its factor; of a network for every grid, the one that it is shown and measured with."""
+        return self.factor if any(self.factor) else (2, 2, 2)
+
+    @property
+    def factor_words(self) -> str:
+        """ "2 x 2 x 2" or "any"."""
+        return " x ".join(map(str, self.factor)) if any(self.factor) else "any"
+
+    def on(self, factor: Sequence[int]) -> Card:
+        """Of a network for every grid: the card for one, by its factor in array order (k, j, i)."""
+        stage = replace(self.stages[0], arguments={**self.stages[0].arguments, "factor": list(factor)})
+        return replace(self, factor=tuple(factor[::-1]), stages=(stage,))  # type: ignore[arg-type]
+
+    @property
     def through_plane(self) -> bool:
         """Whether it scales one axis only: for thick slices."""
         return self.factor[:2] == (1, 1)
@@ -247,8 +262,8 @@ def _check_agreement(card: Card) -> None:
     if card.least_consistency > card.consistency:
         raise ValueError(f"consistency is {card.consistency}, but has to be {card.least_consistency} at the least")
     if (card.factor == ANY_FACTOR) != card.every_grid or (0 in card.factor and any(card.factor)):
-        wanted = "0 along every axis" if card.every_grid else "1 or more along every axis"
-        raise ValueError(f"factor is {list(card.factor)}, but has to be {wanted}")
+        wrong, wanted = (max, "0: it is known with a target only") if card.every_grid else (min, "1 or more")
+        raise ValueError(f"factor is {wrong(card.factor)}, but has to be {wanted}")
     if card.spacing_mm[0] > card.spacing_mm[1]:
         raise ValueError("spacing_mm names the coarsest voxels first")
     if card.partner == card.id:
