@@ -231,7 +231,9 @@ def _automatic(size: Sequence[int], target: Sequence[int], request: Request) -> 
         natural = plan.natural_shape(card, given)
         return max(abs(float(np.log(m / n))) for g, n, m in zip(given, natural, wanted) if g > 1)
 
-    return automatic.choose(distance, request.modality)
+    # An axis that gets coarser has no detail to gain.
+    factors = [max(1.0, m / n) for n, m in zip(size, target)]
+    return automatic.choose(distance, request.modality, factors)
 
 
 def _out_of_reach(card: Card) -> str:

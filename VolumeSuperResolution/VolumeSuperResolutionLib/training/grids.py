@@ -23,7 +23,7 @@ from ..engine.models import grids
 from ..engine.networks.anygrid import AnyGrid3d
 from ..engine.physics import data_step, degradation, interpolation, separable
 from ..engine.physics.data_step import DataStep
-from ..engine.physics.scanner import Axis
+from ..engine.physics.scanner import Axis, Scanner
 from .losses import Out, lanczos, resampled
 from .patches import JITTER, Scan
 
@@ -47,6 +47,8 @@ BORDER = 1
 LEAST_ERROR = 0.01
 AHEAD = 4
 LEAST_EXTENT = 4
+# All widths are in coarse voxels.
+UNIT = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,7 @@ class Degraded(NamedTuple):
 
     true: Axis
     noise: float
-    told: Axis
-    noise_told: float
+    told: Scanner
 
 
 class Sample(NamedTuple):
@@ -203,14 +204,14 @@ def draw_degraded(random: np.random.Generator) -> Degraded:
     """A profile, its width in coarse voxels and noise; and what is told of them."""
     box = random.random() < BOX
     width = random.uniform(*WIDTHS)
-    true = Axis("box" if box else "gaussian", 1.0 if box and random.random() < 0.5 else width, "user")
+    width = 1.0 if box and random.random() < 0.5 else width
+    true = Axis("box" if box else "gaussian", width, told="user", shape="user")
     noise = 0.0 if random.random() < CLEAN else float(np.exp(random.uniform(*np.log(NOISES))))
-    noise_told = noise * (1 + random.uniform(-NOISE_ERROR, NOISE_ERROR))
-    if random.random() < UNTOLD:
-        return Degraded(true, noise, Axis(), noise_told)
-    assert true.width is not None
-    wrong = random.uniform(-WRONG, WRONG) if random.random() < 0.5 else 0.0
-    return Degraded(true, noise, replace(true, width=true.width * (1 + wrong)), noise_told)
+    told = Scanner(noise=noise * (1 + random.uniform(-NOISE_ERROR, NOISE_ERROR)))
+    if random.random() >= UNTOLD:
+        wrong = random.uniform(-WRONG, WRONG) if random.random() < 0.5 else 0.0
+        told = replace(told, axes=(replace(true, width=width * (1 + wrong)),) * 3)
+    return Degraded(true, noise, told)
 
 
 def orders(scan: Scan, setting: Setting) -> list[Shape]:
@@ -262,11 +263,12 @@ def cut_sample(
     if degraded.noise:
         low += random.standard_normal(low.shape, np.float32) * np.float32(degraded.noise * scan.spread)
     target = scan.window.to_network(view[fine].astype(np.float32))[setting.inner]
-    step = DataStep(tuple(map(_told, setting.coarse, setting.fine, (degraded.told,) * 3)))  # type: ignore[arg-type]
-    mu = data_step.weight_of_network(degraded.told.told != "user", degraded.noise_told) * step.power
+    step = DataStep(degraded.told.matrices(setting.fine, setting.coarse, UNIT))
+    known = degraded.told.told_shape([m > n for n, m in zip(setting.coarse, setting.fine)])
+    mu = data_step.weight_of_network(known, degraded.told.noise or 0.0) * step.power
     classical = step(interpolation.resample(low, setting.fine), low, mu)[setting.inner]
     error = float(np.sqrt(np.mean((classical - target) ** 2)))
-    told = grids.traits(setting.coarse, setting.fine, (degraded.told,) * 3, (1.0,) * 3, degraded.noise_told)
+    told = grids.traits(setting.coarse, setting.fine, degraded.told, UNIT)
     return Sample(low, target, told, step, mu, error + LEAST_ERROR * scan.spread, scan.spread)
 
 
@@ -278,7 +280,3 @@ def _rows(start: int, n: int, m: int, length: int, axis: Axis) -> np.ndarray | N
     centers = start + (np.arange(n) + 0.5) * s - 0.5
     assert isinstance(axis.profile, str) and axis.width is not None
     return degradation.seen_from(centers, length, axis.profile, axis.width * s, s)
-
-
-def _told(n: int, m: int, axis: Axis) -> np.ndarray | None:
-    return None if n == m else axis.matrix(m, n, 1.0)

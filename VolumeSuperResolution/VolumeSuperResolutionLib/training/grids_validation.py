@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..engine.physics import degradation, interpolation
-from ..engine.physics.scanner import Axis
+from ..engine.physics.scanner import Axis, Scanner
 from . import grids
 from .grids import Degraded, GridBatch, Setting
 from .patches import Scan
@@ -67,13 +67,13 @@ def _fixed(scan: Scan, setting: Setting, protocol: str, told: bool) -> tuple[Gri
     """A patch in the middle of the tissue, and the mean square error of the better classical method."""
     random = np.random.default_rng(zlib.crc32(scan.name.encode()))
     blur = degradation.PROTOCOLS[protocol].draw(random)
-    true = Axis(blur.profile, blur.width, "user")
+    true = Axis(blur.profile, blur.width, told="user", shape="user")
     order = grids.orders(scan, setting)[0]
     middle = np.median(scan.tissue, axis=0) if len(scan.tissue) else np.array(scan.array.shape) / 2
     start = [
         int(np.clip(middle[axis] - m / 2, 0, scan.array.shape[axis] - m)) for axis, m in zip(order, setting.fine)
     ]
-    known = Degraded(true, blur.noise, true if told else Axis(), blur.noise)
+    known = Degraded(true, blur.noise, Scanner((true if told else Axis(),) * 3, blur.noise))
     sample = grids.cut_sample(scan, setting, start, known, random, order)
     guess = interpolation.resample(sample.input, setting.fine)
     errors = [np.mean((guess[setting.inner] - sample.target) ** 2)]

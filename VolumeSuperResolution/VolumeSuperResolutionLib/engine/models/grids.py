@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..physics.scanner import Axis
+from ..physics.scanner import Axis, Scanner
 
 # The architecture, as cards name it.
 NETWORK = "anygrid3d"
@@ -17,6 +17,8 @@ FURTHEST_STRETCH = 1.5
 AS_IT_IS = 1.02
 # Noise as a part of the range that counts as much as a factor of 2.
 NOISE_UNIT = 0.02
+# How like a box a profile is.
+SHAPES, MEASURED = {"gaussian": 0.0, "box": 1.0}, 0.5
 
 
 def order(shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
@@ -33,23 +35,23 @@ def sub_voxels(shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int
     return tuple(1 if f < AS_IT_IS else min(FINEST, int(np.ceil(f))) for f in factors)  # type: ignore[return-value]
 
 
-def traits(
-    shape: Sequence[int], size: Sequence[int], axes: Sequence[Axis], spacing: Sequence[float], noise: float
-) -> np.ndarray:
-    """What shifts the network's features: factors, widths told, how like a box the profile is, whether it is told.
+def traits(low: Sequence[int], high: Sequence[int], scanner: Scanner, spacing: Sequence[float]) -> np.ndarray:
+    """What shifts the network's features: factors and widths along its axes, how like a box the profile is, whether
+    that is known, and the noise.
 
-    All in the network's order of axes; `noise` is a part of the range.
+    Shapes in array order (k, j, i), the scan's spacing in (i, j, k).
     """
-    factors = np.array([m / n for n, m in zip(shape, size)])
-    finer = factors >= AS_IT_IS
-    widths = np.array([axis.width_at(step) / step for axis, step in zip(axes, spacing)])
-    told = float(np.mean([axis.told == "user" for axis, f in zip(axes, finer) if f]))
-    boxes = float(np.mean([_boxiness(axis) for axis, f in zip(axes, finer) if f]))
-    return np.array(
-        [*np.where(finer, np.log2(factors), 0), *np.where(finer, np.log2(widths), 0), boxes, told, noise / NOISE_UNIT]
-    )
+    refined = [axis for axis in order(low, high) if high[axis] >= AS_IT_IS * low[axis]]
+    factors, widths = np.zeros(3), np.zeros(3)
+    for place, axis in enumerate(refined):
+        step = spacing[2 - axis]
+        factors[place] = np.log2(high[axis] / low[axis])
+        widths[place] = np.log2(scanner.axes[2 - axis].width_at(step) / step)
+    boxes = np.mean([_boxiness(scanner.axes[2 - axis]) for axis in refined])
+    known = scanner.told_shape([2 - n in refined for n in range(3)])
+    return np.array([*factors, *widths, boxes, known, (scanner.noise or 0.0) / NOISE_UNIT])
 
 
 def _boxiness(axis: Axis) -> float:
     """0 for a Gaussian, 1 for a box, and in between for a profile that was measured."""
-    return {"gaussian": 0.0, "box": 1.0}.get(axis.profile, 0.5) if isinstance(axis.profile, str) else 0.5
+    return SHAPES.get(axis.profile, MEASURED) if isinstance(axis.profile, str) else MEASURED

@@ -20,6 +20,7 @@ from .shuffle import VoxelShuffle
 # The most sub-voxels along an axis, and how many numbers tell of scan and target (models/grids.py).
 FINEST = 4
 TRAITS = 9
+NETWORK = "anygrid3d"
 
 
 class AnyGrid3d(Network):

@@ -237,9 +237,12 @@ def explain(
     step.apply(high, low, mu, sigma * _noise_left(step.forward, low.shape, high.shape), progress, cancel)
 
 
-def weight_of_network(assumed: bool, noise: float) -> float:
-    """mu after a network's guess, in parts of a step's power; `noise` is a part of the scan's intensity range."""
-    return (NETWORKS_DOUBT if assumed else NETWORKS_KNOWN) + (noise / NETWORKS_NOISE) ** 2
+def weight_of_network(known: bool, noise: float) -> float:
+    """mu after a network's guess, in parts of a step's power: for a profile whose shape is known, or only assumed.
+
+    `noise` is a part of the scan's intensity range.
+    """
+    return (NETWORKS_KNOWN if known else NETWORKS_DOUBT) + (noise / NETWORKS_NOISE) ** 2
 
 
 def reach(scanner: Scanner, high: Sequence[int], low: Sequence[int], spacing: Sequence[float]) -> list[int]:
