@@ -123,7 +123,7 @@ def test_every_factor_is_upscaled_and_explains_its_scan(card):
     for scale in ((1.5, 1.5, 1.5), (1.0, 1.0, 5.0), (3.0, 2.0, 1.0)):
         request = Request(str(card.folder), scale=scale, device="cpu", modality="MR")
         result = upscale(Volume(scan, Grid((9, 8, 7))), request)
-        assert result.volume.array.shape == tuple(round(n * s) for n, s in zip(scan.shape, scale[::-1]))
+        assert result.volume.array.shape == tuple(int(n * s + 0.5) for n, s in zip(scan.shape, scale[::-1]))
         assert result.report.data_step and np.isfinite(result.volume.array).all()
 
 

@@ -119,7 +119,7 @@ def test_modalities_alternate_and_a_volume_without_room_is_passed_over():
     assert batch.input.shape == (4, 1, *batch.setting.coarse)
     assert batch.target.shape[2:] == tuple(part.stop - part.start for part in batch.setting.inner)
     with pytest.raises(RefusalError, match="No training volume has room"):
-        grids.Feed([small], (5, 5, 5), 3, 4)(0)
+        grids.Feed([random_scan((5, 4, 4))], (5, 5, 5), 3, 4)(0)
 
 
 def test_the_loss_reaches_every_weight_through_the_data_step():

@@ -47,6 +47,8 @@ BORDER = 1
 LEAST_ERROR = 0.01
 AHEAD = 4
 LEAST_EXTENT = 4
+# Shapes that are drawn until some volume has room for one.
+TRIALS = 100
 # All widths are in coarse voxels.
 UNIT = (1.0, 1.0, 1.0)
 
@@ -160,22 +162,23 @@ class Feed:
         return self.drawn.pop(step).result()
 
     def _draw(self, step: int) -> GridBatch:
-        setting = draw_setting(self.patch, np.random.default_rng([self.seed, step]))
-        return GridBatch.of(setting, [self._sample(setting, step, index) for index in self.indices])
+        random = np.random.default_rng([self.seed, step])
+        for _ in range(TRIALS):
+            setting = draw_setting(self.patch, random)
+            if any(orders(scan, setting) for group in self.groups for scan in group):
+                return GridBatch.of(setting, [self._sample(setting, step, index) for index in self.indices])
+        raise RefusalError(
+            f"No training volume has room for patches of {' x '.join(map(str, self.patch))} voxels made finer; add "
+            "larger volumes, or make the config's patch smaller."
+        )
 
     def _sample(self, setting: Setting, step: int, index: int) -> Sample:
         random = np.random.default_rng([self.seed, step, index])
-        first = (step * self.batch + index) % len(self.groups)
-        for group, shares in zip(self.groups[first:] + self.groups[:first], self.shares[first:] + self.shares[:first]):
-            roomy = np.array([bool(orders(scan, setting)) for scan in group])
-            if roomy.any():
-                weights = shares * roomy
-                scan = group[random.choice(len(group), p=weights / weights.sum())]
-                return random_sample(scan, setting, random)
-        raise RefusalError(
-            f"No training volume has room for a patch of {' x '.join(map(str, setting.fine))} fine voxels; add larger "
-            "volumes, or make the config's patch smaller."
-        )
+        roomy = [share * [bool(orders(s, setting)) for s in group] for group, share in zip(self.groups, self.shares)]
+        possible = [n for n, weights in enumerate(roomy) if weights.any()]
+        chosen = possible[(step * self.batch + index) % len(possible)]
+        group, weights = self.groups[chosen], roomy[chosen]
+        return random_sample(group[random.choice(len(group), p=weights / weights.sum())], setting, random)
 
 
 def kind_shares(scans: Sequence[Scan]) -> np.ndarray:
