@@ -28,6 +28,8 @@ DESCRIPTION = os.path.join(ROOT, "pyproject.toml")
 INSTALLED = "requirements.sha256"
 LOADED = "libraries-load"
 LINKED = "command-linked"
+# Tests run in a process for each core, a file's tests in one of them; `-n 0` among the arguments runs them in one.
+IN_PROCESSES = ("-n", "auto", "--maxprocesses", "8", "--dist", "loadfile")
 
 # The versions that every pinned package has builds for, the most widely built first.
 VERSIONS = ("3.11", "3.12", "3.13", "3.10")
@@ -267,10 +269,11 @@ def library_advice(printed, is_debian):
 
 def command_line(arguments):
     """What to run in the environment; None when the arguments are not understood."""
+    pytest = [python_of(VENV), "-m", "pytest", *IN_PROCESSES]
     if arguments[:1] == ["test"]:
-        return [python_of(VENV), "-m", "pytest", *arguments[1:]]
+        return [*pytest, *arguments[1:]]
     if arguments[:1] == ["explore"]:
-        return [python_of(VENV), "-m", "pytest", "--hypothesis-profile=explore", "-m", "hypothesis", *arguments[1:]]
+        return [*pytest, "--hypothesis-profile=explore", "-m", "hypothesis", *arguments[1:]]
     if arguments[:1] == ["demo"]:
         return [python_of(VENV), os.path.join(ROOT, "Testing", "demo.py"), *arguments[1:]]
     return None
@@ -294,6 +297,8 @@ def main(arguments):
     environment = dict(os.environ, PYTHONPATH=os.path.join(ROOT, "VolumeSuperResolution"))
     environment.pop("PYTHONHOME", None)
     environment.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if arguments[0] != "demo":
+        environment.setdefault("OMP_NUM_THREADS", "1")  # the cores are shared among the processes
     return subprocess.call(command, cwd=ROOT, env=environment)
 
 

@@ -9,6 +9,8 @@ import sys
 import pytest
 import run
 
+PYTEST = ["-m", "pytest", *run.IN_PROCESSES]
+
 
 def fake_environment(folder):
     os.makedirs(os.path.dirname(run.python_of(folder)))
@@ -40,45 +42,45 @@ def no_work(monkeypatch):
 
 def test_only_a_finished_installation_of_these_requirements_counts(environment, no_work):
     run.main(["test"])
-    assert no_work == ["install", "link", "check", ["-m", "pytest"]]
+    assert no_work == ["install", "link", "check", PYTEST]
     run.put_stamp(environment, run.INSTALLED)
     run.put_stamp(environment, run.LINKED)
     no_work.clear()
     run.main(["test"])
-    assert no_work == ["check", ["-m", "pytest"]]
+    assert no_work == ["check", PYTEST]
     run.put_stamp(environment, run.LOADED)
     no_work.clear()
     run.main(["test", "-k", "grid"])
-    assert no_work == [["-m", "pytest", "-k", "grid"]]
+    assert no_work == [[*PYTEST, "-k", "grid"]]
     with open(run.CONSTRAINTS, "a") as file:
         file.write("numpy==1.0\n")
     no_work.clear()
     run.main(["test"])
-    assert no_work == ["install", "link", "check", ["-m", "pytest"]]
+    assert no_work == ["install", "link", "check", PYTEST]
 
 
 def test_a_moved_repository_or_a_new_description_links_the_command_again(environment, no_work, monkeypatch):
     for name in (run.INSTALLED, run.LINKED, run.LOADED):
         run.put_stamp(environment, name)
     run.main(["test"])
-    assert no_work == [["-m", "pytest"]]
+    assert no_work == [PYTEST]
     no_work.clear()
     with open(run.DESCRIPTION, "a") as file:
         file.write("# new\n")
     run.main(["test"])
-    assert no_work == ["link", ["-m", "pytest"]]
+    assert no_work == ["link", PYTEST]
     run.put_stamp(environment, run.LINKED)
     no_work.clear()
     monkeypatch.setattr(run, "ROOT", run.ROOT + "-moved")
     run.main(["test"])
-    assert no_work == ["link", ["-m", "pytest"]]
+    assert no_work == ["link", PYTEST]
 
 
 def test_exploring_draws_new_examples_and_takes_arguments_of_pytest(environment, no_work):
     for name in (run.INSTALLED, run.LINKED, run.LOADED):
         run.put_stamp(environment, name)
     run.main(["explore", "-k", "grid"])
-    assert no_work == [["-m", "pytest", "--hypothesis-profile=explore", "-m", "hypothesis", "-k", "grid"]]
+    assert no_work == [[*PYTEST, "--hypothesis-profile=explore", "-m", "hypothesis", "-k", "grid"]]
 
 
 def test_an_environment_whose_python_is_gone_does_not_count(environment):

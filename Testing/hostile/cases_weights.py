@@ -28,10 +28,10 @@ def first(values: dict, change) -> dict:
 
 
 def in_bytes(scale):
-    """The first tensor as whole numbers, with this as its scale."""
+    """A tensor of several channels as whole numbers, with this as its scale."""
 
     def change(values: dict) -> dict:
-        name = max(values, key=lambda n: values[n].ndim)
+        name = max(sorted(values), key=lambda n: (values[n].ndim, len(values[n])))
         scales = {} if scale is None else {f"{name}.scale": scale(values[name])}
         return {**values, name: np.ones(values[name].shape, np.int8), **scales}
 

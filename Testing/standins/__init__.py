@@ -44,5 +44,6 @@ def _close() -> None:
     import slicer
 
     for widget in slicer.app.topLevelWidgets():
-        if shiboken6.isValid(widget):
+        # What belongs to another goes with it: a list that a combo box had shown would be deleted twice.
+        if shiboken6.isValid(widget) and widget.parent() is None:
             shiboken6.delete(widget)
