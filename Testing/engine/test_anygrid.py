@@ -104,7 +104,8 @@ def test_all_of_it_learns():
 
 
 @pytest.mark.parametrize(
-    ("scale", "factor"), [((2, 2, 2), (2, 2, 2)), ((1, 1, 3), (1, 1, 3)), ((5, 1, 1.4), (1, 2, 4)), ((2.5, 2.5, 1), (1, 3, 3))]
+    ("scale", "factor"),
+    [((2, 2, 2), (2, 2, 2)), ((1, 1, 3), (1, 1, 3)), ((5, 1, 1.4), (1, 2, 4)), ((2.5, 2.5, 1), (1, 3, 3))],
 )
 def test_its_factor_is_that_of_the_target(card, scale, factor):
     layout = lay_out(Grid((10, 10, 10), (1.0, 1.0, 1.0)), Request(str(card.folder), scale=scale))

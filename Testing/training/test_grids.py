@@ -165,6 +165,6 @@ def test_it_starts_from_an_edsr_and_from_one_of_its_own(tmp_path, volumes):
         adopt(network, build("edsr3d", features=5, blocks=1))
     config = config_file(tmp_path, STAGE, factor=(0, 0, 0), steps=1)
     train(config, volumes, tmp_path / "first")
-    start, = export.start_networks(str(tmp_path / "first"), configs.read(config))
+    (start,) = export.start_networks(str(tmp_path / "first"), configs.read(config))
     stored = zoo.load(zoo.read_card(tmp_path / "first" / zoo.CARD_FILE))[0]
     assert equal(start.state_dict(), stored.state_dict())

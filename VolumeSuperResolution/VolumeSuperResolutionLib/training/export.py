@@ -83,7 +83,8 @@ def start_networks(model: str, config: Config) -> list[Network]:
     That for every grid may start from an EDSR, too.
     """
     card = zoo.card(model)
-    if [stage.network for stage in config.stages] == [grids.NETWORK] and [stage.network for stage in card.stages] == ["edsr3d"]:
+    old, new = ([stage.network for stage in stages] for stages in (card.stages, config.stages))
+    if (old, new) == (["edsr3d"], [grids.NETWORK]):
         network = config.stages[0].build()
         widening.adopt(network, zoo.load(card)[0])
         return [network]

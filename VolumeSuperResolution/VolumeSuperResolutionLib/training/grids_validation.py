@@ -70,9 +70,7 @@ def _fixed(scan: Scan, setting: Setting, protocol: str, told: bool) -> tuple[Gri
     true = Axis(blur.profile, blur.width, told="user", shape="user")
     order = grids.orders(scan, setting)[0]
     middle = np.median(scan.tissue, axis=0) if len(scan.tissue) else np.array(scan.array.shape) / 2
-    start = [
-        int(np.clip(middle[axis] - m / 2, 0, scan.array.shape[axis] - m)) for axis, m in zip(order, setting.fine)
-    ]
+    start = [int(np.clip(middle[axis] - m / 2, 0, scan.array.shape[axis] - m)) for axis, m in zip(order, setting.fine)]
     known = Degraded(true, blur.noise, Scanner((true if told else Axis(),) * 3, blur.noise))
     sample = grids.cut_sample(scan, setting, start, known, random, order)
     guess = interpolation.resample(sample.input, setting.fine)

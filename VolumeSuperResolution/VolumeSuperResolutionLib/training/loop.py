@@ -205,7 +205,8 @@ class Trainer:
         """What it learns from, and, in the first process, what it is measured on."""
         config, network, share = self.config, self.network, (self.seed, self.config.batch, self.rank, self.world)
         if config.every_grid:
-            return grids.Feed(scans, config.patch, *share), None if self.rank else GridsValidation(held_out, config.patch)
+            watched = None if self.rank else GridsValidation(held_out, config.patch)
+            return grids.Feed(scans, config.patch, *share), watched
         cut = config.cut(network)
         lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
         validation = None if self.rank else Validation(held_out, cut, network.dimensions, lpips)

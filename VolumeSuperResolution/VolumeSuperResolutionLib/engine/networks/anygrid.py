@@ -21,6 +21,8 @@ from .shuffle import VoxelShuffle
 FINEST = 4
 TRAITS = 9
 NETWORK = "anygrid3d"
+# Those of twice as fine voxels on every axis, an assumed profile as wide as they are apart, and 1% noise.
+USUAL = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5)
 
 
 class AnyGrid3d(Network):
@@ -44,9 +46,12 @@ class AnyGrid3d(Network):
         self.shuffle = VoxelShuffle(self.factor)
         self.condition = nn.Linear(TRAITS, features * (1 + blocks), bias=False)
         nn.init.zeros_(self.condition.weight)
+        self.settled = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Once it is settled."""
+        """What it gives for the usual scan; once it is settled, for that."""
+        if not self.settled:
+            return self.unsettled(x, x.new_tensor(USUAL).expand(len(x), -1), self.factor)
         return self.with_residual(self.shuffle(self.tail(self.body(self.head(x)))), x)
 
     def settle(self, traits: np.ndarray) -> None:
@@ -61,6 +66,7 @@ class AnyGrid3d(Network):
             self.tail = conv(3, weight.shape[1], len(weight)).requires_grad_(False)
             self.tail.weight.copy_(weight)
             self.tail.bias.copy_(bias)  # type: ignore[union-attr]
+        self.settled = True
 
     def unsettled(self, x: torch.Tensor, traits: torch.Tensor, factor: Sequence[int]) -> torch.Tensor:
         """What the network settled for each sample's traits [N, TRAITS] gives, differentiable in all weights."""
