@@ -249,8 +249,8 @@ def _out_of_reach(card: Card) -> str:
             "a target within that, or an interpolation."
         )
     return (
-        f"{card.title} scales by {card.factor_words}, which can be stretched to {FURTHEST_STRETCH:g} times that; choose "
-        "a target near it, a through-plane model for thick slices, or an interpolation."
+        f"{card.title} scales by {card.factor_words}, which can be stretched to {FURTHEST_STRETCH:g} times that; "
+        "choose a target near it, a through-plane model for thick slices, or an interpolation."
     )
 
 

@@ -45,8 +45,8 @@ NOISE_MARGIN = 3.0
 # is assumed is the true one, two thirds of what could be gained are; where the true one is a box, next to nothing is
 # lost. Chosen, as the margin was, on training volumes.
 DOUBT = 0.35
-# The same after a network, whose guess is better: where the shape is only assumed, where it is known, and the noise as a
-# part of the range that adds 1. Chosen on crops of brains and chests with edsr3d-x2 and edsr3d-depth-x4.
+# The same after a network, whose guess is better: where the shape is only assumed, where it is known, and the noise as
+# a part of the range that adds 1. Chosen on crops of brains and chests with edsr3d-x2 and edsr3d-depth-x4.
 NETWORKS_DOUBT, NETWORKS_KNOWN, NETWORKS_NOISE = 2.0, 0.02, 0.012
 
 
