@@ -59,6 +59,12 @@ def test_settled_it_gives_what_it_gave_in_training(factor):
     assert not torch.allclose(other, trained, atol=1e-2)
 
 
+def test_before_that_it_is_for_the_usual_scan():
+    x = torch.from_numpy(noise((4, 5, 6)))[None, None]
+    with torch.no_grad():
+        assert torch.allclose(network()(x), settled(2, np.array(anygrid.USUAL))(x), atol=1e-4)
+
+
 @pytest.mark.parametrize(("fewer", "parts"), [((2, 2, 2), (2, 2, 2)), ((1, 2, 4), (4, 2, 1)), ((2, 1, 1), (2, 4, 4))])
 def test_fewer_sub_voxels_are_means_of_more(fewer, parts):
     x, traits = torch.from_numpy(noise((3, 4, 5)))[None, None], torch.from_numpy(TRAITS).float()[None]
