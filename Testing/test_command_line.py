@@ -66,8 +66,8 @@ def test_every_way_to_name_a_target(scan, tmp_path, target):
     assert sitk.ReadImage(str(out)).GetSize() == (8, 7, 18)
 
 
-def test_a_dicom_folder_is_read(tmp_path):
-    folder = tmp_path / "dicom"
+def dicom_series(folder, **more):
+    """Four slices 2 mm apart, with more tags as "0018|0050"."""
     folder.mkdir()
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
@@ -82,14 +82,48 @@ def test_a_dicom_folder_is_read(tmp_path):
             "0020|0037": "1\\0\\0\\0\\1\\0",
             "0020|0013": str(k),
             "0008|0060": "CT",
+            **more,
         }.items():
             image.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{k}.dcm"))
         writer.Execute(image)
-    assert main(["upscale", str(folder), str(tmp_path / "o.nrrd"), "--model", "linear", "--scale", "2", "--quiet"]) == 0
+    return str(folder)
+
+
+def test_a_dicom_folder_is_read(tmp_path):
+    folder = dicom_series(tmp_path / "dicom")
+    assert main(["upscale", folder, str(tmp_path / "o.nrrd"), "--model", "linear", "--scale", "2", "--quiet"]) == 0
     image = sitk.ReadImage(str(tmp_path / "o.nrrd"))
     assert image.GetSize() == (10, 12, 8)
     assert np.allclose(image.GetSpacing(), (0.25, 0.25, 1))
+
+
+@pytest.mark.parametrize(
+    ("tags", "options", "words", "note"),
+    [
+        ({}, [], "voxels as wide as their spacing (assumed), noise 0% (estimated)", ""),
+        ({"0018|0050": "2"}, [], "slices 2 mm (from DICOM), noise", ""),
+        ({"0018|0050": "1"}, [], "slices 1 mm thick every 2 mm (from DICOM), noise", "gaps of 1 mm between them"),
+        ({"0018|0050": "2.6"}, [], "slices 2.6 mm thick every 2 mm (from DICOM), noise", "they overlap"),
+        ({"0018|0050": "21"}, [], "voxels as wide as their spacing (assumed), noise", "passed over"),
+        (
+            {"0018|0050": "1"},
+            ["--slice-thickness", "2.5", "--profile", "box", "--noise", "1.5%"],
+            "slices 2.5 mm thick every 2 mm (as given), box profile (as given), noise 1.5% (as given)",
+            "gaps of 1 mm",
+        ),
+    ],
+)
+def test_the_report_says_how_the_scan_was_taken(tmp_path, capsys, tags, options, words, note):
+    folder = dicom_series(tmp_path / "dicom", **tags)
+    assert main(["upscale", folder, str(tmp_path / "o.nrrd"), "--model", "datastep", "--scale", "2", *options]) == 0
+    told = capsys.readouterr().out
+    assert f"the scan: {words}" in told and note in told
+    # What is made of it is no such scan any more.
+    assert (
+        main(["upscale", str(tmp_path / "o.nrrd"), str(tmp_path / "p.nrrd"), "--model", "linear", "--scale", "2"]) == 0
+    )
+    assert "the scan: voxels as wide as their spacing (assumed)" in capsys.readouterr().out
 
 
 def save(image, path):
@@ -232,7 +266,8 @@ def test_every_field_of_a_request_that_a_user_may_set_is_an_option():
     for more, name in (([], "auto"), (["--model", "linear"], "linear")):
         namespace = command_line._parser().parse_args([*given, *more])
         assert request_from(namespace) == Request(model=name, isotropic=True)
-    assert {f.name for f in fields(Request)} == set(options())
+    # What a scan's file tells of it is no option.
+    assert {f.name for f in fields(Request)} == {*options(), "scanner"}
 
 
 def test_the_version_and_examples_are_told(capsys):

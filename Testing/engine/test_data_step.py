@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from VolumeSuperResolutionLib.engine import quality
 from VolumeSuperResolutionLib.engine.errors import CancelledError
@@ -51,6 +51,8 @@ def pair(high_shape, low_shape, seed=0):
 
 
 @settings(max_examples=60, deadline=None)
+@example((6, 5, 4), (3.0, 1.0, 2.0), ("box",) * 3, (0.5, 1.0, 1.3), 0.0, 0)
+@example((6, 5, 4), (2.5, 2.0, 1.0), ("gaussian",) * 3, (1.3, 0.5, 1.0), 0.03, 0)
 @given(
     st.tuples(*[st.integers(1, 7)] * 3),
     st.tuples(*[st.one_of(st.just(1.0), st.floats(1.0, 4.5))] * 3),
@@ -188,7 +190,7 @@ def test_a_profile_that_is_told_is_believed_and_one_that_is_assumed_is_doubted()
     low = pair((1, 1, 1), (12, 12, 12))[1]
     left = {}
     for told in ("assumed", "dicom", "user"):
-        scanner = Scanner((Axis(told=told),) * 3)
+        scanner = Scanner((Axis(told=told, shape="user" if told == "user" else "assumed"),) * 3)
         high = interpolation.resample(low, (24, 24, 24))
         explain(high, low, scanner, (1.0, 1.0, 1.0), 0.0)
         left[told] = np.abs(separable.apply(high, scanner.matrices(high.shape, low.shape, (1.0,) * 3)) - low).max()

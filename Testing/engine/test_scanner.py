@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.physics import degradation
-from VolumeSuperResolutionLib.engine.physics.scanner import Axis, Measured, Scanner, read_profile
+from VolumeSuperResolutionLib.engine.physics.scanner import (
+    Axis,
+    Measured,
+    Scanner,
+    from_dicom,
+    read_profile,
+    slice_axis,
+)
 
 TRIANGLE = Measured((-2.0, -1.0, 0.0, 1.0, 2.0), (0.0, 0.5, 1.0, 0.5, 0.0))
 THICK = Scanner(noise=0.012, noise_told="estimated").along(2, width=3.0, told="dicom")
@@ -104,14 +111,23 @@ def test_json_both_ways():
 @pytest.mark.parametrize(
     ("scanner", "words"),
     [
-        (THICK, "slices 3 mm thick every 3.6 mm (from DICOM), noise 1.2%"),
+        (THICK, "slices 3 mm thick every 3.6 mm (from DICOM), noise 1.2% (estimated)"),
         (Scanner(), "voxels as wide as their spacing (assumed)"),
         (Scanner(noise=0.02, noise_told="user"), "voxels as wide as their spacing (assumed), noise 2% (as given)"),
         (Scanner().along(2, width=3.6, told="dicom"), "slices 3.6 mm (from DICOM)"),
         (
             Scanner().along(2, profile="box", width=4.0, told="user").along(0, width=1.0, told="user"),
-            "slices 4 mm thick every 3.6 mm, box profile (as given), "
+            "slices 4 mm thick every 3.6 mm (as given), box profile (assumed), "
             "pixels 1 mm wide every 0.7 mm (as given) and 0.7 mm (assumed)",
+        ),
+        (
+            THICK.told((0.7, 0.7, 3.6), profile="box", noise=2),
+            "slices 3 mm thick every 3.6 mm (from DICOM), box profile (as given), noise 2% (as given)",
+        ),
+        (Scanner().told((0.7, 0.7, 3.6), 4.0), "slices 4 mm thick every 3.6 mm (as given)"),
+        (
+            Scanner().told((0.7, 0.7, 3.6), profile="Gaussian"),
+            "voxels as wide as their spacing (assumed), gaussian profile (as given)",
         ),
     ],
 )
@@ -139,6 +155,39 @@ def test_unknown_names_are_refused():
         Scanner().along(0, told="rumor").check((1, 1, 1))
     with pytest.raises(RefusalError, match="along k"):
         Scanner().along(2, profile=replace(TRIANGLE, positions=(-20.0, -10.0, 0.0, 10.0, 20.0))).check((1, 1, 1))
+
+
+def test_what_a_user_says_goes_over_what_dicom_says(tmp_path):
+    spacing, profile = (0.7, 0.7, 3.6), tmp_path / "profile.txt"
+    profile.write_text("-2 0\n-1 .5\n0 1\n1 .5\n2 0\n")
+    dicom = from_dicom("3", spacing)
+    assert dicom == Scanner().along(2, width=3.0, told="dicom")
+    assert dicom.told(spacing) == dicom
+    assert dicom.told(spacing, thickness=4.0) == Scanner().along(2, width=4.0, told="user")
+    assert dicom.told(spacing, noise=1.5) == replace(dicom, noise=0.015, noise_told="user")
+    box = dicom.told(spacing, profile="BOX")
+    assert box.axes == (Axis("box", shape="user"),) * 2 + (Axis("box", 3.0, "dicom", "user"),)
+    measured = dicom.told(spacing, profile=str(profile))
+    assert measured.axes == (Axis(), Axis(), Axis(TRIANGLE, None, "user", "user"))
+    assert measured.axes[2].width_at(3.6) == 2.0
+    assert dicom.told(spacing, 3.0, str(profile)).axes[2].width_at(3.6) == 3.0
+    assert measured.told_shape((False, False, True)) and box.told_shape((True, True, True))
+    assert not measured.told_shape((True, False, True)) and not dicom.told_shape((False, False, True))
+    assert not box.told_shape((False, False, False))
+
+
+@pytest.mark.parametrize("thickness", ["", "none", "nan", "0", "-3", "36.1", None])
+def test_a_thickness_that_cannot_be_is_not_taken_from_dicom(thickness):
+    assert from_dicom(thickness, (0.7, 0.7, 3.6)) == Scanner()
+
+
+def test_the_axis_across_the_slices():
+    assert slice_axis((1.0, 3.0, 1.0)) == 1
+    assert slice_axis((1.0, 1.00001, 1.0)) == 2
+    # Where DICOM has told of one it is that one, whatever the pixels are.
+    thin = from_dicom(1.5, (2.0, 2.0, 1.0))
+    assert thin.told((2.0, 2.0, 1.0), thickness=1.2).axes[2].width == 1.2
+    assert thin.words((2.0, 2.0, 1.0)) == "slices 1.5 mm thick every 1 mm (from DICOM)"
 
 
 def test_a_profile_is_read_from_a_file(tmp_path):

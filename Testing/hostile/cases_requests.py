@@ -59,6 +59,26 @@ REFUSALS = {
     "a model of a long name": (asked("--scale 2", "a" * 5000), "no model called"),
     "a model of control characters": (asked("--scale 2", "'\x1b[31m\x00'"), "no model called"),
     "a model elsewhere": (asked("--scale 2", "../../etc"), "no model called"),
+    "a thickness of nothing": (asked("--scale 2 --slice-thickness 0"), "slice thickness of 0 mm is not possible"),
+    "a thickness below zero": (asked("--scale 2 --slice-thickness=-3"), "slice thickness of -3 mm is not possible"),
+    "a thickness that is no number": (asked("--scale 2 --slice-thickness nan"), "thickness of nan mm"),
+    "an endless thickness": (asked("--scale 2 --slice-thickness inf"), "thickness of inf mm"),
+    "a thickness in words": (asked("--scale 2 --slice-thickness thin"), "The slice thickness 'thin' is no number"),
+    "a thickness of many slices": (asked("--scale 2 --slice-thickness 1000"), "thickness of 1000 mm along . is not"),
+    "an unknown profile": (
+        asked("--scale 2 --profile sinc"),
+        "called sinc; choose gaussian or box",
+    ),
+    "a profile of a long name": (asked("--scale 2 --profile " + "a" * 5000), "No slice profile is called"),
+    "a profile that is a scan": (
+        asked("--scale 2 --profile scan.nrrd"),
+        "cannot be read as text|is not two",
+    ),
+    "a profile that is a folder": (asked("--scale 2 --profile ."), "No slice profile is called"),
+    "noise below zero": (asked("--scale 2 --noise=-1"), "noise of -1% .* is not possible"),
+    "nothing but noise": (asked("--scale 2 --noise 100%"), "noise of 100% .* is not possible"),
+    "noise that is no number": (asked("--scale 2 --noise nan"), "noise of nan%"),
+    "noise in words": (asked("--scale 2 --noise loud"), "The noise 'loud' is no number"),
     "no series of that name": ("upscale nowhere out.nrrd --model linear --scale 2 --series 1", "no file or folder"),
 }
 FILL, LABELS = asked("--scale 2 --fill-nonfinite"), asked("--scale 2 --label-map yes")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
-from ..engine.request import Request
+from ..engine.request import Request, options
 
 # What the logic calls differently than the request.
 NAMES = {"memory_mb": "memory"}
@@ -12,17 +10,17 @@ NAMES = {"memory_mb": "memory"}
 
 def callFor(inputName: str, request: Request) -> str:
     """Lines for Slicer's Python console."""
-    options = []
-    for field in fields(Request):
-        value = getattr(request, field.name)
-        if field.name == "model" or value != field.default:
-            options.append(f"{NAMES.get(field.name, field.name)}={value!r}")
+    given = []
+    for name in options():  # what the scan's DICOM tells is found again
+        value = getattr(request, name)
+        if name == "model" or value != getattr(Request, name):
+            given.append(f"{NAMES.get(name, name)}={value!r}")
     return (
         "\n".join(
             [
                 "from VolumeSuperResolution import VolumeSuperResolutionLogic",
                 f"scan = slicer.util.getNode({inputName!r})",
-                f"result = VolumeSuperResolutionLogic().upscale(scan, {', '.join(options)})",
+                f"result = VolumeSuperResolutionLogic().upscale(scan, {', '.join(given)})",
             ]
         )
         + "\n"

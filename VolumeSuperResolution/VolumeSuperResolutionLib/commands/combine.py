@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ..engine.combine import CombineResult, combine
 from ..engine.errors import RefusalError
-from ..engine.physics.scanner import Scanner
+from ..engine.physics.scanner import from_dicom
 from ..engine.request import CombineRequest
 from ..engine.volumes import files
-from ..engine.volumes.grid import Grid
 from . import outputs
 from .bar import Bar
 from .options import add_fields, add_quiet, request_from
@@ -53,7 +48,8 @@ def run(options: argparse.Namespace) -> None:
     for path, scan in zip(options.inputs, loaded):
         if scan.label_map:
             raise RefusalError(f"{path.name} is a label map; only scans can be combined.")
-    request = replace(request, scanners=tuple(_scanner(scan.metadata, scan.volume.grid) for scan in loaded))
+    scanners = (from_dicom(scan.metadata.get("SliceThickness"), scan.volume.grid.spacing) for scan in loaded)
+    request = replace(request, scanners=tuple(scanners))
     with Bar(options.output.name, hidden=options.quiet or options.json) as bar:
         result = combine([scan.volume for scan in loaded], request, progress=bar)
     outputs.write_together({options.output: result.volume})
@@ -63,17 +59,6 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(result.report.to_dict()))
     elif not options.quiet:
         print(result.report)
-
-
-def _scanner(metadata: Mapping[str, str], grid: Grid) -> Scanner:
-    """What DICOM tells of the slices."""
-    try:
-        thickness = float(metadata.get("SliceThickness", "nan"))
-    except ValueError:
-        thickness = math.nan
-    if not (math.isfinite(thickness) and thickness > 0):
-        return Scanner()
-    return Scanner().along(int(np.argmax(grid.spacing)), width=thickness, told="dicom")
 
 
 def _write_report(result: CombineResult, folder: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from ..engine.errors import RefusalError
 from ..engine.models import automatic, zoo
 from ..engine.physics import degradation
+from ..engine.readers import read_numbers, read_whole
 from ..engine.request import options as request_options
-from ..engine.request import read_numbers, read_whole
 from ..engine.volumes import files
 from . import outputs
 from .channels import say

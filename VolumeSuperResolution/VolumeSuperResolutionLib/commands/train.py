@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..engine.errors import RefusalError
-from ..engine.request import read_number
+from ..engine.readers import read_number
 from . import outputs
 from .options import add_device, add_fill, add_volumes
 from .parser import reader

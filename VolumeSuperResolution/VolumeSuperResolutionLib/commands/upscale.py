@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..engine import checks
 from ..engine.errors import RefusalError
+from ..engine.physics.scanner import from_dicom
 from ..engine.request import Request
 from ..engine.upscale import Result, upscale
 from ..engine.volumes import files
@@ -53,6 +54,8 @@ def upscale_file(
                 f"{path.name} may be a scan or a label map; say which by --label-map no or --label-map yes."
             )
         request = replace(request, label_map=loaded.label_map)
+    thickness = loaded.metadata.get("SliceThickness")
+    request = replace(request, scanner=from_dicom(thickness, loaded.volume.grid.spacing))
     with Bar(path.name, hidden=quiet) as bar:
         result = upscale(loaded.volume, request, progress=bar)
     report = replace(result.report, warnings=(*loaded.notes, *result.report.warnings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from .models.automatic import AUTOMATIC
 from .models.card import ANY_FACTOR, MOST_ROUNDS, Card
 from .models.domain import warnings_for
 from .physics.noise import white_noise
+from .physics.scanner import Scanner, named_profile
 from .request import MEGA, Estimate, Request
 from .streaming import memory
 from .volumes import intensity
@@ -33,8 +35,10 @@ class Layout(NamedTuple):
     region: Region
     source: Grid
     grid: Grid
+    # What is known of the scan before its voxels are looked at.
+    scanner: Scanner
     rounds: int
-    # One data step instead of rounds.
+    # One data step, after the rounds that a model was trained through.
     step: bool
 
 
@@ -47,7 +51,9 @@ class Prepared(NamedTuple):
     modality: str
     window: intensity.Window
     carrier: intensity.Carrier
-    # Of the noise, as it travels; only known where a data step needs it.
+    # With the noise that was told or estimated.
+    scanner: Scanner
+    # Of the noise, as it travels.
     sigma: float
     notes: tuple[str, ...]
 
@@ -60,7 +66,21 @@ def check_request(request: Request) -> Card | None:
         _check_settings(card, request)
     if request.memory_mb is not None and request.memory_mb <= 0:
         raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
+    _check_scan(request)
     return card
+
+
+def _check_scan(request: Request) -> None:
+    """Refuse what no scan can be like."""
+    thickness, noise = request.slice_thickness, request.noise
+    if thickness is not None and not 0 < thickness < np.inf:
+        raise RefusalError(f"A slice thickness of {thickness:g} mm is not possible; give a number above zero.")
+    if noise is not None and not 0 <= noise < 100:
+        raise RefusalError(
+            f"A noise of {noise:g}% of the range of intensities is not possible; give 0 to less than 100."
+        )
+    if request.profile is not None:
+        named_profile(request.profile)
 
 
 def _check_settings(card: Card, request: Request) -> None:
@@ -97,9 +117,23 @@ def rounds_of(card: Card, request: Request) -> int:
     return card.consistency if request.consistency is None else request.consistency
 
 
-def steps(card: Card, request: Request) -> bool:
-    """Whether a data step makes the result agree with the scan: rounds that are asked for take its place."""
-    return card.data_step and request.consistency is None
+def scanner_of(grid: Grid, request: Request) -> Scanner:
+    """How a scan was taken, as its file and the user say; refuses what cannot be."""
+    told = request.scanner.told(grid.spacing, request.slice_thickness, request.profile, request.noise)
+    told.check(grid.spacing)
+    return told
+
+
+def steps(card: Card, request: Request, scanner: Scanner, refined: Sequence[bool]) -> bool:
+    """Whether a data step makes the result agree with the scan, along the axes (i, j, k) that are refined.
+
+    Rounds that are asked for take its place. Where the profile is known it takes the place of rounds and is made after
+    every network, which knows a profile of the training only: measured, that gains 0 to 2 dB. Where it is assumed it
+    would lose up to 3.
+    """
+    if request.consistency is not None:
+        return False
+    return card.data_step or ((card.learned or card.consistency > 0) and scanner.told_shape(refined))
 
 
 def lay_out(grid: Grid, request: Request) -> Layout:
@@ -122,7 +156,10 @@ def lay_out(grid: Grid, request: Request) -> Layout:
         check_reach(card, given, wanted)
         if card.every_grid:
             card = card.on(grids.sub_voxels(given, wanted))
-    return Layout(card, region, source, source.refined(size), rounds_of(card, request), steps(card, request))
+    scanner = scanner_of(grid, request)
+    step = steps(card, request, scanner, [m > n for n, m in zip(source.size, size)])
+    rounds = card.least_consistency if step else rounds_of(card, request)
+    return Layout(card, region, source, source.refined(size), scanner, rounds, step)
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
@@ -176,11 +213,12 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
     carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
     window = intensity.window_for(array, modality)
-    sigma = 0.0
-    if layout.step:
-        low, high = intensity.percentiles(array)
-        sigma = white_noise(array, modality) * (high - low) / carrier.unit
-    return Prepared(layout, array, dtype, modality, window, carrier, sigma, tuple(notes))
+    scanner = layout.scanner
+    if scanner.noise is None and layout.card.id != "nearest":
+        scanner = replace(scanner, noise=white_noise(array, modality), noise_told="estimated")
+    low, high = intensity.percentiles(array)
+    sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
+    return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, tuple(notes))
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:

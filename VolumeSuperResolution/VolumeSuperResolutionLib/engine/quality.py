@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .callbacks import Cancel, Progress
-from .physics import interpolation, separable
+from .physics import separable
 from .volumes.intensity import CT_FOREGROUND, MR_FOREGROUND, PERCENTILES
 
 BORDER = 8
@@ -61,16 +61,20 @@ def ssim(result: np.ndarray, truth: np.ndarray, mask: np.ndarray, peak: float) -
 
 
 def consistency_residual(
-    high: np.ndarray, low: np.ndarray, progress: Progress | None = None, cancel: Cancel | None = None
+    high: np.ndarray,
+    low: np.ndarray,
+    seen: separable.Matrices,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> float:
-    """Mean |D(high) - low| in input units: how far the result, degraded again, is from the scan."""
+    """Mean |A high - low| in input units: how far the result, as the scanner would have `seen` it, is from the scan."""
     total = 0.0
 
     def add(part: slice, values: np.ndarray) -> None:
         nonlocal total
         total += float(np.abs(values - low[part]).sum(dtype=np.float64))
 
-    separable.apply(high, interpolation.forward_matrices(high.shape, low.shape), add, progress, cancel)
+    separable.apply(high, seen, add, progress, cancel)
     return total / low.size
 
 

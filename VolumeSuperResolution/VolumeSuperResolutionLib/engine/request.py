@@ -7,14 +7,18 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Callable, NamedTuple, TypeVar
 
 from .physics.scanner import Scanner
+from .readers import read_answer, read_number, read_numbers, read_percent, read_region, read_triple, read_whole
 from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6
+NOT_TOLD = Scanner()
 
 
-def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples they were."""
-    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
+def _restored(value: Any) -> Any:
+    """JSON's lists as the tuples they were, and its object as the scanner it was."""
+    if isinstance(value, Mapping):
+        return Scanner.from_dict(value)
+    return tuple(_restored(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 _Made = TypeVar("_Made", bound="_Json")
@@ -29,58 +33,7 @@ class _Json:
     def from_dict(cls: type[_Made], values: Mapping[str, Any]) -> _Made:
         """From what to_dict gave, or from JSON made of it; unknown names are left out."""
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: _tuples(value) for name, value in values.items() if name in known})
-
-
-def read_number(text: str) -> float:
-    """ "0.5" as a number; what is wrong with it goes on after its name, as in all of these."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("is no number") from None
-
-
-def read_whole(text: str) -> int:
-    """ "3" as a whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("is no whole number") from None
-
-
-def read_triple(text: str) -> Triple:
-    """ "2" or "1,1,4" as three numbers."""
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError("is no number, nor three of them with commas between") from None
-    if len(values) not in (1, 3):
-        raise ValueError("has neither one number nor three")
-    return tuple(values * 3 if len(values) == 1 else values)  # type: ignore[return-value]
-
-
-def read_numbers(text: str) -> tuple[float, ...]:
-    """ "4" or "4,4,3" as numbers."""
-    return tuple(read_number(part) for part in text.split(","))
-
-
-def read_region(text: str) -> Region:
-    """ "0:10,0:20,5:15" as three pairs of bounds."""
-    try:
-        bounds = [tuple(int(n) for n in part.split(":")) for part in text.split(",")]
-    except ValueError:
-        bounds = []
-    if len(bounds) != 3 or any(len(pair) != 2 for pair in bounds):
-        raise ValueError("is not three pairs of whole numbers")
-    return tuple(bounds)  # type: ignore[return-value]
-
-
-def read_answer(text: str) -> bool | None:
-    """ "yes", "no", or "auto", which leaves it open."""
-    answers = {"auto": None, "yes": True, "no": False}
-    if text.lower() not in answers:
-        raise ValueError("is neither auto, yes nor no")
-    return answers[text.lower()]
+        return cls(**{name: _restored(value) for name, value in values.items() if name in known})
 
 
 class Option(NamedTuple):
@@ -174,6 +127,30 @@ class Request(_Json):
             read_answer,
         ),
     )
+    slice_thickness: float | None = field(
+        default=None,
+        metadata=_option("of the slices, where DICOM does not tell; default: their spacing", "MM", read_number),
+    )
+    profile: str | None = field(
+        default=None,
+        metadata=_option(
+            "how the scanner weighed what lies in a voxel: gaussian, box, or a file with positions in mm and weights "
+            "across a slice; what is said is relied on, by default a Gaussian is assumed",
+            "gaussian|box|FILE",
+            str,
+        ),
+    )
+    noise: float | None = field(
+        default=None,
+        metadata=_option(
+            "its standard deviation in percent of the scan's range of intensities (0.1 to 99.9 percentile); default: "
+            "as estimated",
+            "PERCENT",
+            read_percent,
+        ),
+    )
+    # What the scan's file tells of it; the three fields above go over that.
+    scanner: Scanner = NOT_TOLD
 
 
 @dataclass(frozen=True)
@@ -247,18 +224,24 @@ class Report(_Json):
     gpu_memory_mb: float = 0.0
     # Whether the request left the choice of the model open.
     automatic: bool = False
+    # How the scan was taken, as far as it is known; None in reports of earlier versions, and for label maps.
+    scanner: Scanner | None = None
 
     def __str__(self) -> str:
         chosen = ", chosen automatically" if self.automatic else ""
+        scan = [] if self.scanner is None else [f"the scan: {self.scanner.words(self.input_spacing)}"]
+        agreed = f"{self.consistency_rounds} consistency rounds"
+        if self.data_step:
+            agreed = f"{agreed}, then one data step" if self.consistency_rounds else "one data step"
         on_gpu = f", {self.gpu_memory_mb:.0f} MB on the GPU" if self.gpu_memory_mb else ""
         lines = [
             f"{self.title} ({self.model}{describe_realism(self.realism)}{chosen}) on {self.device}, {self.precision}",
             f"{describe_grid(self.input_size, self.input_spacing)} -> "
             f"{describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
+            *scan,
             f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{on_gpu}{', ' if self.tiles else ''}"
             f"{self.tiles}",
-            f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average "
-            f"({'one data step' if self.data_step else f'{self.consistency_rounds} consistency rounds'})",
+            f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average ({agreed})",
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 

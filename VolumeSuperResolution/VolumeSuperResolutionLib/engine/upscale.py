@@ -13,10 +13,9 @@ from . import quality
 from .callbacks import Cancel, Progress
 from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
-from .models import plan, zoo
+from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
 from .physics import data_step, interpolation, separable
-from .physics.scanner import Scanner
 from .request import MEGA, Estimate, Report, Request
 from .streaming import memory
 from .volumes import intensity
@@ -57,15 +56,16 @@ def upscale(
     grid = prepared.layout.grid
     carry = prepared.carrier.carry
     scan = prepared.array[_slices(prepared.layout.region)]
+    seen = prepared.scanner.matrices(values.shape, scan.shape, prepared.layout.source.spacing)
     with work.step(_residual_part(prepared)) as tell:
-        residual = quality.consistency_residual(carry(values), carry(scan), tell, cancel) * prepared.carrier.unit
+        residual = quality.consistency_residual(carry(values), carry(scan), seen, tell, cancel) * prepared.carrier.unit
     report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
     return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
 
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0 or prepared.layout.step)
+    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0) + prepared.layout.step
     return plan.Run(
         device=request.device,
         precision=request.precision,
@@ -84,7 +84,7 @@ def _residual_part(prepared: Prepared) -> float:
 
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
-    networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
+    networks = _networks(prepared, request)
     region, added = _with_margin(prepared, networks, work, request.margin)
     low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
@@ -102,11 +102,13 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     carrier = prepared.carrier
     if len(flips) == 1:
         _once(prepared, request, networks, low, values, work)
+        _explain(prepared, low, values, work)
         return _stored(values[crop], prepared.dtype, carrier), None
     plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         turned = tuple(slice(None, None, step) for step in steps)
         _once(prepared, request, networks, low[turned], values[turned], work)
+        _explain(prepared, low, values, work)
         if count == 1:
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
@@ -120,6 +122,17 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
 
 
+def _networks(prepared: Prepared, request: Request) -> list:
+    """The card's networks; one for every grid as it is for this grid and this scan."""
+    layout, traits = prepared.layout, None
+    if not layout.card.learned:
+        return []
+    if layout.card.every_grid:
+        low, high = layout.source.size[::-1], layout.grid.size[::-1]
+        traits = grids.traits(low, high, prepared.scanner, layout.source.spacing)
+    return zoo.load(layout.card, request.realism, traits)
+
+
 def _once(
     prepared: Prepared,
     request: Request,
@@ -129,7 +142,7 @@ def _once(
     work: plan.Run,
     carrier: intensity.Carrier = intensity.PLAIN,
 ) -> None:
-    """One upscaling of `low` into `high`, consistency included; `carrier` takes it to the scan's own units."""
+    """One upscaling of `low` into `high`, rounds included; `carrier` takes it to the scan's own units."""
     card = prepared.layout.card
     order = orientation(card, low.shape, high.shape)
     source, target = low.transpose(order), high.transpose(order)
@@ -159,10 +172,19 @@ def _once(
     if prepared.layout.rounds:
         with work.step() as tell:
             interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
-    if prepared.layout.step:
-        spacing = prepared.layout.source.spacing
-        with work.step() as tell:
-            data_step.explain(target, source, Scanner(), spacing, prepared.sigma, tell, work.cancel)
+
+
+def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
+    """The data step on a result that lies as the scan does, where there is one to be made."""
+    layout = prepared.layout
+    if not layout.step:
+        return
+    given = (high, low, prepared.scanner, layout.source.spacing)
+    with work.step() as tell:
+        if layout.card.every_grid:
+            data_step.explain_as_trained(*given, tell, work.cancel)
+        else:
+            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -230,10 +252,11 @@ def _margins(prepared: Prepared, networks: list, work: plan.Run) -> list[int]:
     else:
         turned = tuple(interpolation.reach(layout.card.kernel, factors[axis]) for axis in order)
     margins = [turned[order.index(axis)] for axis in range(3)]
+    margins = [margin + layout.rounds * interpolation.round_reach(f) for margin, f in zip(margins, factors)]
     if layout.step:
-        stepped = data_step.reach(Scanner(), high, low, layout.source.spacing)
-        return [margin + more for margin, more in zip(margins, stepped)]
-    return [margin + layout.rounds * interpolation.round_reach(f) for margin, f in zip(margins, factors)]
+        stepped = data_step.reach(layout.scanner, high, low, layout.source.spacing)
+        margins = [margin + more for margin, more in zip(margins, stepped)]
+    return margins
 
 
 def _slices(region: Region) -> tuple[slice, slice, slice]:
@@ -272,4 +295,5 @@ def _report(
         warnings=tuple(dict.fromkeys(notes)),
         realism=request.realism,
         automatic=request.model == AUTOMATIC,
+        scanner=None if prepared.scanner.noise is None else prepared.scanner,
     )

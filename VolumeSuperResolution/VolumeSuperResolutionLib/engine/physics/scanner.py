@@ -7,6 +7,7 @@ Thickness and spacing are two numbers: slices 3 mm thick every 3.6 mm leave gaps
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import RefusalError
+from ..volumes.grid import THICKEST
 from . import degradation, interpolation, separable
 
 # Where a number comes from, and how the report says so.
 TOLD = {"assumed": "assumed", "dicom": "from DICOM", "user": "as given", "estimated": "estimated"}
-# A profile wider than this many spacings is a slip of the pen.
-WIDEST = 10.0
 FEWEST_POINTS = 3
+# Of the file of a measured profile, in characters.
+LONGEST_FILE = 1_000_000
 # Width and spacing that differ by less than this part are written as one.
 SAME = 0.005
 
@@ -97,12 +99,14 @@ class Measured:
 class Axis:
     """One axis: the name of a registered profile or a measured one, and its width in mm (None: the spacing).
 
-    A measured profile without a width is as wide as it was measured. `told` says where this comes from: see TOLD.
+    A measured profile without a width is as wide as it was measured. `told` says where the width comes from, and
+    `shape` where the profile does (see TOLD): DICOM tells a thickness, but no shape.
     """
 
     profile: str | Measured = "gaussian"
     width: float | None = None
     told: str = "assumed"
+    shape: str = "assumed"
 
     def check(self, name: str, spacing: float) -> None:
         """Refuse what no scanner does."""
@@ -111,13 +115,14 @@ class Axis:
                 f"No slice profile is called {self.profile}; choose {' or '.join(degradation.PROFILES)}, or give a "
                 "file with positions in mm and weights."
             )
-        if self.told not in TOLD:
-            raise RefusalError(f"A width cannot be {self.told!r}; say one of {', '.join(TOLD)}.")
+        for told in (self.told, self.shape):
+            if told not in TOLD:
+                raise RefusalError(f"A profile cannot be {told!r}; say one of {', '.join(TOLD)}.")
         width = self.width_at(spacing)
-        if not (math.isfinite(width) and 0 < width <= WIDEST * spacing):
+        if not (math.isfinite(width) and 0 < width <= THICKEST * spacing):
             raise RefusalError(
                 f"A thickness of {width:g} mm along {name} is not possible with voxels every {spacing:.4g} mm; give "
-                f"one above 0 and up to {WIDEST * spacing:.4g} mm."
+                f"one above 0 and up to {THICKEST * spacing:.4g} mm."
             )
 
     def width_at(self, spacing: float) -> float:
@@ -163,16 +168,38 @@ class Scanner:
                 f"A noise of {100 * self.noise:g}% of the intensity range is not possible; give 0 to less than 100%."
             )
 
-    @property
-    def assumed(self) -> bool:
-        """Whether the shape of a profile is not known: DICOM tells a thickness, but no shape."""
-        return any(axis.told != "user" for axis in self.axes)
+    def told_shape(self, refined: Sequence[bool]) -> bool:
+        """Whether the shape of the profile is known along the axes (i, j, k) that are refined, if any is."""
+        return any(refined) and all(axis.shape != "assumed" for axis, finer in zip(self.axes, refined) if finer)
 
     def along(self, axis: int, **values: Any) -> Scanner:
         """The same but for one axis (0 to 2 for i, j, k), whose profile, width or told are others."""
         axes = list(self.axes)
         axes[axis] = replace(axes[axis], **values)
         return replace(self, axes=tuple(axes))  # type: ignore[arg-type]
+
+    def told(
+        self,
+        spacing: Sequence[float],
+        thickness: float | None = None,
+        profile: str | None = None,
+        noise: float | None = None,
+    ) -> Scanner:
+        """The same with what a user says of a scan of this spacing in mm.
+
+        The thickness in mm is that of the slices, the profile a name or a file, the noise in percent of the range.
+        """
+        across, result = self._across(spacing), self
+        if profile is not None:
+            shape = named_profile(profile)
+            # What was measured is how slices look, not pixels.
+            for axis in range(3) if isinstance(shape, str) else (across,):
+                result = result.along(axis, profile=shape, shape="user")
+            if not isinstance(shape, str):
+                result = result.along(across, width=None, told="user")
+        if thickness is not None:
+            result = result.along(across, width=float(thickness), told="user")
+        return result if noise is None else replace(result, noise=noise / 100, noise_told="user")
 
     def matrices(self, high: Sequence[int], low: Sequence[int], spacing: Sequence[float]) -> separable.Matrices:
         """What the scan sees of a finer grid; shapes in array order (k, j, i), the scan's spacing in (i, j, k).
@@ -188,18 +215,27 @@ class Scanner:
         return tuple(map(one, self.axes[::-1], high, low, tuple(spacing)[::-1]))  # type: ignore[return-value]
 
     def words(self, spacing: Sequence[float]) -> str:
-        """One line: "slices 3 mm thick every 3.6 mm (from DICOM), noise 1.2%"."""
-        if self.axes == Scanner().axes:
+        """One line: "slices 3 mm thick every 3.6 mm (from DICOM), noise 1.2% (estimated)"."""
+        across, wide = self._across(spacing), [(axis.width, axis.told) for axis in self.axes]
+        shapes = [_shape_words(axis) for axis in self.axes]
+        alike = len(set(shapes)) == 1
+        pixels = [_width_words(self.axes[n], spacing[n], "wide") for n in range(3) if n != across]
+        if set(wide) == {(None, "assumed")} and alike:
             parts = ["voxels as wide as their spacing (assumed)"]
         else:
-            pixels = [_axis_words(axis, step, "wide") for axis, step in zip(self.axes[:2], spacing)]
-            parts = [f"slices {_axis_words(self.axes[2], spacing[2], 'thick')}"]
-            if self.axes[:2] != Scanner().axes[:2]:
+            parts = [f"slices {_width_words(self.axes[across], spacing[across], 'thick')}"]
+            parts += [shapes[across]] if not alike else []
+            if any(width != (None, "assumed") for n, width in enumerate(wide) if n != across):
                 parts.append(f"pixels {' and '.join(dict.fromkeys(pixels))}")
+        parts += [shapes[0]] if alike else []
         if self.noise is not None:
-            told = f" ({TOLD[self.noise_told]})" if self.noise_told in ("user", "dicom") else ""
-            parts.append(f"noise {100 * self.noise:.2g}%{told}")
-        return ", ".join(parts)
+            parts.append(f"noise {100 * self.noise:.2g}% ({TOLD[self.noise_told]})")
+        return ", ".join(filter(None, parts))
+
+    def _across(self, spacing: Sequence[float]) -> int:
+        """The axis across the slices: the one whose width is told, as DICOM does, or the one of the largest spacing."""
+        told = [n for n, axis in enumerate(self.axes) if axis.told != "assumed"]
+        return told[0] if len(told) == 1 else slice_axis(spacing)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -215,10 +251,37 @@ class Scanner:
         )
 
 
+def slice_axis(spacing: Sequence[float]) -> int:
+    """The axis across the slices: the one with the largest spacing, the last where all are the same."""
+    return 2 - int(np.argmax(np.round(spacing, 4)[::-1]))
+
+
+def from_dicom(thickness: str | float | None, spacing: Sequence[float]) -> Scanner:
+    """What DICOM's slice thickness (0018,0050) tells of a scan whose slices lie across k; nothing, if it cannot be."""
+    try:
+        width = float(thickness or 0)
+    except ValueError:
+        width = 0.0
+    return Scanner().along(2, width=width, told="dicom") if 0 < width <= THICKEST * spacing[2] else Scanner()
+
+
+def named_profile(text: str) -> str | Measured:
+    """A profile by its name, or a measured one from the file of that name."""
+    if text.lower() in degradation.PROFILES:
+        return text.lower()
+    if not os.path.isfile(text):
+        raise RefusalError(
+            f"No slice profile is called {text}; choose {' or '.join(degradation.PROFILES)}, or give a file with "
+            "positions in mm and weights."
+        )
+    return read_profile(Path(text))
+
+
 def read_profile(path: Path) -> Measured:
     """A measured slice profile from a text file: one position in mm and one weight a line; # begins a comment."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        with open(path, encoding="utf-8") as file:
+            lines = file.read(LONGEST_FILE).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RefusalError(f"The slice profile {path} cannot be read as text; give a file with two columns.") from error
     points = []
@@ -241,13 +304,17 @@ def _axis_from(values: Mapping[str, Any]) -> Axis:
     profile = values.get("profile", "gaussian")
     if not isinstance(profile, str):
         profile = Measured(tuple(profile["positions"]), tuple(profile["weights"]))
-    return Axis(profile, values.get("width"), values.get("told", "assumed"))
+    return Axis(profile, values.get("width"), values.get("told", "assumed"), values.get("shape", "assumed"))
 
 
-def _axis_words(axis: Axis, spacing: float, dimension: str) -> str:
+def _width_words(axis: Axis, spacing: float, dimension: str) -> str:
     """ "3 mm thick every 3.6 mm (from DICOM)"."""
     width = axis.width_at(spacing)
-    name = axis.profile if isinstance(axis.profile, str) else axis.profile.name
     every = "" if abs(width - spacing) < SAME * spacing else f" {dimension} every {spacing:.3g} mm"
-    shape = "" if name == Axis().profile else f", {name} profile"
-    return f"{width:.3g} mm{every}{shape} ({TOLD[axis.told]})"
+    return f"{width:.3g} mm{every} ({TOLD[axis.told]})"
+
+
+def _shape_words(axis: Axis) -> str:
+    """ "box profile (as given)"; nothing of what is assumed of all scans."""
+    name = axis.profile if isinstance(axis.profile, str) else axis.profile.name
+    return "" if (name, axis.shape) == (Axis.profile, Axis.shape) else f"{name} profile ({TOLD[axis.shape]})"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import RefusalError
-from .grid import Grid
+from .grid import THICKEST, Grid
 from .slices import Found, Slice, files_of, find
 
 # Positions are written with few digits: how far a slice may be off an even ladder, in spacings and in mm.
@@ -348,5 +348,8 @@ def _tell_gap(metadata: dict[str, str], grid: Grid, notes: list[str]) -> None:
     except ValueError:
         return
     step = grid.spacing[2]
-    if thickness > 0 and abs(thickness - step) > UNEVEN * step:
-        notes.append(f"The slices are {thickness:.4g} mm thick and {step:.4g} mm apart.")
+    if not 0 < thickness <= THICKEST * step:
+        notes.append(f"Slices {step:.4g} mm apart cannot be {thickness:.4g} mm thick, so that was passed over.")
+    elif abs(thickness - step) > UNEVEN * step:
+        gap = f"gaps of {step - thickness:.3g} mm between them" if thickness < step else "they overlap"
+        notes.append(f"The slices are {thickness:.4g} mm thick and {step:.4g} mm apart: {gap}.")

@@ -20,6 +20,8 @@ Triple = tuple[float, float, float]
 Region = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 LARGEST_FACTOR = 16.0
+# Slices thicker than this many of their spacings are a slip of the pen.
+THICKEST = 10.0
 # Axes that are off the right angle by more than this (cosine) are sheared: no voxel array can be refined along them.
 SHEAR_TOLERANCE = 1e-3
 

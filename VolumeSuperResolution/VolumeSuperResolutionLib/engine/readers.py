@@ -1,0 +1,61 @@
+"""Options as values: each reads a text, and what is wrong with it is a ValueError whose words go on after its name."""
+
+from __future__ import annotations
+
+from .volumes.grid import Region, Triple
+
+
+def read_number(text: str) -> float:
+    """ "0.5" as a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("is no number") from None
+
+
+def read_whole(text: str) -> int:
+    """ "3" as a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("is no whole number") from None
+
+
+def read_triple(text: str) -> Triple:
+    """ "2" or "1,1,4" as three numbers."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError("is no number, nor three of them with commas between") from None
+    if len(values) not in (1, 3):
+        raise ValueError("has neither one number nor three")
+    return tuple(values * 3 if len(values) == 1 else values)  # type: ignore[return-value]
+
+
+def read_numbers(text: str) -> tuple[float, ...]:
+    """ "4" or "4,4,3" as numbers."""
+    return tuple(read_number(part) for part in text.split(","))
+
+
+def read_region(text: str) -> Region:
+    """ "0:10,0:20,5:15" as three pairs of bounds."""
+    try:
+        bounds = [tuple(int(n) for n in part.split(":")) for part in text.split(",")]
+    except ValueError:
+        bounds = []
+    if len(bounds) != 3 or any(len(pair) != 2 for pair in bounds):
+        raise ValueError("is not three pairs of whole numbers")
+    return tuple(bounds)  # type: ignore[return-value]
+
+
+def read_percent(text: str) -> float:
+    """ "1.5" or "1.5%" as a number."""
+    return read_number(text.strip().rstrip("%"))
+
+
+def read_answer(text: str) -> bool | None:
+    """ "yes", "no", or "auto", which leaves it open."""
+    answers = {"auto": None, "yes": True, "no": False}
+    if text.lower() not in answers:
+        raise ValueError("is neither auto, yes nor no")
+    return answers[text.lower()]
