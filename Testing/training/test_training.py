@@ -283,6 +283,9 @@ def test_the_shipped_configs_are_sound(path):
         with torch.device("meta"):
             network = stage.build()
         losses.Trained(network, stage.losses)
+        if stage.every_grid:
+            factor[:] = 0
+            continue
         cut = stage.cut(network)
         if network.on_interpolated:
             scaled = cut.scaled()

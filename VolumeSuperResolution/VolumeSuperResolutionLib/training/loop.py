@@ -205,12 +205,12 @@ class Trainer:
         """What it learns from, and, in the first process, what it is measured on."""
         config, network, share = self.config, self.network, (self.seed, self.config.batch, self.rank, self.world)
         if config.every_grid:
-            watched = None if self.rank else GridsValidation(held_out, config.patch)
-            return grids.Feed(scans, config.patch, *share), watched
+            drawn = grids.Feed(scans, config.patch, *share)
+            return drawn, None if self.rank else GridsValidation(held_out, config.patch)
         cut = config.cut(network)
         lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
-        validation = None if self.rank else Validation(held_out, cut, network.dimensions, lpips)
-        return Feed(scans, cut, network.dimensions, *share), validation
+        feed = Feed(scans, cut, network.dimensions, *share)
+        return feed, None if self.rank else Validation(held_out, cut, network.dimensions, lpips)
 
     def run(self, resume: bool = False) -> Journal:
         """Trains to the end. Checkpoints are only ever written of finite weights."""

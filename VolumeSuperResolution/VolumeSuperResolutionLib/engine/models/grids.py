@@ -24,7 +24,7 @@ SHAPES, MEASURED = {"gaussian": 0.0, "box": 1.0}, 0.5
 def order(shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
     """The axes by falling factor, as the network wants them."""
     factors = [m / n for n, m in zip(shape, size)]
-    return tuple(np.argsort([-f for f in factors], kind="stable").tolist())  # type: ignore[return-value]
+    return tuple(np.argsort([-f for f in factors], kind="stable").tolist())
 
 
 def sub_voxels(shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int] | None:
