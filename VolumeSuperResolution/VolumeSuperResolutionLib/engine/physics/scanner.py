@@ -256,6 +256,12 @@ def slice_axis(spacing: Sequence[float]) -> int:
     return 2 - int(np.argmax(np.round(spacing, 4)[::-1]))
 
 
+def of_blur(blur: degradation.Blur, spacing: Sequence[float]) -> Scanner:
+    """A degradation to voxels of this spacing (mm), as one who knows it would tell it."""
+    axes = tuple(Axis(blur.profile, blur.width * step, "user", "user") for step in spacing)
+    return Scanner(axes, blur.noise, "user")  # type: ignore[arg-type]
+
+
 def from_dicom(thickness: str | float | None, spacing: Sequence[float]) -> Scanner:
     """What DICOM's slice thickness (0018,0050) tells of a scan whose slices lie across k; nothing, if it cannot be."""
     try:
