@@ -21,7 +21,6 @@ from VolumeSuperResolutionLib.training.widening import adopt
 STAGE = {
     "network": "anygrid3d",
     "arguments": {"features": 4, "blocks": 1},
-    "every_grid": True,
     "patch": [5, 5, 5],
     "batch": 2,
     "losses": {"l1": 1.0},
@@ -124,7 +123,7 @@ def test_modalities_alternate_and_a_volume_without_room_is_passed_over():
 
 def test_the_loss_reaches_every_weight_through_the_data_step():
     feed = grids.Feed([random_scan()], (5, 5, 5), 3, 2)
-    trained = grids.Trained(build("anygrid3d", features=4, blocks=1))
+    trained = grids.Trained(build("anygrid3d", features=4, blocks=1), {"l1": 1.0})
     with torch.no_grad():
         trained.network.condition.weight.normal_(std=0.1)
     total = torch.zeros(())
@@ -135,6 +134,11 @@ def test_the_loss_reaches_every_weight_through_the_data_step():
         total = total + (out - batch.target).abs().mean()
     total.backward()
     assert all(p.grad.isfinite().all() and p.grad.abs().max() > 0 for p in trained.network.parameters())
+
+
+def test_losses_that_look_at_slices_are_not_for_it():
+    with pytest.raises(RefusalError, match="l1 and mse only"):
+        grids.Trained(build("anygrid3d", features=4, blocks=1), {"l1": 1.0, "vgg16": 1.0})
 
 
 def test_three_and_three_steps_are_six_and_the_model_runs(tmp_path, volumes):

@@ -154,8 +154,8 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     if card.learned:
         given, wanted = oriented(card, source.size, size)
         check_reach(card, given, wanted)
-        if card.every_grid:
-            card = card.on(grids.sub_voxels(given, wanted))
+        factor = grids.sub_voxels(given, wanted) if card.every_grid else None
+        card = card if factor is None else card.on(factor)
     scanner = scanner_of(grid, request)
     step = steps(card, request, scanner, [m > n for n, m in zip(source.size, size)])
     rounds = card.least_consistency if step else rounds_of(card, request)

@@ -40,7 +40,6 @@ CHECKS = {
     "clip": schema.number(0, 1e9),
     "minutes": schema.number(0, 1e6),
     "consistency": schema.whole(0, card.MOST_ROUNDS),
-    "every_grid": schema.flag,
     "slices": schema.whole(1, 64),
     "discriminator": schema.whole(1, 1024),
     "half_share": _SHARE,
@@ -51,6 +50,9 @@ CHECKS = {
 class StageConfig:
     """One network of a model. `patch`, `degraded`, `target` and the rest of its cut are explained in patches.Cut.
 
+    For a network for every grid `patch` is that of three equal factors, in coarse voxels, and there is no `degraded`: see
+    training/grids.py.
+
     Training ends after `steps` or `minutes`, whichever comes first; that one also drives the cosine schedule of the
     learning rate.
     """
@@ -60,9 +62,6 @@ class StageConfig:
     losses: Mapping[str, float]
     steps: int
     degraded: tuple[int, int, int] = (1, 1, 1)
-    # Draws factors of all kinds in place of `degraded`, and makes the result agree by a data step (training/grids.py);
-    # `patch` is that of three equal factors, in coarse voxels.
-    every_grid: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     views: tuple[str, ...] = ()
     target: tuple[int, int, int] = (1, 1, 1)

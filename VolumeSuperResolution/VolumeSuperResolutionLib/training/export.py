@@ -18,6 +18,8 @@ import torch
 from ..engine.errors import RefusalError
 from ..engine.models import domain, grids, weights, zoo
 from ..engine.networks import Network
+from ..engine.networks.anygrid import AnyGrid3d
+from ..engine.networks.edsr import Edsr3d
 from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
 from ..engine.volumes.grid import Grid, Volume
@@ -83,11 +85,11 @@ def start_networks(model: str, config: Config) -> list[Network]:
     That for every grid may start from an EDSR, too.
     """
     card = zoo.card(model)
-    old, new = ([stage.network for stage in stages] for stages in (card.stages, config.stages))
-    if (old, new) == (["edsr3d"], [grids.NETWORK]):
-        network = config.stages[0].build()
-        widening.adopt(network, zoo.load(card)[0])
-        return [network]
+    if [stage.network for stage in config.stages] == [grids.NETWORK]:
+        edsr, network = zoo.load(card)[0], config.stages[0].build()
+        if isinstance(edsr, Edsr3d) and isinstance(network, AnyGrid3d):
+            widening.adopt(network, edsr)
+            return [network]
     if _kinds(card.stages) != _kinds(config.stages):
         raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
     networks = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -49,6 +49,7 @@ AHEAD = 4
 LEAST_EXTENT = 4
 # Shapes that are drawn until some volume has room for one.
 TRIALS = 100
+LOSSES = ("l1", "mse")
 # All widths are in coarse voxels.
 UNIT = (1.0, 1.0, 1.0)
 
@@ -61,10 +62,10 @@ class Setting:
     fine: Shape
 
     @property
-    def inner(self) -> tuple[slice, ...]:
+    def inner(self) -> tuple[slice, slice, slice]:
         """The fine voxels that count."""
         borders = [round(BORDER * m / n) for n, m in zip(self.coarse, self.fine)]
-        return tuple(slice(b, m - b) for b, m in zip(borders, self.fine))
+        return tuple(slice(b, m - b) for b, m in zip(borders, self.fine))  # type: ignore[return-value]
 
 
 class Degraded(NamedTuple):
@@ -102,11 +103,19 @@ class GridBatch:
     @classmethod
     def of(cls, setting: Setting, samples: Sequence[Sample]) -> GridBatch:
         """The samples' tensors."""
-        arrays = ([getattr(s, name) for s in samples] for name in ("input", "target"))
-        x, y = (torch.from_numpy(np.stack(parts)).float().unsqueeze(1) for parts in arrays)
-        numbers = (torch.tensor([getattr(s, name) for s in samples]) for name in ("scale", "spread"))
-        traits = torch.from_numpy(np.stack([s.traits for s in samples])).float()
-        return cls(setting, x, y, traits, *numbers, tuple((s.step, s.mu) for s in samples))
+
+        def stacked(name: str) -> torch.Tensor:
+            return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])).float()
+
+        return cls(
+            setting,
+            input=stacked("input").unsqueeze(1),
+            target=stacked("target").unsqueeze(1),
+            traits=stacked("traits"),
+            scale=stacked("scale"),
+            spread=stacked("spread"),
+            steps=tuple((sample.step, sample.mu) for sample in samples),
+        )
 
     @property
     def given(self) -> tuple[GridBatch]:
@@ -122,8 +131,10 @@ class GridBatch:
 class Trained(nn.Module):
     """The network as its losses see it: resampled to the fine grid, after the data step, without the border."""
 
-    def __init__(self, network: AnyGrid3d):
+    def __init__(self, network: AnyGrid3d, parts: Iterable[str]):
         super().__init__()
+        if set(parts) - set(LOSSES):
+            raise RefusalError(f"A network for every grid is trained with {' and '.join(LOSSES)} only.")
         self.network = network
 
     def forward(self, batch: GridBatch) -> Out:
@@ -135,7 +146,8 @@ class Trained(nn.Module):
             natural = tuple(n * f for n, f in zip(setting.coarse, factor))
             y = resampled(y.float(), lanczos, natural, setting.fine)
             y = torch.stack([step(each, x, mu) for each, x, (step, mu) in zip(y, batch.input, batch.steps)])
-        return y[(..., *setting.inner)], None
+        k, j, i = setting.inner
+        return y[..., k, j, i], None
 
 
 class Feed:
@@ -222,7 +234,7 @@ def orders(scan: Scan, setting: Setting) -> list[Shape]:
     steps = scan.spacing[::-1]
     fine = [step <= MOST_ANISOTROPY * min(steps) for step in steps]
     return [
-        order
+        (order[0], order[1], order[2])
         for order in itertools.permutations(range(3))
         if all(
             scan.array.shape[axis] >= m and (m == n or fine[axis])

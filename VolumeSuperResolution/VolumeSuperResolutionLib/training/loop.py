@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from ..engine.networks.anygrid import AnyGrid3d
 from ..engine.streaming import trials
 from ..engine.streaming.devices import choose_device
 from ..engine.volumes import files
@@ -187,8 +188,8 @@ class Trainer:
             self.adversary = Adversary(config.discriminator, self.rate, self.device)
         self.objective = losses.Objective(config.losses, config.slices, self.device, self.adversary)
         self.alone: nn.Module = losses.Trained(self.network, config.losses, config.consistency)
-        if config.every_grid:
-            self.alone = grids.Trained(self.network)
+        if isinstance(self.network, AnyGrid3d):
+            self.alone = grids.Trained(self.network, config.losses)
         self.trained = DistributedDataParallel(self.alone) if self.world > 1 else self.alone
         self.optimizer = OPTIMIZERS[config.optimizer](self.network, self.rate, config.weight_decay)
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
@@ -204,7 +205,7 @@ class Trainer:
     ) -> tuple[Feed | grids.Feed, Validation | GridsValidation | None]:
         """What it learns from, and, in the first process, what it is measured on."""
         config, network, share = self.config, self.network, (self.seed, self.config.batch, self.rank, self.world)
-        if config.every_grid:
+        if isinstance(network, AnyGrid3d):
             drawn = grids.Feed(scans, config.patch, *share)
             return drawn, None if self.rank else GridsValidation(held_out, config.patch)
         cut = config.cut(network)
@@ -290,7 +291,7 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """One step of the optimizer; returns the parts of the loss."""
-        batch = self.feed(self.step).to(self.device)
+        batch: Any = self.feed(self.step).to(self.device)
         self._learn()
         rate = self._rate()
         for group in self.optimizer.param_groups:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .base import Factor, Network, Residual, conv, interpolated
+from .base import Convolution, Factor, Network, Residual, conv, interpolated
 from .shuffle import VoxelShuffle
 
 # The most sub-voxels along an axis, and how many numbers tell of scan and target (models/grids.py).
@@ -27,6 +27,8 @@ USUAL = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5)
 
 class AnyGrid3d(Network):
     """A 3D EDSR for factors of 1 to 4 along each axis; its axes are ordered by falling factor."""
+
+    tail: Convolution
 
     def __init__(
         self, factor: Factor = 2, features: int = 32, blocks: int = 9, scale: float = 0.1, residual: bool = True
@@ -56,28 +58,30 @@ class AnyGrid3d(Network):
 
     def settle(self, traits: np.ndarray) -> None:
         """Become the plain network for its factor and a scan's traits; there is no way back."""
-        blocks = list(self.body.body[:-1])
+        blocks = self._blocks()
         with torch.no_grad():
             first, *others = self.condition(torch.from_numpy(traits).float()).chunk(1 + len(blocks))
-            self.head.bias.add_(first)  # type: ignore[union-attr]
-            for block, shift in zip(blocks, others):
-                block.body[0].bias.add_(shift)
+            for layer, shift in zip([self.head, *(block.body[0] for block in blocks)], [first, *others]):
+                _bias(layer).add_(shift)
             weight, bias = self._tail(self.factor)
             self.tail = conv(3, weight.shape[1], len(weight)).requires_grad_(False)
             self.tail.weight.copy_(weight)
-            self.tail.bias.copy_(bias)  # type: ignore[union-attr]
+            _bias(self.tail).copy_(bias)
         self.settled = True
 
     def unsettled(self, x: torch.Tensor, traits: torch.Tensor, factor: Sequence[int]) -> torch.Tensor:
         """What the network settled for each sample's traits [N, TRAITS] gives, differentiable in all weights."""
         shifts = self.condition(traits).view(len(x), -1, self.head.out_channels, 1, 1, 1).unbind(1)
         shallow = y = self.head(x) + shifts[0]
-        *blocks, last = self.body.body
-        for block, shift in zip(blocks, shifts[1:]):
+        last = self.body.body[-1]
+        for block, shift in zip(self._blocks(), shifts[1:]):
             first, activation, second = block.body
             y = y + block.scale * second(activation(first(y) + shift))
         y = VoxelShuffle(factor)(F.conv3d(shallow + last(y), *self._tail(factor), padding=1))
         return y + interpolated(x, factor) if self.residual else y
+
+    def _blocks(self) -> list[Residual]:
+        return [block for block in self.body.body if isinstance(block, Residual)]
 
     def _tail(self, factor: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight and bias of the convolution to fewer sub-voxels: means of the finest by the extent they share."""
@@ -85,7 +89,12 @@ class AnyGrid3d(Network):
         for f in factor:
             joint = np.kron(joint, _shares(f))
         means, weight = self.tail.weight.new_tensor(joint), self.tail.weight
-        return (means @ weight.flatten(1)).view(-1, *weight.shape[1:]), means @ self.tail.bias
+        return (means @ weight.flatten(1)).view(-1, *weight.shape[1:]), means @ _bias(self.tail)
+
+
+def _bias(layer: nn.Module) -> torch.Tensor:
+    assert isinstance(layer.bias, torch.Tensor)
+    return layer.bias
 
 
 def _shares(f: int) -> np.ndarray:

@@ -265,7 +265,7 @@ def explain_as_trained(
     cancel: Cancel | None = None,
 ) -> None:
     """Make the guess of a network that was trained through this very step, in place, explain its scan."""
-    step = step_for(scanner, high.shape, low.shape, spacing)
+    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing)
     known = scanner.told_shape([n > m for n, m in zip(high.shape[::-1], low.shape[::-1])])
     mu = weight_of_network(known, scanner.noise or 0.0) * step.power
     step.apply(high, low, mu, progress=progress, cancel=cancel)
