@@ -50,8 +50,8 @@ CHECKS = {
 class StageConfig:
     """One network of a model. `patch`, `degraded`, `target` and the rest of its cut are explained in patches.Cut.
 
-    For a network for every grid `patch` is that of three equal factors, in coarse voxels, and there is no `degraded`: see
-    training/grids.py.
+    For a network for every grid `patch` is that of three equal factors, in coarse voxels, and there is no `degraded`
+    (training/grids.py).
 
     Training ends after `steps` or `minutes`, whichever comes first; that one also drives the cosine schedule of the
     learning rate.
