@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from VolumeSuperResolutionLib.engine.physics import interpolation, stacks
+from VolumeSuperResolutionLib.engine.physics import interpolation, simulation
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
-from VolumeSuperResolutionLib.training import stacks_simulation as simulation
 
 SIZE = 48
 
@@ -32,10 +31,4 @@ def three(
     volume: Volume, degrees: float, mm: float, thickness: float = 4, gap: float = 0, noise: float = 0.01, seed: int = 0
 ) -> list[simulation.Simulated]:
     """Axial, sagittal and coronal; the first lies where the volume is."""
-    random = np.random.default_rng(seed)
-    center = volume.grid.center()
-    made = []
-    for number, axis in enumerate(simulation.SLICE_AXES):
-        pose = stacks.STILL if number == 0 else simulation.random_pose(random, degrees, mm, center)
-        made.append(simulation.simulate(volume, axis, thickness, gap, random, noise, pose))
-    return made
+    return simulation.orthogonal(volume, thickness, gap, np.random.default_rng(seed), noise, degrees, mm)

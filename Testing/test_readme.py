@@ -64,7 +64,8 @@ def place(tmp_path, monkeypatch):
         scan(tmp_path / name, (1, 1, 4), (16, 20, 6))
     stacks = phantoms.three(phantoms.head(32), 1, 1)
     for name, stack in zip(("axial", "sagittal", "coronal"), stacks):
-        files.write(stack.volume, tmp_path / f"{name}.nrrd")
+        for folder in (tmp_path, tmp_path / "data"):
+            files.write(stack.volume, folder / f"{name}.nrrd")
     (tmp_path / "data" / "sharp").mkdir()
     dicom(tmp_path / "CT-folder")
     for folder in ("my-scans", "my-other-scans", "FOLDER"):

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -19,6 +20,7 @@ from slicer.util import VTKObservationMixin
 
 HOMEPAGE = "https://github.com/VolumeSuperResolution/VolumeSuperResolution"
 PICTURE = f"{HOMEPAGE}/blob/main/Resources/Screenshots/Comparison.png"
+STACKS = "VolumeSuperResolution three stacks"
 SAMPLES = {"MRBrain": "VolumeSuperResolution MR brain", "CTChest": "VolumeSuperResolution CT chest"}
 
 
@@ -66,7 +68,7 @@ def replaceOrphanedLayout(caller=None, event=None):
 
 
 def sampleFolder():
-    """Where the two sample volumes are: beside the installed module, or in the repository."""
+    """Where the sample volumes are: beside the installed module, or in the repository."""
     here = os.path.dirname(os.path.abspath(__file__))
     folders = [os.path.join(here, "Resources", "SampleData"), os.path.join(here, "..", "Resources", "SampleData")]
     return next((os.path.normpath(folder) for folder in folders if os.path.isdir(folder)), None)
@@ -77,7 +79,8 @@ def registerSampleData():
     import SampleData
 
     folder = sampleFolder()
-    for fileName, sampleName in SAMPLES.items() if folder else ():
+    sources = [*((*sample, None) for sample in SAMPLES.items()), ("MRBrain", STACKS, makeStacks)]
+    for fileName, sampleName, make in sources if folder else ():
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category="VolumeSuperResolution",
             sampleName=sampleName,
@@ -85,7 +88,15 @@ def registerSampleData():
             uris=pathlib.Path(folder, f"{fileName}.nrrd").as_uri(),
             fileNames=f"VolumeSuperResolution-{fileName}.nrrd",  # Slicer's cache of downloads is one for all modules
             nodeNames=fileName,
+            customDownloader=make,
         )
+
+
+def makeStacks(source=None):
+    """The sample of three stacks, which is made of the brain when it is asked for."""
+    from VolumeSuperResolutionLib.application import samples
+
+    return samples.addStacks(sampleFolder())
 
 
 class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -113,6 +124,8 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
         self.addObserver(scene, scene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
+        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
+            self.addObserver(scene, event, self.onNode)
         self.initializeParameterNode()
 
     def cleanup(self):
@@ -149,6 +162,12 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         if self.parent.isEntered:
             self.initializeParameterNode()
 
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNode(self, caller, event, node):
+        """A volume came or went: it may be one of several stacks."""
+        if node.IsA("vtkMRMLScalarVolumeNode"):
+            self.panel.scheduleUpdate()
+
     def initializeParameterNode(self):
         """Show the settings of this scene, with the first volume as input if none was chosen."""
         from VolumeSuperResolutionLib.application.parameters import Parameters
@@ -177,9 +196,11 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         `isotropic=True`, or `slices`, a factor for the through-plane axis alone. Other options: `region` (an ROI node,
         or ((i0, i1), (j0, j1), (k0, k1)) in voxels), `device`, `precision`, `memory` (MB), `consistency` (rounds),
         `realism` (0, faithful, to 1, realistic, where describe(model) names it), `ensemble`, `uncertainty`, `modality`
-        ("MR" or "CT"), `fill_nonfinite`. progress(done, total) is called as the work goes on; the work ends with a
-        CancelledError as soon as cancel() answers True. What cannot be done raises a RefusalError, which is a
-        ValueError with a sentence for the user, and leaves the scene as it was.
+        ("MR" or "CT"), `fill_nonfinite`; and, of how the volume was scanned, `slice_thickness` (mm; by default as DICOM
+        tells), `profile` ("gaussian", "box", or a file) and `noise` (percent of the range of intensities).
+        progress(done, total) is called as the work goes on; the work ends with a CancelledError as soon as cancel()
+        answers True. What cannot be done raises a RefusalError, which is a ValueError with a sentence for the user,
+        and leaves the scene as it was.
 
         >>> sharp = logic.upscale(getNode("MRBrain"), model="lanczos", scale=2)
         >>> thin = logic.upscale(getNode("CTChest"), isotropic=True)
@@ -202,7 +223,36 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         """
         from VolumeSuperResolutionLib.application import runs
 
-        return runs.Upscaling(inputVolume, runs.makeRequest(inputVolume, model, scale, **options), outputVolume)
+        return runs.Upscaling([inputVolume], runs.makeRequest(inputVolume, model, scale, **options), outputVolume)
+
+    def combine(self, volumes, outputVolume=None, maps=False, progress=None, cancel=None, **options):
+        """Make one sharp volume of several stacks of thick slices, in this process, and return its node.
+
+        `volumes` are two to eight scans of one contrast, axial, sagittal and coronal for example. Where the patient had
+        moved between them, they are laid over each other; scans that do not fit together are refused. Options:
+        `reference`, the volume whose place, axes and brightness the result has (default: the first); `spacing` in mm
+        (default: that of the finest pixels); `fov`, "reference", "intersection" or "union"; `aligned=True` takes the
+        scans where they lie; `thickness` of the slices in mm, one number or one for each volume (default: what DICOM
+        says, else how far they are apart). With `maps`, two more volumes show how many scans saw each voxel and what
+        they say otherwise. progress, cancel and refusals are as in upscale.
+
+        >>> sharp = logic.combine([getNode("axial"), getNode("sagittal"), getNode("coronal")])
+        """
+        from VolumeSuperResolutionLib.application import combining
+
+        nodes, request = combining.makeRequest(volumes, **options)
+        return combining.runHere(nodes, request, maps, outputVolume, progress, cancel)
+
+    def startCombine(self, volumes, outputVolume=None, maps=False, **options):
+        """Begin the same in a process of its own and return at once, with a job as that of startUpscale.
+
+        >>> job = logic.startCombine([getNode("axial"), getNode("sagittal"), getNode("coronal")])
+        >>> job.finished.connect(lambda node: print(node.GetName()))
+        """
+        from VolumeSuperResolutionLib.application import combining
+
+        nodes, request = combining.makeRequest(volumes, **options)
+        return combining.Combining(nodes, (request, maps), outputVolume)
 
     def models(self):
         """The ids of all models at hand, the interpolations first.
@@ -331,10 +381,7 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         grid = volume.grid.cropped([(axis.start, axis.stop) for axis in self.BOX[::-1]])
         coarse = degrade(truth, (2, 2, 2))
         grid = grid.refined(coarse.shape[::-1])
-        matrix = np.eye(4)
-        matrix[:3, :3] = np.diag([-1, -1, 1]) @ (np.reshape(grid.direction, (3, 3)) * grid.spacing)
-        matrix[:3, 3] = np.diag([-1, -1, 1]) @ grid.origin
-        node = slicer.util.addVolumeFromArray(coarse, matrix, "Degraded")
+        node = slicer.util.addVolumeFromArray(coarse, scene.matrixOf(grid), "Degraded")
         slicer.mrmlScene.RemoveNode(sample)
         return truth.astype(float), node
 

@@ -22,11 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VolumeSuperResolut
 
 from VolumeSuperResolutionLib.engine import combine as front
 from VolumeSuperResolutionLib.engine.errors import RefusalError
-from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction, stacks
+from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction, simulation, stacks
 from VolumeSuperResolutionLib.engine.streaming import memory
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
-from VolumeSuperResolutionLib.training import stacks_simulation as simulation
 
 GOOD = 0.25
 

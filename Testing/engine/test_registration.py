@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phantoms import head, three
-from VolumeSuperResolutionLib.engine.physics import reconstruction, registration, stacks
+from VolumeSuperResolutionLib.engine.physics import reconstruction, registration, simulation, stacks
 from VolumeSuperResolutionLib.engine.physics.stacks import Pose
 from VolumeSuperResolutionLib.engine.volumes.grid import Volume
-from VolumeSuperResolutionLib.training import stacks_simulation as simulation
 
 numbers = st.tuples(*[st.floats(-20, 20)] * 3)
 

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 import vtk
 from VolumeSuperResolutionLib.application.catalog import ID_ROLE
-from VolumeSuperResolutionLib.application.scene import INPUT_ROLE
+from VolumeSuperResolutionLib.application.scene import INPUT_ROLE, matrixOf
 from VolumeSuperResolutionLib.engine.request import Report, Request
 from VolumeSuperResolutionLib.engine.upscale import Result
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
@@ -248,3 +248,12 @@ def alive(pid) -> bool:
 def filesOf(worker) -> list:
     """The temporary files of a worker's runs."""
     return [path for folder in worker._remains for path in folder.glob("*")]
+
+
+def addStacks(scene, made) -> list:
+    """Simulated stacks as nodes, named after their planes."""
+    added = []
+    for stack, name in zip(made, ("axial", "sagittal", "coronal") if len(made) == 3 else ("sagittal",)):
+        matrix = matrixOf(stack.volume.grid)
+        added.append(addVolume(scene, stack.volume.array, matrix[:3, :3], name, matrix[:3, 3]))
+    return added

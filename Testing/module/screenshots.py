@@ -1,6 +1,7 @@
 """Draws the pictures of the README: each step of the panel, and the views of the comparison, without a screen.
 
     python Testing/module/screenshots.py [folder]
+    python Testing/module/screenshots.py --stacks [folder]
     python Testing/module/screenshots.py --looks [folder]
 
 The panel is the real form on the stand-ins; the views are drawn by MRML's slice logic, in the module's own layout. With
@@ -34,6 +35,7 @@ app = standins.install()
 import slicer  # noqa: E402
 import translations  # noqa: E402
 from sliceviews import picture  # noqa: E402
+from VolumeSuperResolutionLib.application import samples  # noqa: E402
 from VolumeSuperResolutionLib.application.comparison import VIEW_NAMES  # noqa: E402
 from VolumeSuperResolutionLib.engine.models import zoo  # noqa: E402
 from VolumeSuperResolutionLib.engine.physics.degradation import degrade  # noqa: E402
@@ -42,6 +44,7 @@ PIXELS = 400
 WIDTH, NARROW = 430, 300
 # Where the folds of the brain's surface are seen best, RAS.
 DETAIL, DETAIL_MM = (29.0, 71.0, 20.0), 44.0
+FOLDS, FOLDS_MM = (-3.0, 18.0, 20.0), 110.0
 WAIT_SECONDS = 400
 LOOKS = {
     "narrow": {"width": NARROW},
@@ -69,6 +72,43 @@ def main(folder: Path) -> None:
     panel.save(folder / "Result.png")
     panel.ui.advancedCollapsibleButton.collapsed = False
     panel.save(folder / "Advanced.png")
+    panel.close()
+    drawStacks(folder)
+
+
+def drawStacks(folder: Path) -> None:
+    """The three sample stacks in the list, what was made of them, and the views along each of them."""
+    slicer.mrmlScene.Clear(0)
+    stacks = samples.addStacks(str(ROOT / "Resources" / "SampleData"))
+    panel = Shown(stacks[0], WIDTH)
+    panel.ui.stacksButton.click()
+    wait(lambda: panel.ui.applyButton.enabled)
+    panel.ui.applyButton.click()
+    wait(lambda: panel.ui.zoomButton.enabled)
+    panel.ui.compareCollapsibleButton.collapsed = True
+    panel.save(folder / "Stacks.png")
+    sideBySide = panel.widget.panel.sideBySide
+    rows = []
+    for stack in stacks[:2]:
+        sideBySide.openNewest(stack)
+        wait(lambda: not sideBySide.preparing)
+        widgets = [slicer.app.layoutManager().sliceWidget(name) for name in VIEW_NAMES]
+        for widget in widgets:
+            widget.mrmlSliceNode().SetDimensions(PIXELS, PIXELS, 1)
+        sideBySide.setAxis("Axial" if stack is stacks[0] else "Coronal")
+        sideBySide.comparison.zoomTo(FOLDS, FOLDS_MM)
+        rows.append([widget.picture() for widget in widgets])
+    captions = [
+        "One of three stacks\nslices of 4 mm",
+        "Best interpolation of it\nLanczos, 1 mm",
+        "Three combined\n1 mm",
+    ]
+    picture(
+        rows,
+        captions,
+        "Above a coronal stack seen from above, below a sagittal one seen from the front.",
+        folder / "StacksViews.png",
+    )
     panel.close()
 
 
@@ -217,6 +257,7 @@ def wait(condition: Callable[[], Any]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stacks", action="store_true", help="only those of several stacks")
     parser.add_argument("--looks", action="store_true", help="the panel in every look instead")
     parser.add_argument("--look", choices=LOOKS, help="one of them")
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "Resources" / "Screenshots")
@@ -226,5 +267,7 @@ if __name__ == "__main__":
         drawLook(given.look, given.folder)
     elif given.looks:
         looks(given.folder)
+    elif given.stacks:
+        drawStacks(given.folder)
     else:
         main(given.folder)

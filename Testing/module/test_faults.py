@@ -13,6 +13,7 @@ import pytest
 import scenes
 import slicer
 import vtk
+from phantoms import head, three
 from VolumeSuperResolutionLib.application import scene as nodes
 from VolumeSuperResolutionLib.application import transfer
 from VolumeSuperResolutionLib.application.worker import Worker
@@ -22,6 +23,39 @@ from VolumeSuperResolution import VolumeSuperResolutionLogic
 
 # Long enough to be disturbed, told in many small steps.
 SLOW = {"model": "slow", "device": "cpu", "memory": 200}
+
+
+class OfOne:
+    """Starts runs of one volume."""
+
+    def __init__(self, scene):
+        values = np.random.default_rng(0).integers(0, 900, (128, 128, 128)).astype(np.int16)
+        self.slow = [scenes.addVolume(scene, values, scenes.GEOMETRIES["oblique, left-handed"])]
+        self.quick = [scenes.addVolume(scene, axes=scenes.GEOMETRIES["oblique, left-handed"])]
+
+    def startSlow(self, output=None):
+        return VolumeSuperResolutionLogic().startUpscale(self.slow[0], outputVolume=output, **SLOW)
+
+    def startQuick(self, output=None):
+        return VolumeSuperResolutionLogic().startUpscale(self.quick[0], model="linear", outputVolume=output)
+
+
+class OfSeveral:
+    """Starts runs of three stacks: slow ones have to be laid over each other, quick ones are taken where they lie."""
+
+    def __init__(self, scene):
+        self.slow = self.quick = scenes.addStacks(scene, three(head(), 0, 0))
+
+    def startSlow(self, output=None):
+        return VolumeSuperResolutionLogic().startCombine(self.slow, output, maps=True)
+
+    def startQuick(self, output=None):
+        return VolumeSuperResolutionLogic().startCombine(self.quick, output, maps=True, aligned=True)
+
+
+@pytest.fixture(params=[OfOne, OfSeveral])
+def runs(request, scene, temporary):
+    return request.param(scene)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +80,6 @@ def fresh():
 
 
 @pytest.fixture
-def big(scene):
-    """A volume on which the slow model takes its time."""
-    values = np.random.default_rng(0).integers(0, 900, (128, 128, 128)).astype(np.int16)
-    return scenes.addVolume(scene, values, scenes.GEOMETRIES["oblique, left-handed"])
-
-
-@pytest.fixture
 def small(scene):
     return scenes.addVolume(scene, axes=scenes.GEOMETRIES["oblique, left-handed"])
 
@@ -73,26 +100,26 @@ MOMENTS = {
     "at once": lambda outcome, worker: True,
     "when the voxels are sent": lambda outcome, worker: worker._computingSince is not None,
     "at the first progress": lambda outcome, worker: outcome.progress,
-    "in the middle": lambda outcome, worker: len(outcome.progress) > 5,
+    "in the middle": lambda outcome, worker: len(outcome.progress) > 2,
 }
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 @pytest.mark.parametrize("reused", [False, True], ids=["new output", "reused output"])
-def test_cancelled_at_any_moment(scene, logic, big, wait, temporary, moment, reused):
+def test_cancelled_at_any_moment(scene, runs, wait, temporary, moment, reused):
     output = scenes.addVolume(scene, name="Output") if reused else None
     before = scenes.fingerprint(scene)
-    job = logic.startUpscale(big, outputVolume=output, **SLOW)
+    job = runs.startSlow(output)
     outcome = scenes.Outcome(job)
     wait(lambda: moment(outcome, Worker.shared()), 60)
     job.cancel()
     expectUntouched(scene, before, outcome, "cancelled", "", wait, temporary)
 
 
-def test_cancelled_while_the_result_is_fetched(scene, logic, small, wait, temporary, monkeypatch):
+def test_cancelled_while_the_result_is_fetched(scene, runs, wait, temporary, monkeypatch):
     before = scenes.fingerprint(scene)
     monkeypatch.setattr(transfer.Receiving, "step", lambda self: False)
-    job = logic.startUpscale(small, model="linear")
+    job = runs.startQuick()
     outcome = scenes.Outcome(job)
     wait(lambda: any(isinstance(t, transfer.Receiving) for t in Worker.shared()._transfers))
     job.cancel()
@@ -100,59 +127,59 @@ def test_cancelled_while_the_result_is_fetched(scene, logic, small, wait, tempor
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a signal of POSIX")
-def test_the_worker_is_killed(scene, logic, big, wait, temporary):
+def test_the_worker_is_killed(scene, runs, wait, temporary):
     before = scenes.fingerprint(scene)
-    outcome = scenes.Outcome(logic.startUpscale(big, **SLOW))
+    outcome = scenes.Outcome(runs.startSlow())
     wait(lambda: outcome.progress, 60)
     os.kill(Worker.shared()._child.pid, signal.SIGKILL)
     expectUntouched(scene, before, outcome, "failed", "ended unexpectedly", wait, temporary)
 
 
 @pytest.mark.parametrize("which", ["input", "output"])
-def test_a_node_is_deleted_while_running(scene, logic, small, wait, temporary, which):
+def test_a_node_is_deleted_while_running(scene, runs, wait, temporary, which):
     output = scenes.addVolume(scene, name="Output")
-    outcome = scenes.Outcome(logic.startUpscale(small, model="quick", outputVolume=output))
-    scene.RemoveNode({"input": small, "output": output}[which])
+    outcome = scenes.Outcome(runs.startQuick(output))
+    scene.RemoveNode({"input": runs.quick[-1], "output": output}[which])
     before = scenes.fingerprint(scene)
     expectUntouched(scene, before, outcome, "failed", f"{which} volume was removed", wait, temporary)
 
 
-def test_the_scene_is_closed_while_running(scene, logic, small, wait, temporary):
-    outcome = scenes.Outcome(logic.startUpscale(small, model="quick"))
+def test_the_scene_is_closed_while_running(scene, runs, wait, temporary):
+    outcome = scenes.Outcome(runs.startQuick())
     scene.Clear(0)
     scenes.addVolume(scene, name="Of the next scene")
     before = scenes.fingerprint(scene)
     expectUntouched(scene, before, outcome, "failed", "removed", wait, temporary)
 
 
-def test_the_worker_is_stopped_as_when_the_module_is_reloaded(scene, logic, big, wait, temporary):
+def test_the_worker_is_stopped_as_when_the_module_is_reloaded(scene, runs, wait, temporary):
     before = scenes.fingerprint(scene)
-    outcome = scenes.Outcome(logic.startUpscale(big, **SLOW))
+    outcome = scenes.Outcome(runs.startSlow())
     wait(lambda: outcome.progress, 60)
     Worker.shared().stop()
     expectUntouched(scene, before, outcome, "cancelled", "", wait, temporary)
-    again = scenes.Outcome(logic.startUpscale(big, model="linear"))
+    again = scenes.Outcome(runs.startQuick())
     wait(lambda: again)
     again.only("finished")
 
 
-def test_a_second_start_while_running_is_refused(scene, logic, small, wait):
-    outcome = scenes.Outcome(logic.startUpscale(small, model="linear"))
+def test_a_second_start_while_running_is_refused(scene, runs, wait):
+    outcome = scenes.Outcome(runs.startQuick())
     before = scenes.fingerprint(scene)
     with pytest.raises(RefusalError, match="going on"):
-        logic.startUpscale(small, model="linear")
+        runs.startQuick()
     assert scenes.fingerprint(scene) == before
     wait(lambda: outcome)
     outcome.only("finished")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
-@pytest.mark.parametrize("name", ["input", "output"])
-def test_the_disk_is_full(scene, logic, small, wait, temporary, monkeypatch, name):
+@pytest.mark.parametrize("name", ["input0", "volume"])
+def test_the_disk_is_full(scene, runs, wait, temporary, monkeypatch, name):
     before = scenes.fingerprint(scene)
     worker, path = Worker.shared(), Worker.shared()._path
     monkeypatch.setattr(worker, "_path", lambda n: Path("/dev/full") if n == name else path(n))
-    outcome = scenes.Outcome(logic.startUpscale(small, model="linear"))
+    outcome = scenes.Outcome(runs.startQuick())
     expectUntouched(scene, before, outcome, "failed", "is full", wait, temporary)
 
 
@@ -231,15 +258,26 @@ def test_the_output_is_too_large(scene, logic, wait, temporary):
     assert scenes.fingerprint(scene) == before
 
 
-def test_the_result_cannot_be_added(scene, logic, small, wait, temporary, monkeypatch):
+def test_the_result_cannot_be_added(scene, runs, wait, temporary, monkeypatch):
     before = scenes.fingerprint(scene)
 
     def fail(*arguments):
         raise RuntimeError("no node today")
 
     monkeypatch.setattr(nodes, "_record", fail)
-    outcome = scenes.Outcome(logic.startUpscale(small, model="linear"))
+    outcome = scenes.Outcome(runs.startQuick())
     expectUntouched(scene, before, outcome, "failed", "no node today", wait, temporary)
+
+
+def test_stacks_of_two_contrasts_are_refused_by_name(scene, logic, wait, temporary):
+    first, second, third = three(head(), 0, 0)
+    other = np.where(second.volume.array > 150, 1100 - second.volume.array, second.volume.array)
+    made = [first, second._replace(volume=second.volume._replace(array=other)), third]
+    stacks = scenes.addStacks(scene, made)
+    before = scenes.fingerprint(scene)
+    outcome = scenes.Outcome(logic.startCombine(stacks, aligned=True))
+    expectUntouched(scene, before, outcome, "failed", "sagittal", wait, temporary)
+    assert "contrast" in outcome.told[0][1]
 
 
 def observers(thing) -> int:

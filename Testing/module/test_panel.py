@@ -65,14 +65,17 @@ class TestForm:
         assert {t.text for t in ElementTree.parse(UI).iter("tabstop")} == set(controls)
 
     @pytest.mark.parametrize("isAdvanced", [False, True])
-    def test_labels_lead_to_their_controls_by_key(self, isAdvanced):
+    @pytest.mark.parametrize("isSeveral", [False, True])
+    def test_labels_lead_to_their_controls_by_key(self, isAdvanced, isSeveral):
         advanced = {w.get("name") for w in self.named("advancedCollapsibleButton").iter("widget")}
+        several = {w.get("name") for w in self.named("stacksBox").iter("widget")}
+        hidden = {"inputLabel", "targetLabel", "spacingLabel", "torchButton", "previewButton"} if isSeveral else several
         names = {w.get("name") for w in self.widgets}
         mnemonics = []
         for widget in self.widgets:
             buddy = self.value(widget, "buddy")
             assert buddy is None or buddy in names
-            hasKey = buddy or widget.get("class") == "QPushButton"
+            hasKey = (buddy or widget.get("class") == "QPushButton") and widget.get("name") not in hidden
             if hasKey and (widget.get("name") in advanced) == isAdvanced:
                 mnemonics.append(self.value(widget, "text").partition("&")[2][:1].lower())
         assert "" not in mnemonics

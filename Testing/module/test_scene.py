@@ -12,6 +12,7 @@ import scenes  # noqa: E402
 import vtk  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
+from VolumeSuperResolutionLib.application import regions  # noqa: E402
 from VolumeSuperResolutionLib.application import scene as subject  # noqa: E402
 from VolumeSuperResolutionLib.engine.errors import RefusalError  # noqa: E402
 from VolumeSuperResolutionLib.engine.request import Report, Request  # noqa: E402
@@ -83,7 +84,7 @@ def test_an_image_that_does_not_start_at_zero_is_placed_by_its_extent(scene):
     assert volume.grid.size == (7, 6, 5)
     assert np.allclose(volume.grid.to_physical((0, 0, 0)) * (-1, -1, 1), scenes.toWorld(node, (2, 3, -1)))
     center = scenes.toWorld(node, (5, 5, 1))
-    assert subject.regionAround(node, center, 1) == ((3, 4), (2, 3), (2, 3))
+    assert regions.regionAround(node, center, 1) == ((3, 4), (2, 3), (2, 3))
 
 
 def test_voxels_are_read_without_a_copy(scene):
@@ -249,7 +250,7 @@ def test_a_reused_output_is_overwritten_in_place(scene):
     assert output.GetNodeReference("VolumeSuperResolution.Uncertainty") is None
 
 
-@pytest.mark.parametrize("step", ["_copyDisplay", "_place", "_record", "_addUncertainty", "_joinFolder", "_showRange"])
+@pytest.mark.parametrize("step", ["_copyDisplay", "_place", "_record", "_addMap", "_joinFolder", "_showRange"])
 @pytest.mark.parametrize("reused", [False, True], ids=["new", "reused"])
 def test_a_failure_at_any_step_leaves_the_scene_as_it_was(scene, monkeypatch, step, reused):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -332,9 +333,9 @@ def addRoi(scene, center, size):
 def test_a_box_covers_the_voxels_it_touches(scene):
     node = scenes.addVolume(scene, np.zeros((20, 20, 20), np.int16), origin=(0, 0, 0))
     exact = addRoi(scene, (4.5, 5.0, 6.0), (4, 3, 1))
-    assert subject.regionFromRoi(exact, node) == ((3, 7), (4, 7), (6, 7))
+    assert regions.regionFromRoi(exact, node) == ((3, 7), (4, 7), (6, 7))
     larger = addRoi(scene, (0, 10, 10), (30, 2.2, 100))
-    assert subject.regionFromRoi(larger, node) == ((0, 16), (9, 12), (0, 20))
+    assert regions.regionFromRoi(larger, node) == ((0, 16), (9, 12), (0, 20))
 
 
 @pytest.mark.parametrize("axes", scenes.GEOMETRIES.values(), ids=scenes.GEOMETRIES.keys())
@@ -344,8 +345,8 @@ def test_a_box_around_one_voxel_finds_it_under_any_transform(scene, axes, transf
     if transform is not None:
         node.SetAndObserveTransformNodeID(transform(scene).GetID())
     roi = addRoi(scene, scenes.toWorld(node, (5, 3, 6)), (0.05, 0.05, 0.05))
-    assert subject.regionFromRoi(roi, node) == ((5, 6), (3, 4), (6, 7))
-    assert subject.regionAround(node, scenes.toWorld(node, (5, 3, 6)), 1) == ((5, 6), (3, 4), (6, 7))
+    assert regions.regionFromRoi(roi, node) == ((5, 6), (3, 4), (6, 7))
+    assert regions.regionAround(node, scenes.toWorld(node, (5, 3, 6)), 1) == ((5, 6), (3, 4), (6, 7))
 
 
 def test_an_oriented_and_transformed_box_is_followed(scene):
@@ -360,22 +361,22 @@ def test_an_oriented_and_transformed_box_is_followed(scene):
     matrix[:3, 3] = axes @ (9.5, 9.5, 9.5)
     roi.SetAndObserveObjectToNodeMatrix(slicer.util.vtkMatrixFromArray(matrix))
     roi.SetAndObserveTransformNodeID(turned.GetID())
-    assert subject.regionFromRoi(roi, node) == ((8, 12), (7, 13), (9, 11))
+    assert regions.regionFromRoi(roi, node) == ((8, 12), (7, 13), (9, 11))
 
 
 def test_boxes_that_say_nothing_are_refused(scene):
     node = scenes.addVolume(scene, origin=(0, 0, 0))
     with pytest.raises(RefusalError, match="does not touch"):
-        subject.regionFromRoi(addRoi(scene, (400, 0, 0), (5, 5, 5)), node)
+        regions.regionFromRoi(addRoi(scene, (400, 0, 0), (5, 5, 5)), node)
     with pytest.raises(RefusalError, match="no extent"):
-        subject.regionFromRoi(scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "New"), node)
+        regions.regionFromRoi(scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "New"), node)
     with pytest.raises(RefusalError, match="Choose a markups ROI"):
-        subject.regionFromRoi(node, node)
+        regions.regionFromRoi(node, node)
     with pytest.raises(RefusalError, match="outside"):
-        subject.regionAround(node, (400, 0, 0), 8)
+        regions.regionAround(node, (400, 0, 0), 8)
 
 
 def test_the_box_around_a_point_stays_inside(scene):
     node = scenes.addVolume(scene, np.zeros((10, 30, 40), np.int16), origin=(0, 0, 0))
-    assert subject.regionAround(node, (20, 15, 5), 16) == ((12, 28), (7, 23), (0, 10))
-    assert subject.regionAround(node, (39, 0, 5), (16, 8, 4)) == ((24, 40), (0, 8), (3, 7))
+    assert regions.regionAround(node, (20, 15, 5), 16) == ((12, 28), (7, 23), (0, 10))
+    assert regions.regionAround(node, (39, 0, 5), (16, 8, 4)) == ((24, 40), (0, 8), (3, 7))

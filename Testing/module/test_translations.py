@@ -167,7 +167,8 @@ def clipped(widget):
             hint = type(child).__mro__[2].sizeHint(child)
             if size.width() < hint.width() - 4 or size.height() < hint.height() - 4:
                 found.append(f"{name}: {size.width()}x{size.height()} of {hint.width()}x{hint.height()}")
-    for form in (ui.upscaleCollapsibleButton, ui.compareCollapsibleButton, ui.advancedCollapsibleButton):
+    folds = (ui.upscaleCollapsibleButton, ui.compareCollapsibleButton, ui.advancedCollapsibleButton)
+    for form in (*folds, ui.stacksBox):
         children = [c for c in form.children() if c.isWidgetType() and c.visible]
         for a, b in combinations(children, 2):
             if a.geometry.intersects(b.geometry):
@@ -185,6 +186,19 @@ def test_nothing_is_clipped_in_a_narrow_dock(shown, language, looks, name, perce
     language(name)
     looks(percent)
     assert clipped(shown()) == []
+
+
+@pytest.mark.parametrize(("name", "percent"), [("de-DE", 100), ("zh-CN", 200), ("pseudo", 125)])
+def test_nothing_of_several_stacks_is_clipped_either(shown, scene, language, looks, name, percent):
+    language(name)
+    looks(percent)
+    widget = shown()
+    for n in range(9):
+        scenes.addVolume(scene, np.zeros((8, 9, 9), np.int16), np.diag([1.0, 1.0, 4.0]), f"Stack {n} of a long name")
+    widget.panel.choosing.parameters.severalStacks = True
+    settle()
+    assert not widget.ui.stacksBox.isHidden() and not widget.ui.stackSearchEdit.isHidden()
+    assert clipped(widget) == []
 
 
 def test_nothing_is_clipped_from_right_to_left_in_the_dark(shown, language, looks):
@@ -211,13 +225,15 @@ def test_the_panel_speaks_the_language(shown, language):
     assert (ui.targetLabel.text, ui.applyButton.text) == ("&Ziel:", "&Anwenden")
     assert ui.targetSelector.itemText(0) == "Isotrop: 0.9 mm"
     assert ui.modelTree.topLevelItem(0).text(0) == "Automatisch"
-    assert ui.scanLabel.text == "Dicke Schichten: Abstand 4 mm, Pixel 0.9 mm."
+    assert ui.scanLabel.text.startswith("Schichten 4 mm dick alle 4 mm (angenommen), Pixel 0.9 mm. Rauschen ")
 
 
 def test_every_text_of_the_panel_can_be_translated(shown, language):
     """What a pseudo-translation leaves as it is was written without asking for one."""
     language("pseudo")
     widget = shown()
+    widget.panel.choosing.parameters.severalStacks = True
+    settle()
     plain = []
     for child in QtWidgets.QWidget.findChildren(widget.ui.VolumeSuperResolution, QtWidgets.QWidget):
         isText = isinstance(child, (QtWidgets.QLabel, QtWidgets.QPushButton, QtWidgets.QCheckBox))

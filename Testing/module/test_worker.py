@@ -24,7 +24,7 @@ from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 def test_the_child_computes_what_the_engine_computes(worker, wait, model):
     volume = volumeOf(9, 10, 11)
     request = Request(model, scale=(2.0, 2.0, 2.0), device="cpu", uncertainty=model == "quick")
-    outcome = scenes.Outcome(worker.start(volume, request))
+    outcome = scenes.Outcome(worker.start([volume], request))
     assert not outcome  # nothing is told before the caller could connect
     wait(lambda: outcome, 60)
     result, expected = outcome.only("finished"), upscale(volume, request)
@@ -62,7 +62,7 @@ def test_a_signal_calls_every_slot_once():
 def test_one_child_serves_many_runs(worker, wait):
     pids = set()
     for _ in range(3):
-        outcome = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+        outcome = scenes.Outcome(worker.start([volumeOf(5, 6, 7)], LINEAR))
         wait(lambda outcome=outcome: outcome)
         outcome.only("finished")
         pids.add(worker._child.pid)
@@ -72,21 +72,21 @@ def test_one_child_serves_many_runs(worker, wait):
 def test_a_view_of_a_larger_array_arrives_whole(worker, wait):
     part = volumeOf(9, 10, 11).array[1:7, ::2, 3:]
     volume = Volume(part, Grid(part.shape[::-1], (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
-    outcome = scenes.Outcome(worker.start(volume, LINEAR))
+    outcome = scenes.Outcome(worker.start([volume], LINEAR))
     wait(lambda: outcome)
     assert np.array_equal(outcome.only("finished").volume.array, upscale(volume, LINEAR).volume.array)
 
 
 def test_only_one_run_at_a_time(worker, wait):
-    outcome = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(worker.start([volumeOf(5, 6, 7)], LINEAR))
     with pytest.raises(RefusalError, match="going on"):
-        worker.start(volumeOf(5, 6, 7), LINEAR)
+        worker.start([volumeOf(5, 6, 7)], LINEAR)
     wait(lambda: outcome)
     outcome.only("finished")
 
 
 def test_progress_tells_the_time_left(worker, wait):
-    job = worker.start(volumeOf(128, 128, 128), SLOW)
+    job = worker.start([volumeOf(128, 128, 128)], SLOW)
     outcome = scenes.Outcome(job)
     wait(lambda: len(outcome.progress) > 3, 60)
     job.cancel()
@@ -121,23 +121,23 @@ def test_voxels_are_copied_a_piece_at_a_time(tmp_path, kind):
 
 
 def test_cancel_while_voxels_are_sent(worker, wait):
-    job = worker.start(volumeOf(40, 40, 40), LINEAR)
+    job = worker.start([volumeOf(40, 40, 40)], LINEAR)
     cancelled(job, scenes.Outcome(job), wait)
 
 
 def test_cancel_while_the_network_runs(worker, wait):
-    job = worker.start(volumeOf(128, 128, 128), SLOW)
+    job = worker.start([volumeOf(128, 128, 128)], SLOW)
     outcome = scenes.Outcome(job)
     wait(lambda: outcome.progress, 60)
     cancelled(job, outcome, wait)
-    again = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    again = scenes.Outcome(worker.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: again)
     again.only("finished")
     wait(lambda: not filesOf(worker))
 
 
 def test_cancel_while_the_result_is_fetched(worker, wait, monkeypatch):
-    job = worker.start(volumeOf(5, 6, 7), LINEAR)
+    job = worker.start([volumeOf(5, 6, 7)], LINEAR)
     outcome = scenes.Outcome(job)
     monkeypatch.setattr(transfer.Receiving, "step", lambda self: False)
     wait(lambda: worker._transfers and isinstance(worker._transfers[0], transfer.Receiving))
@@ -147,7 +147,7 @@ def test_cancel_while_the_result_is_fetched(worker, wait, monkeypatch):
 
 def test_a_program_that_cannot_be_started_is_told(fresh, wait, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
-    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: outcome)
     assert "could not be started" in outcome.only("failed")
 
@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(fresh, wait, monkeypatch, tm
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setattr(subject, "temporaryPlace", lambda: str(tmp_path / "file"))
     fresh.prepare()
-    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: outcome)
     assert "Temporary files cannot be used" in outcome.only("failed")
 
@@ -164,14 +164,14 @@ def test_a_folder_that_cannot_be_written_to_is_told(fresh, wait, monkeypatch, tm
 def test_a_program_that_fails_at_once_is_told_too(fresh, wait, monkeypatch):
     """Windows tells of a program that cannot be started while it is being started."""
     monkeypatch.setattr(child.ChildProcess, "start", lambda self: self._letGo(child.NOT_STARTED))
-    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: outcome)
     assert "could not be started" in outcome.only("failed")
     fresh.prepare()
 
 
 def test_an_error_in_a_slot_of_the_caller_loses_no_result(worker, wait):
-    job = worker.start(volumeOf(5, 6, 7), LINEAR)
+    job = worker.start([volumeOf(5, 6, 7)], LINEAR)
     outcome = scenes.Outcome(job)
 
     def fail(*_):
@@ -186,11 +186,11 @@ def test_an_error_in_a_slot_of_the_caller_loses_no_result(worker, wait):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
-@pytest.mark.parametrize("name", ["input", "output"])
+@pytest.mark.parametrize("name", ["input0", "volume"])
 def test_a_full_disk_is_told(worker, wait, monkeypatch, name):
     path = worker._path
     monkeypatch.setattr(worker, "_path", lambda n: Path("/dev/full") if n == name else path(n))
-    outcome = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(worker.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: outcome)
     assert "is full" in outcome.only("failed")
     wait(lambda: not filesOf(worker))
@@ -217,13 +217,13 @@ def test_a_disk_too_small_for_the_result_is_told_before_computing(tmp_path, monk
 def test_refusals_of_the_engine_arrive_as_they_are(worker, wait, change, words):
     array = change(volumeOf(5, 6, 7).array)
     volume = Volume(array, Grid(array.shape[::-1], (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
-    outcome = scenes.Outcome(worker.start(volume, LINEAR))
+    outcome = scenes.Outcome(worker.start([volume], LINEAR))
     wait(lambda: outcome)
     assert words in outcome.only("failed")
 
 
 def test_a_result_too_large_for_the_memory_is_refused(worker, wait):
-    outcome = scenes.Outcome(worker.start(volumeOf(256, 256, 256), Request("linear", scale=(16.0, 16.0, 16.0))))
+    outcome = scenes.Outcome(worker.start([volumeOf(256, 256, 256)], Request("linear", scale=(16.0, 16.0, 16.0))))
     wait(lambda: outcome, 60)
     assert "MB are free" in outcome.only("failed")
 
@@ -241,16 +241,16 @@ def test_without_a_working_torch_models_say_so_and_interpolations_work(fresh, wa
     (tmp_path / "modules" / "torch").mkdir(parents=True)
     (tmp_path / "modules" / "torch" / "__init__.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
-    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), Request("quick", scale=(2.0, 2.0, 2.0))))
+    outcome = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], Request("quick", scale=(2.0, 2.0, 2.0))))
     wait(lambda: outcome)
     assert words in outcome.only("failed")
     assert dependencies._workersVerdict == outcome.told[0][1]
     monkeypatch.delenv("PYTHONPATH")
-    mended = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), Request("quick", scale=(2.0, 2.0, 2.0))))
+    mended = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], Request("quick", scale=(2.0, 2.0, 2.0))))
     wait(lambda: mended, 60)
     mended.only("finished")
     assert dependencies._workersVerdict is None
-    again = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
+    again = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: again)
     again.only("finished")
 
@@ -261,7 +261,7 @@ def test_a_gpu_that_fails_is_explained_and_the_child_replaced(fresh, wait, monke
     code = "raise RuntimeError('CUDA error: no kernel image is available for execution on the device')"
     (tmp_path / "torch" / "__init__.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), Request("quick", scale=(2.0, 2.0, 2.0))))
+    outcome = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], Request("quick", scale=(2.0, 2.0, 2.0))))
     wait(lambda: outcome)
     sentence = outcome.only("failed")
     assert "no kernel image" in sentence
@@ -274,7 +274,7 @@ def test_the_prepared_child_tries_torch_before_it_is_needed(fresh, wait, monkeyp
     fresh.prepare()
     wait(lambda: dependencies._workersVerdict is None, 60)
     pid = fresh._child.pid
-    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), Request("quick", scale=(2.0, 2.0, 2.0))))
+    outcome = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], Request("quick", scale=(2.0, 2.0, 2.0))))
     wait(lambda: outcome)
     outcome.only("finished")
     assert fresh._child.pid == pid
@@ -282,7 +282,7 @@ def test_the_prepared_child_tries_torch_before_it_is_needed(fresh, wait, monkeyp
 
 def test_an_idle_child_gives_back_what_it_holds(fresh, wait, monkeypatch):
     monkeypatch.setattr(child, "IDLE_SECONDS", 0.05)
-    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], LINEAR))
     seen = []
     wait(lambda: fresh._child is not None)
     fresh._child.received.connect(seen.append)
@@ -296,7 +296,7 @@ def test_what_libraries_print_does_not_disturb_the_answers(fresh, wait, monkeypa
     (tmp_path / "usercustomize.py").write_text(noise + "numpy.memmap = noisy\n")
     (tmp_path / "sitecustomize.py").write_text(noise + "numpy.memmap = noisy\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    outcome = scenes.Outcome(fresh.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: outcome)
     outcome.only("finished")
     wait(lambda: b"{}\n" in fresh._child._tail and b"{\n" in fresh._child._tail)

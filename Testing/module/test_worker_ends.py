@@ -26,7 +26,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals and process group
 
 @posix
 def test_a_child_that_does_not_listen_is_killed(worker, wait):
-    job = worker.start(volumeOf(128, 128, 128), SLOW)
+    job = worker.start([volumeOf(128, 128, 128)], SLOW)
     outcome = scenes.Outcome(job)
     wait(lambda: outcome.progress, 60)
     deaf = worker._child.pid
@@ -34,7 +34,7 @@ def test_a_child_that_does_not_listen_is_killed(worker, wait):
     cancelled(job, outcome, wait)
     wait(lambda: not alive(deaf))
     assert not filesOf(worker)
-    again = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    again = scenes.Outcome(worker.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: again)
     again.only("finished")
     assert worker._child.pid != deaf
@@ -42,19 +42,19 @@ def test_a_child_that_does_not_listen_is_killed(worker, wait):
 
 @posix
 def test_a_crash_is_told_in_a_sentence_and_the_next_run_works(worker, wait):
-    outcome = scenes.Outcome(worker.start(volumeOf(128, 128, 128), SLOW))
+    outcome = scenes.Outcome(worker.start([volumeOf(128, 128, 128)], SLOW))
     wait(lambda: outcome.progress, 60)
     os.kill(worker._child.pid, signal.SIGKILL)
     wait(lambda: outcome)
     assert "ended unexpectedly" in outcome.only("failed")
     assert not filesOf(worker)
-    again = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    again = scenes.Outcome(worker.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: again)
     again.only("finished")
 
 
 def test_stopping_the_worker_cancels_its_run(worker, wait):
-    job = worker.start(volumeOf(128, 128, 128), SLOW)
+    job = worker.start([volumeOf(128, 128, 128)], SLOW)
     outcome = scenes.Outcome(job)
     wait(lambda: outcome.progress, 60)
     worker.stop()
@@ -66,7 +66,7 @@ def test_the_end_of_the_application_is_the_childs(wait, monkeypatch):
     """Also where no panel was ever opened, as in a script: a QProcess that outlives Qt brings Slicer down."""
     monkeypatch.setattr(subject.Worker, "_shared", None)
     worker = subject.Worker.shared()
-    outcome = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(worker.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: outcome)
     process, pid, folder = worker._child._process, worker._child.pid, worker._folder
     slicer.app.aboutToQuit.emit()
@@ -87,7 +87,7 @@ def launcher(fresh, monkeypatch, tmp_path):
 
 def slowRun(worker, wait):
     """A job in its middle, its outcome, and the ids of the launcher and of the real process."""
-    job = worker.start(volumeOf(128, 128, 128), SLOW)
+    job = worker.start([volumeOf(128, 128, 128)], SLOW)
     outcome = scenes.Outcome(job)
     wait(lambda: outcome.progress, 60)
     pids = worker._child._process.processId(), worker._child.pid
@@ -102,7 +102,7 @@ def test_on_windows_the_python_behind_the_launcher_is_started(launcher, wait):
     hearing.rename(hearing.with_name("python-real.exe"))
     hearing.write_text("#!/bin/sh\nexec sleep 60\n")
     hearing.chmod(0o755)
-    outcome = scenes.Outcome(launcher.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(launcher.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: outcome)
     outcome.only("finished")
 
@@ -113,7 +113,7 @@ def test_behind_a_launcher_a_deaf_child_is_killed_too(launcher, wait):
     os.kill(pids[1], signal.SIGSTOP)
     cancelled(job, outcome, wait)
     wait(lambda: not alive(pids[0]) and not alive(pids[1]))
-    again = scenes.Outcome(launcher.start(volumeOf(5, 6, 7), LINEAR))
+    again = scenes.Outcome(launcher.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: again)
     again.only("finished")
 
@@ -138,7 +138,7 @@ app = standins.install()
 import scenes
 from VolumeSuperResolutionLib.application.worker import Worker
 tempfile.tempdir = {folder!r}
-job = Worker.shared().start(scenes.volumeOf(128, 128, 128), scenes.SLOW)
+job = Worker.shared().start([scenes.volumeOf(128, 128, 128)], scenes.SLOW)
 outcome = scenes.Outcome(job)
 while not outcome.progress:
     app.processEvents()
@@ -204,7 +204,7 @@ def test_lines_that_are_no_messages_are_passed_over_and_a_folder_of_others_is_ke
 
 
 def test_an_answer_that_is_no_message_is_passed_over(worker, wait, caplog):
-    outcome = scenes.Outcome(worker.start(volumeOf(5, 6, 7), LINEAR))
+    outcome = scenes.Outcome(worker.start([volumeOf(5, 6, 7)], LINEAR))
     wait(lambda: worker._child is not None)
     worker._child._partial = b"a library prints this\n[1]\n"
     wait(lambda: outcome)
@@ -216,7 +216,7 @@ def test_an_answer_that_is_no_message_is_passed_over(worker, wait, caplog):
 def test_twenty_runs_leave_nothing_behind(worker, wait):
     volume, counts, voxels = volumeOf(40, 100, 100), [], []
     for _ in range(20):
-        outcome = scenes.Outcome(worker.start(volume, LINEAR))
+        outcome = scenes.Outcome(worker.start([volume], LINEAR))
         wait(lambda outcome=outcome: outcome)
         voxels.append(weakref.ref(outcome.only("finished").volume.array))
         assert voxels[-1]().nbytes == 8 * volume.array.nbytes

@@ -124,6 +124,7 @@ class SampleDataLogic:
         slicer.modules.sampleDataSources = getattr(slicer.modules, "sampleDataSources", {})
         source = SampleDataSource(
             sampleName=sampleName,
+            customDownloader=customDownloader,
             uris=uris if isinstance(uris, (list, tuple)) else [uris],
             fileNames=fileNames if isinstance(fileNames, (list, tuple)) else [fileNames],
             nodeNames=nodeNames if isinstance(nodeNames, (list, tuple)) else [nodeNames],
@@ -134,11 +135,11 @@ class SampleDataLogic:
     def downloadSamples(self, sampleName: str) -> list:
         for sources in getattr(slicer.modules, "sampleDataSources", {}).values():
             for source in [s for s in sources if s.sampleName == sampleName]:
-                nodes = []
-                for uri, name in zip(source.uris, source.nodeNames):
-                    path = urllib.request.url2pathname(urllib.request.urlparse(uri).path)
-                    nodes.append(slicer.util.loadVolume(str(Path(path)), {"name": name}))
-                return nodes
+                if source.customDownloader is not None:
+                    return source.customDownloader(source)
+                paths = [urllib.request.url2pathname(urllib.request.urlparse(uri).path) for uri in source.uris]
+                pairs = zip(paths, source.nodeNames)
+                return [slicer.util.loadVolume(str(Path(path)), {"name": name}) for path, name in pairs]
         raise ValueError(f"No sample data is called {sampleName}")
 
     def downloadSample(self, sampleName: str) -> Any:

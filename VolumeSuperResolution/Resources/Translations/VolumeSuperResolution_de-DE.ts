@@ -8,6 +8,102 @@
         <translation>Verfeinern</translation>
     </message>
     <message>
+        <source>One volu&amp;me</source>
+        <translation>Ein Volu&amp;men</translation>
+    </message>
+    <message>
+        <source>Make one volume sharper.</source>
+        <translation>Ein Volumen schärfer machen.</translation>
+    </message>
+    <message>
+        <source>Several stac&amp;ks</source>
+        <translation>Mehrere S&amp;tapel</translation>
+    </message>
+    <message>
+        <source>Make one sharp volume of several stacks of thick slices of one contrast, axial, sagittal and coronal for example.</source>
+        <translation>Aus mehreren Stapeln dicker Schichten eines Kontrasts, etwa axial, sagittal und koronal, ein scharfes Volumen machen.</translation>
+    </message>
+    <message>
+        <source>Search volumes</source>
+        <translation>Volumen suchen</translation>
+    </message>
+    <message>
+        <source>Show only the volumes that have all these words in their name.</source>
+        <translation>Nur die Volumen zeigen, die alle diese Wörter im Namen haben.</translation>
+    </message>
+    <message>
+        <source>Tick the stacks to combine. Those that belong together are ticked already: of one study and contrast, each in a plane of its own. While the comparison is open, it follows the row that you click.</source>
+        <translation>Die Stapel ankreuzen, die vereint werden sollen. Was zusammengehört, ist es schon: aus einer Untersuchung, von einem Kontrast, jeder in einer eigenen Ebene. Ist der Vergleich offen, folgt er der angeklickten Zeile.</translation>
+    </message>
+    <message>
+        <source>Stack</source>
+        <translation>Stapel</translation>
+    </message>
+    <message>
+        <source>Plane</source>
+        <translation>Ebene</translation>
+    </message>
+    <message>
+        <source>Thickness</source>
+        <translation>Dicke</translation>
+    </message>
+    <message>
+        <source>Every</source>
+        <translation>Abstand</translation>
+    </message>
+    <message>
+        <source>Pixels</source>
+        <translation>Pixel</translation>
+    </message>
+    <message>
+        <source>Reference s&amp;tack:</source>
+        <translation>&amp;Bezugsstapel:</translation>
+    </message>
+    <message>
+        <source>The stack whose place, axes and brightness the result has.</source>
+        <translation>Der Stapel, dessen Lage, Achsen und Helligkeit das Ergebnis bekommt.</translation>
+    </message>
+    <message>
+        <source>Spacin&amp;g:</source>
+        <translation>Vo&amp;xelgröße:</translation>
+    </message>
+    <message>
+        <source>Voxel size of the result, the same on all axes. Automatic: that of the finest pixels.</source>
+        <translation>Voxelgröße des Ergebnisses, auf allen Achsen gleich. Automatisch: die der feinsten Pixel.</translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation> mm</translation>
+    </message>
+    <message>
+        <source>Automatic</source>
+        <translation>Automatisch</translation>
+    </message>
+    <message>
+        <source>Fiel&amp;d of view:</source>
+        <translation>Bil&amp;dausschnitt:</translation>
+    </message>
+    <message>
+        <source>How far the result reaches: as the reference, as what all stacks show, or as what any of them shows.</source>
+        <translation>Wie weit das Ergebnis reicht: wie der Bezug, wie das, was alle Stapel zeigen, oder wie das, was irgendeiner zeigt.</translation>
+    </message>
+    <message>
+        <source>Take the stacks where they lie instead of laying them over each other first.</source>
+        <translation>Die Stapel nehmen, wo sie liegen, statt sie erst zur Deckung zu bringen.</translation>
+    </message>
+    <message>
+        <source>The patient lay still &amp;between the stacks</source>
+        <translation>Der &amp;Patient lag zwischen den Stapeln still</translation>
+    </message>
+    <message>
+        <source>Also make two volumes: how many stacks saw each voxel, and what they say otherwise than the result.</source>
+        <translation>Zusätzlich zwei Volumen machen: wie viele Stapel jedes Voxel sahen, und was sie anders sagen als das Ergebnis.</translation>
+    </message>
+    <message>
+        <source>Maps of coverage and res&amp;idual</source>
+        <translation>&amp;Karten der Abdeckung und der Reste</translation>
+    </message>
+    <message>
         <source>&amp;Input volume:</source>
         <translation>&amp;Eingabevolumen:</translation>
     </message>
@@ -16,8 +112,8 @@
         <translation>Die Aufnahme, die verfeinert werden soll. Sie wird nie verändert.</translation>
     </message>
     <message>
-        <source>What is known of the scan, from its geometry.</source>
-        <translation>Was von der Aufnahme bekannt ist, aus ihrer Geometrie.</translation>
+        <source>What is known of the scan, and from where. Thickness, profile and noise can be told under Advanced.</source>
+        <translation>Was über die Aufnahme bekannt ist, und woher. Schichtdicke, Profil und Rauschen lassen sich unter Erweitert angeben.</translation>
     </message>
     <message>
         <source>&amp;Target:</source>
@@ -34,10 +130,6 @@
     <message>
         <source>Voxel size of the result along the first axis of the volume (i).</source>
         <translation>Voxelgröße des Ergebnisses entlang der ersten Achse des Volumens (i).</translation>
-    </message>
-    <message>
-        <source> mm</source>
-        <translation> mm</translation>
     </message>
     <message>
         <source>Voxel size of the result along the second axis of the volume (j).</source>
@@ -120,8 +212,8 @@
         <translation>&amp;Vorschau</translation>
     </message>
     <message>
-        <source>Upscale the whole volume.</source>
-        <translation>Das ganze Volumen verfeinern.</translation>
+        <source>Make the result.</source>
+        <translation>Das Ergebnis berechnen.</translation>
     </message>
     <message>
         <source>&amp;Apply</source>
@@ -260,10 +352,6 @@
         <translation> MB</translation>
     </message>
     <message>
-        <source>Automatic</source>
-        <translation>Automatisch</translation>
-    </message>
-    <message>
         <source>Consistenc&amp;y:</source>
         <translation>&amp;Konsistenz:</translation>
     </message>
@@ -300,6 +388,34 @@
         <translation>Selbstense&amp;mble</translation>
     </message>
     <message>
+        <source>Slice thic&amp;kness:</source>
+        <translation>Schichtdic&amp;ke:</translation>
+    </message>
+    <message>
+        <source>How thick the slices are, which may be less or more than their distance. Automatic: as DICOM tells, else as far apart as they are.</source>
+        <translation>Wie dick die Schichten sind; das kann weniger oder mehr als ihr Abstand sein. Automatisch: wie DICOM sagt, sonst so dick wie ihr Abstand.</translation>
+    </message>
+    <message>
+        <source>Slice profi&amp;le:</source>
+        <translation>Schichtprofi&amp;l:</translation>
+    </message>
+    <message>
+        <source>How the scanner weighed what lies in a voxel. What is chosen is relied on: the result is made to agree with the scan exactly, as far as the noise allows. Choose it only if you know it.</source>
+        <translation>Wie der Scanner gewichtet, was in einem Voxel liegt. Auf die Wahl wird vertraut: Das Ergebnis stimmt dann genau mit der Aufnahme überein, soweit das Rauschen es zulässt. Nur wählen, wenn es bekannt ist.</translation>
+    </message>
+    <message>
+        <source>Noi&amp;se:</source>
+        <translation>Rau&amp;schen:</translation>
+    </message>
+    <message>
+        <source>The standard deviation of the noise in percent of the scan's range of intensities. Automatic: as estimated from the scan.</source>
+        <translation>Die Standardabweichung des Rauschens in Prozent des Intensitätsbereichs der Aufnahme. Automatisch: aus der Aufnahme geschätzt.</translation>
+    </message>
+    <message>
+        <source> %</source>
+        <translation> %</translation>
+    </message>
+    <message>
         <source>Research use only - not for diagnosis</source>
         <translation>Nur für die Forschung - nicht zur Diagnose</translation>
     </message>
@@ -326,6 +442,13 @@
     <message>
         <source>Upscaling with {model}</source>
         <translation>Verfeinern mit {model}</translation>
+    </message>
+</context>
+<context>
+    <name>application.acquisition</name>
+    <message>
+        <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
+        <translation>Slicer hat {name} mit einer Aufnahmetransformation geladen: Die Schichten sind ungleichmäßig verteilt oder gekippt. Verfeinert wird, als wären sie gleichmäßig; für wahre Abstände zuerst mit dieser Transformation neu abtasten.</translation>
     </message>
 </context>
 <context>
@@ -371,6 +494,29 @@
     <message>
         <source>Choose a model that is installed.</source>
         <translation>Ein Modell wählen, das installiert ist.</translation>
+    </message>
+    <message>
+        <source>Assumed</source>
+        <translation>Angenommen</translation>
+    </message>
+    <message>
+        <source>Gaussian</source>
+        <translation>Gauß</translation>
+    </message>
+    <message>
+        <source>Box</source>
+        <translation>Rechteck</translation>
+    </message>
+</context>
+<context>
+    <name>application.combining</name>
+    <message>
+        <source>There are {count} volumes and {given} thicknesses; give one for all, or one for each.</source>
+        <translation>Es gibt {count} Volumen und {given} Dicken; geben Sie eine für alle oder eine für jedes an.</translation>
+    </message>
+    <message>
+        <source>The reference is none of the volumes; choose one of them.</source>
+        <translation>Der Bezug ist keines der Volumen; wählen Sie eines davon.</translation>
     </message>
 </context>
 <context>
@@ -481,6 +627,25 @@
     </message>
 </context>
 <context>
+    <name>application.regions</name>
+    <message>
+        <source>Choose a markups ROI for the region.</source>
+        <translation>Eine Markups-ROI für den Bereich wählen.</translation>
+    </message>
+    <message>
+        <source>{roi} has no extent; place the ROI on the volume first.</source>
+        <translation>{roi} hat keine Ausdehnung; die ROI erst auf das Volumen setzen.</translation>
+    </message>
+    <message>
+        <source>{roi} does not touch {volume}; move the ROI onto the volume.</source>
+        <translation>{roi} berührt {volume} nicht; die ROI auf das Volumen schieben.</translation>
+    </message>
+    <message>
+        <source>That point is outside {volume}; move the crosshair onto the volume.</source>
+        <translation>Dieser Punkt liegt außerhalb von {volume}; das Fadenkreuz auf das Volumen setzen.</translation>
+    </message>
+</context>
+<context>
     <name>application.rightview</name>
     <message>
         <source>Uncertainty</source>
@@ -510,10 +675,6 @@
     <message>
         <source>Choose an input volume.</source>
         <translation>Ein Eingabevolumen wählen.</translation>
-    </message>
-    <message>
-        <source>Choose a markups ROI for the region.</source>
-        <translation>Eine Markups-ROI für den Bereich wählen.</translation>
     </message>
     <message>
         <source>The input volume was removed from the scene, so its result was dropped; load it again.</source>
@@ -548,18 +709,6 @@
         <translation>{name} enthält einzelne Bits; es erst in ein skalares Volumen aus Bytes umwandeln.</translation>
     </message>
     <message>
-        <source>{roi} has no extent; place the ROI on the volume first.</source>
-        <translation>{roi} hat keine Ausdehnung; die ROI erst auf das Volumen setzen.</translation>
-    </message>
-    <message>
-        <source>{roi} does not touch {volume}; move the ROI onto the volume.</source>
-        <translation>{roi} berührt {volume} nicht; die ROI auf das Volumen schieben.</translation>
-    </message>
-    <message>
-        <source>That point is outside {volume}; move the crosshair onto the volume.</source>
-        <translation>Dieser Punkt liegt außerhalb von {volume}; das Fadenkreuz auf das Volumen setzen.</translation>
-    </message>
-    <message>
         <source>{name} cannot hold the result; choose a scalar volume as the output.</source>
         <translation>{name} kann das Ergebnis nicht aufnehmen; ein skalares Volumen als Ausgabe wählen.</translation>
     </message>
@@ -588,6 +737,60 @@
     <message>
         <source>The comparison could not be opened. {reason}</source>
         <translation>Der Vergleich konnte nicht geöffnet werden. {reason}</translation>
+    </message>
+</context>
+<context>
+    <name>application.stackform</name>
+    <message>
+        <source>Axial</source>
+        <translation>Axial</translation>
+    </message>
+    <message>
+        <source>Coronal</source>
+        <translation>Koronal</translation>
+    </message>
+    <message>
+        <source>Sagittal</source>
+        <translation>Sagittal</translation>
+    </message>
+    <message>
+        <source>Oblique</source>
+        <translation>Schräg</translation>
+    </message>
+    <message>
+        <source>Volume</source>
+        <translation>Volumen</translation>
+    </message>
+    <message>
+        <source>As the reference</source>
+        <translation>Wie der Bezug</translation>
+    </message>
+    <message>
+        <source>What all show</source>
+        <translation>Was alle zeigen</translation>
+    </message>
+    <message>
+        <source>What any shows</source>
+        <translation>Was irgendeiner zeigt</translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation> mm</translation>
+    </message>
+    <message>
+        <source>How thick the slices are: what DICOM says, or how far they are apart, unless you know better.</source>
+        <translation>Wie dick die Schichten sind: was DICOM sagt, sonst ihr Abstand, wenn Sie es nicht besser wissen.</translation>
+    </message>
+    <message>
+        <source>Tick two to {most} stacks of one contrast, in different planes.</source>
+        <translation>Zwei bis {most} Stapel eines Kontrasts in verschiedenen Ebenen ankreuzen.</translation>
+    </message>
+</context>
+<context>
+    <name>application.stacks</name>
+    <message>
+        <source>{name} lies under a transform that bends or stretches it against {other}; harden or remove the transform first.</source>
+        <translation>{name} liegt unter einer Transformation, die es gegenüber {other} verbiegt oder dehnt; wenden Sie sie erst fest an (harden) oder entfernen Sie sie.</translation>
     </message>
 </context>
 <context>
@@ -625,6 +828,10 @@
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
         <translation>Sein Fehler war {percent}% kleiner als der der besten Interpolation, auf verrauschten Aufnahmen, die es nie gesehen hat.</translation>
+    </message>
+    <message>
+        <source>{count} stacks of this examination are here: &lt;a href="stacks"&gt;combine them&lt;/a&gt; into one sharp volume.</source>
+        <translation>{count} Stapel dieser Untersuchung sind da: &lt;a href="stacks"&gt;vereinen Sie sie&lt;/a&gt; zu einem scharfen Volumen.</translation>
     </message>
     <message>
         <source>{name}: {method}{realism}, {time} on the {device}; agrees with the scan within {residual} on average.</source>
@@ -671,8 +878,32 @@
         <translation>{title}, automatisch gewählt</translation>
     </message>
     <message>
+        <source>They were taken where they lie.</source>
+        <translation>Sie wurden genommen, wo sie liegen.</translation>
+    </message>
+    <message>
         <source>CT in HU</source>
         <translation>CT in HU</translation>
+    </message>
+    <message>
+        <source>assumed</source>
+        <translation>angenommen</translation>
+    </message>
+    <message>
+        <source>from DICOM</source>
+        <translation>aus DICOM</translation>
+    </message>
+    <message>
+        <source>as given</source>
+        <translation>wie angegeben</translation>
+    </message>
+    <message>
+        <source>estimated</source>
+        <translation>geschätzt</translation>
+    </message>
+    <message>
+        <source>Noise {percent}% ({source}).</source>
+        <translation>Rauschen {percent}% ({source}).</translation>
     </message>
     <message>
         <source>less than a second</source>
@@ -699,12 +930,32 @@
         <translation>{modality}: {clean} über der besten Interpolation; {noisy} auf verrauschten Aufnahmen.</translation>
     </message>
     <message>
-        <source>Assumed: {modality}, slices as thick as they are apart.</source>
-        <translation>Angenommen: {modality}, Schichten so dick wie ihr Abstand.</translation>
+        <source>{count} stacks -&gt; {grid}, {memory}</source>
+        <translation>{count} Stapel -&gt; {grid}, {memory}</translation>
     </message>
     <message>
-        <source>Thick slices: {thick} mm apart, pixels of {fine} mm.</source>
-        <translation>Dicke Schichten: Abstand {thick} mm, Pixel {fine} mm.</translation>
+        <source>{name}: {count} stacks, {time}; they differ from it by {residual}% of the range of intensities.</source>
+        <translation>{name}: {count} Stapel, {time}; sie weichen davon um {residual}% des Helligkeitsumfangs ab.</translation>
+    </message>
+    <message>
+        <source>{count} of the {total} slices of {name} did not fit and were left out.</source>
+        <translation>{count} der {total} Schichten von {name} passten nicht und blieben weg.</translation>
+    </message>
+    <message>
+        <source>Assumed: {modality}. {scan}</source>
+        <translation>Angenommen: {modality}. {scan}</translation>
+    </message>
+    <message>
+        <source>Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.</source>
+        <translation>Schichten {width} mm dick alle {step} mm ({source}), Pixel {fine} mm.</translation>
+    </message>
+    <message>
+        <source>Gaps of {size} mm between them.</source>
+        <translation>Lücken von {size} mm dazwischen.</translation>
+    </message>
+    <message>
+        <source>They overlap by {size} mm.</source>
+        <translation>Sie überlappen um {size} mm.</translation>
     </message>
     <message>
         <source>{percent}% of the range of intensities</source>
@@ -723,6 +974,14 @@
         <translation>, etwa {time} auf der {device}</translation>
     </message>
     <message>
+        <source>The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.</source>
+        <translation>Der Patient hatte sich dazwischen um bis zu {moved} mm und {degrees}° bewegt; sicher auf {loop} mm.</translation>
+    </message>
+    <message>
+        <source>Assumed: {modality}, slices as thick as they are apart.</source>
+        <translation>Angenommen: {modality}, Schichten so dick wie ihr Abstand.</translation>
+    </message>
+    <message>
         <source>Factor: {factor}; {parameters} parameters</source>
         <translation>Faktor: {factor}; {parameters} Parameter</translation>
     </message>
@@ -733,6 +992,10 @@
     <message>
         <source>, less than a second on the {device}</source>
         <translation>, weniger als eine Sekunde auf der {device}</translation>
+    </message>
+    <message>
+        <source>Profile: {name} (as given).</source>
+        <translation>Profil: {name} (wie angegeben).</translation>
     </message>
     <message>
         <source>Realism: 0 (the faithful model {partner}) to 1 (as it is)</source>

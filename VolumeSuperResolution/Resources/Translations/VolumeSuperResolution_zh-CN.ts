@@ -8,6 +8,102 @@
         <translation>超分辨率</translation>
     </message>
     <message>
+        <source>One volu&amp;me</source>
+        <translation>单个体数据(&amp;M)</translation>
+    </message>
+    <message>
+        <source>Make one volume sharper.</source>
+        <translation>提高单个体数据的清晰度。</translation>
+    </message>
+    <message>
+        <source>Several stac&amp;ks</source>
+        <translation>多个序列(&amp;K)</translation>
+    </message>
+    <message>
+        <source>Make one sharp volume of several stacks of thick slices of one contrast, axial, sagittal and coronal for example.</source>
+        <translation>将同一对比度的多个厚层序列（例如轴位、矢状位和冠状位）合成为一个清晰的体数据。</translation>
+    </message>
+    <message>
+        <source>Search volumes</source>
+        <translation>搜索体数据</translation>
+    </message>
+    <message>
+        <source>Show only the volumes that have all these words in their name.</source>
+        <translation>只显示名称中包含所有这些词的体数据。</translation>
+    </message>
+    <message>
+        <source>Tick the stacks to combine. Those that belong together are ticked already: of one study and contrast, each in a plane of its own. While the comparison is open, it follows the row that you click.</source>
+        <translation>勾选要合成的序列。属于同一组的序列已自动勾选：同一次检查、同一对比度、各自不同的平面。对比视图打开时，会随所点击的行切换。</translation>
+    </message>
+    <message>
+        <source>Stack</source>
+        <translation>序列</translation>
+    </message>
+    <message>
+        <source>Plane</source>
+        <translation>平面</translation>
+    </message>
+    <message>
+        <source>Thickness</source>
+        <translation>层厚</translation>
+    </message>
+    <message>
+        <source>Every</source>
+        <translation>层间距</translation>
+    </message>
+    <message>
+        <source>Pixels</source>
+        <translation>像素</translation>
+    </message>
+    <message>
+        <source>Reference s&amp;tack:</source>
+        <translation>参考序列(&amp;T)：</translation>
+    </message>
+    <message>
+        <source>The stack whose place, axes and brightness the result has.</source>
+        <translation>结果采用该序列的位置、坐标轴和亮度。</translation>
+    </message>
+    <message>
+        <source>Spacin&amp;g:</source>
+        <translation>体素间距(&amp;G)：</translation>
+    </message>
+    <message>
+        <source>Voxel size of the result, the same on all axes. Automatic: that of the finest pixels.</source>
+        <translation>结果的体素大小，各轴相同。自动：取最细像素的大小。</translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation> mm</translation>
+    </message>
+    <message>
+        <source>Automatic</source>
+        <translation>自动</translation>
+    </message>
+    <message>
+        <source>Fiel&amp;d of view:</source>
+        <translation>视野(&amp;D)：</translation>
+    </message>
+    <message>
+        <source>How far the result reaches: as the reference, as what all stacks show, or as what any of them shows.</source>
+        <translation>结果覆盖的范围：与参考序列相同、所有序列共有的范围，或任一序列所及的范围。</translation>
+    </message>
+    <message>
+        <source>Take the stacks where they lie instead of laying them over each other first.</source>
+        <translation>直接使用序列的现有位置，不先进行配准。</translation>
+    </message>
+    <message>
+        <source>The patient lay still &amp;between the stacks</source>
+        <translation>各序列之间患者未移动(&amp;B)</translation>
+    </message>
+    <message>
+        <source>Also make two volumes: how many stacks saw each voxel, and what they say otherwise than the result.</source>
+        <translation>另外生成两个体数据：每个体素被多少序列覆盖，以及各序列与结果的差异。</translation>
+    </message>
+    <message>
+        <source>Maps of coverage and res&amp;idual</source>
+        <translation>覆盖图与残差图(&amp;I)</translation>
+    </message>
+    <message>
         <source>&amp;Input volume:</source>
         <translation>输入体数据(&amp;I):</translation>
     </message>
@@ -16,8 +112,8 @@
         <translation>要提高分辨率的扫描，它本身永远不会被修改。</translation>
     </message>
     <message>
-        <source>What is known of the scan, from its geometry.</source>
-        <translation>根据几何信息所知的扫描情况。</translation>
+        <source>What is known of the scan, and from where. Thickness, profile and noise can be told under Advanced.</source>
+        <translation>关于此扫描的已知信息及其来源。层厚、剖面和噪声可在“高级”中指定。</translation>
     </message>
     <message>
         <source>&amp;Target:</source>
@@ -34,10 +130,6 @@
     <message>
         <source>Voxel size of the result along the first axis of the volume (i).</source>
         <translation>结果沿体数据第一轴 (i) 的体素大小。</translation>
-    </message>
-    <message>
-        <source> mm</source>
-        <translation> mm</translation>
     </message>
     <message>
         <source>Voxel size of the result along the second axis of the volume (j).</source>
@@ -120,8 +212,8 @@
         <translation>预览(&amp;P)</translation>
     </message>
     <message>
-        <source>Upscale the whole volume.</source>
-        <translation>提高整个体数据的分辨率。</translation>
+        <source>Make the result.</source>
+        <translation>计算结果。</translation>
     </message>
     <message>
         <source>&amp;Apply</source>
@@ -260,10 +352,6 @@
         <translation> MB</translation>
     </message>
     <message>
-        <source>Automatic</source>
-        <translation>自动</translation>
-    </message>
-    <message>
         <source>Consistenc&amp;y:</source>
         <translation>一致性(&amp;Y):</translation>
     </message>
@@ -300,6 +388,34 @@
         <translation>自集成(&amp;B)</translation>
     </message>
     <message>
+        <source>Slice thic&amp;kness:</source>
+        <translation>层厚(&amp;K)：</translation>
+    </message>
+    <message>
+        <source>How thick the slices are, which may be less or more than their distance. Automatic: as DICOM tells, else as far apart as they are.</source>
+        <translation>层的厚度，可小于或大于层间距。自动：取 DICOM 中的值，否则等于层间距。</translation>
+    </message>
+    <message>
+        <source>Slice profi&amp;le:</source>
+        <translation>层剖面(&amp;L)：</translation>
+    </message>
+    <message>
+        <source>How the scanner weighed what lies in a voxel. What is chosen is relied on: the result is made to agree with the scan exactly, as far as the noise allows. Choose it only if you know it.</source>
+        <translation>扫描仪如何对体素内的内容加权。所选项将被信赖：在噪声允许的范围内，使结果与扫描精确一致。仅在确知时选择。</translation>
+    </message>
+    <message>
+        <source>Noi&amp;se:</source>
+        <translation>噪声(&amp;S)：</translation>
+    </message>
+    <message>
+        <source>The standard deviation of the noise in percent of the scan's range of intensities. Automatic: as estimated from the scan.</source>
+        <translation>噪声标准差，占扫描强度范围的百分比。自动：由扫描估计。</translation>
+    </message>
+    <message>
+        <source> %</source>
+        <translation> %</translation>
+    </message>
+    <message>
         <source>Research use only - not for diagnosis</source>
         <translation>仅供研究使用 - 不可用于诊断</translation>
     </message>
@@ -326,6 +442,13 @@
     <message>
         <source>Upscaling with {model}</source>
         <translation>正在使用 {model} 提高分辨率</translation>
+    </message>
+</context>
+<context>
+    <name>application.acquisition</name>
+    <message>
+        <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
+        <translation>Slicer 加载 {name} 时使用了采集变换：其层间距不均匀或倾斜。放大时按均匀处理；若需真实距离，请先按该变换重采样。</translation>
     </message>
 </context>
 <context>
@@ -371,6 +494,29 @@
     <message>
         <source>Choose a model that is installed.</source>
         <translation>请选择已安装的模型。</translation>
+    </message>
+    <message>
+        <source>Assumed</source>
+        <translation>假设</translation>
+    </message>
+    <message>
+        <source>Gaussian</source>
+        <translation>高斯</translation>
+    </message>
+    <message>
+        <source>Box</source>
+        <translation>矩形</translation>
+    </message>
+</context>
+<context>
+    <name>application.combining</name>
+    <message>
+        <source>There are {count} volumes and {given} thicknesses; give one for all, or one for each.</source>
+        <translation>有 {count} 个体数据和 {given} 个层厚；请给出一个共用值，或每个各一个。</translation>
+    </message>
+    <message>
+        <source>The reference is none of the volumes; choose one of them.</source>
+        <translation>参考序列不在所选体数据之中；请选择其中一个。</translation>
     </message>
 </context>
 <context>
@@ -481,6 +627,25 @@
     </message>
 </context>
 <context>
+    <name>application.regions</name>
+    <message>
+        <source>Choose a markups ROI for the region.</source>
+        <translation>请为区域选择一个 Markups ROI。</translation>
+    </message>
+    <message>
+        <source>{roi} has no extent; place the ROI on the volume first.</source>
+        <translation>{roi} 没有范围；请先将 ROI 放置在体数据上。</translation>
+    </message>
+    <message>
+        <source>{roi} does not touch {volume}; move the ROI onto the volume.</source>
+        <translation>{roi} 未触及 {volume}；请将 ROI 移到体数据上。</translation>
+    </message>
+    <message>
+        <source>That point is outside {volume}; move the crosshair onto the volume.</source>
+        <translation>该点位于 {volume} 之外；请将十字线移到体数据上。</translation>
+    </message>
+</context>
+<context>
     <name>application.rightview</name>
     <message>
         <source>Uncertainty</source>
@@ -510,10 +675,6 @@
     <message>
         <source>Choose an input volume.</source>
         <translation>请选择输入体数据。</translation>
-    </message>
-    <message>
-        <source>Choose a markups ROI for the region.</source>
-        <translation>请为区域选择一个 Markups ROI。</translation>
     </message>
     <message>
         <source>The input volume was removed from the scene, so its result was dropped; load it again.</source>
@@ -548,18 +709,6 @@
         <translation>{name} 由单个比特组成；请先转换为字节标量体数据。</translation>
     </message>
     <message>
-        <source>{roi} has no extent; place the ROI on the volume first.</source>
-        <translation>{roi} 没有范围；请先将 ROI 放置在体数据上。</translation>
-    </message>
-    <message>
-        <source>{roi} does not touch {volume}; move the ROI onto the volume.</source>
-        <translation>{roi} 未触及 {volume}；请将 ROI 移到体数据上。</translation>
-    </message>
-    <message>
-        <source>That point is outside {volume}; move the crosshair onto the volume.</source>
-        <translation>该点位于 {volume} 之外；请将十字线移到体数据上。</translation>
-    </message>
-    <message>
         <source>{name} cannot hold the result; choose a scalar volume as the output.</source>
         <translation>{name} 无法保存结果；请选择标量体数据作为输出。</translation>
     </message>
@@ -588,6 +737,60 @@
     <message>
         <source>The comparison could not be opened. {reason}</source>
         <translation>无法打开比较。{reason}</translation>
+    </message>
+</context>
+<context>
+    <name>application.stackform</name>
+    <message>
+        <source>Axial</source>
+        <translation>轴位</translation>
+    </message>
+    <message>
+        <source>Coronal</source>
+        <translation>冠状位</translation>
+    </message>
+    <message>
+        <source>Sagittal</source>
+        <translation>矢状位</translation>
+    </message>
+    <message>
+        <source>Oblique</source>
+        <translation>斜位</translation>
+    </message>
+    <message>
+        <source>Volume</source>
+        <translation>体数据</translation>
+    </message>
+    <message>
+        <source>As the reference</source>
+        <translation>与参考序列相同</translation>
+    </message>
+    <message>
+        <source>What all show</source>
+        <translation>所有序列共有</translation>
+    </message>
+    <message>
+        <source>What any shows</source>
+        <translation>任一序列所及</translation>
+    </message>
+    <message>
+        <source> mm</source>
+        <translation> mm</translation>
+    </message>
+    <message>
+        <source>How thick the slices are: what DICOM says, or how far they are apart, unless you know better.</source>
+        <translation>切片厚度：取自 DICOM，否则为层间距；如有更准确的数值可自行修改。</translation>
+    </message>
+    <message>
+        <source>Tick two to {most} stacks of one contrast, in different planes.</source>
+        <translation>请勾选 2 至 {most} 个同一对比度、不同平面的序列。</translation>
+    </message>
+</context>
+<context>
+    <name>application.stacks</name>
+    <message>
+        <source>{name} lies under a transform that bends or stretches it against {other}; harden or remove the transform first.</source>
+        <translation>{name} 所处的变换使其相对于 {other} 发生弯曲或拉伸；请先固化（harden）或移除该变换。</translation>
     </message>
 </context>
 <context>
@@ -625,6 +828,10 @@
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
         <translation>在从未见过的含噪扫描上，其误差比最佳插值小 {percent}%。</translation>
+    </message>
+    <message>
+        <source>{count} stacks of this examination are here: &lt;a href="stacks"&gt;combine them&lt;/a&gt; into one sharp volume.</source>
+        <translation>此检查有 {count} 个序列：可将其&lt;a href="stacks"&gt;合成&lt;/a&gt;为一个清晰的体数据。</translation>
     </message>
     <message>
         <source>{name}: {method}{realism}, {time} on the {device}; agrees with the scan within {residual} on average.</source>
@@ -671,8 +878,32 @@
         <translation>{title}（自动选择）</translation>
     </message>
     <message>
+        <source>They were taken where they lie.</source>
+        <translation>按其现有位置使用。</translation>
+    </message>
+    <message>
         <source>CT in HU</source>
         <translation>CT (HU)</translation>
+    </message>
+    <message>
+        <source>assumed</source>
+        <translation>假设</translation>
+    </message>
+    <message>
+        <source>from DICOM</source>
+        <translation>来自 DICOM</translation>
+    </message>
+    <message>
+        <source>as given</source>
+        <translation>按指定</translation>
+    </message>
+    <message>
+        <source>estimated</source>
+        <translation>估计</translation>
+    </message>
+    <message>
+        <source>Noise {percent}% ({source}).</source>
+        <translation>噪声 {percent}%（{source}）。</translation>
     </message>
     <message>
         <source>less than a second</source>
@@ -699,12 +930,32 @@
         <translation>{modality}：比最佳插值高 {clean}；在含噪扫描上高 {noisy}。</translation>
     </message>
     <message>
-        <source>Assumed: {modality}, slices as thick as they are apart.</source>
-        <translation>假设：{modality}，层厚等于层间距。</translation>
+        <source>{count} stacks -&gt; {grid}, {memory}</source>
+        <translation>{count} 个序列 -&gt; {grid}，{memory}</translation>
     </message>
     <message>
-        <source>Thick slices: {thick} mm apart, pixels of {fine} mm.</source>
-        <translation>厚层：间距 {thick} mm，像素 {fine} mm。</translation>
+        <source>{name}: {count} stacks, {time}; they differ from it by {residual}% of the range of intensities.</source>
+        <translation>{name}：{count} 个序列，{time}；各序列与其相差强度范围的 {residual}%。</translation>
+    </message>
+    <message>
+        <source>{count} of the {total} slices of {name} did not fit and were left out.</source>
+        <translation>{name} 的 {total} 层中有 {count} 层不吻合，已排除。</translation>
+    </message>
+    <message>
+        <source>Assumed: {modality}. {scan}</source>
+        <translation>假设：{modality}。{scan}</translation>
+    </message>
+    <message>
+        <source>Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.</source>
+        <translation>层厚 {width} mm，层间距 {step} mm（{source}），像素 {fine} mm。</translation>
+    </message>
+    <message>
+        <source>Gaps of {size} mm between them.</source>
+        <translation>层间有 {size} mm 间隙。</translation>
+    </message>
+    <message>
+        <source>They overlap by {size} mm.</source>
+        <translation>层间重叠 {size} mm。</translation>
     </message>
     <message>
         <source>{percent}% of the range of intensities</source>
@@ -723,6 +974,14 @@
         <translation>，在 {device} 上约 {time}</translation>
     </message>
     <message>
+        <source>The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.</source>
+        <translation>其间患者移动最多 {moved} 毫米、{degrees}°；误差约 {loop} 毫米。</translation>
+    </message>
+    <message>
+        <source>Assumed: {modality}, slices as thick as they are apart.</source>
+        <translation>假设：{modality}，层厚等于层间距。</translation>
+    </message>
+    <message>
         <source>Factor: {factor}; {parameters} parameters</source>
         <translation>倍数：{factor}；{parameters} 个参数</translation>
     </message>
@@ -733,6 +992,10 @@
     <message>
         <source>, less than a second on the {device}</source>
         <translation>，在 {device} 上不到一秒</translation>
+    </message>
+    <message>
+        <source>Profile: {name} (as given).</source>
+        <translation>剖面：{name}（按指定）。</translation>
     </message>
     <message>
         <source>Realism: 0 (the faithful model {partner}) to 1 (as it is)</source>

@@ -24,6 +24,10 @@ from typing import Any
 
 # How the names of the folders begin that the worker makes.
 FOLDER_PREFIX = "VolumeSuperResolution-"
+# What can be asked of the child, and the volumes that its result may have.
+OUTPUTS = {"upscale": ("volume", "uncertainty"), "combine": ("volume", "coverage", "residual")}
+# Bytes a voxel of what a combination has beside its volume.
+MAP_BYTES = 5
 PROGRESS_SECONDS = 0.05
 WATCH_SECONDS = 1.0
 HALF_INSTALLED = (
@@ -152,7 +156,7 @@ class Child:
             return
         job = task.get("job")
         try:
-            answer = self._upscale(task)
+            answer = self._run(task)
             if "torch" in sys.modules:
                 self._answer(torch=None)
             self._answer(job=job, **answer)
@@ -161,8 +165,7 @@ class Child:
         finally:
             self._cancelled.discard(job)
 
-    def _upscale(self, task: dict) -> dict:
-        from VolumeSuperResolutionLib.engine import upscale as engine
+    def _run(self, task: dict) -> dict:
         from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
         job = task["job"]
@@ -176,15 +179,37 @@ class Child:
                 self._told = now
                 self._answer(job=job, progress=[done, total])
 
-        request = engine.Request.from_dict(task["request"])
-        grid = Grid(**{name: tuple(value) for name, value in task["grid"].items()})
-        array = _map(task["input"])
-        self._check_disk(engine.estimate(grid, array.dtype, request).output_bytes * (1 + request.uncertainty))
-        result = engine.upscale(Volume(array, grid), request, progress, cancel)
-        answer = {"report": result.report.to_dict(), "volume": self._save(task["output"], result.volume, cancel)}
-        if result.uncertainty is not None:
-            answer["uncertainty"] = self._save(task["uncertainty"], result.uncertainty, cancel)
-        return answer
+        volumes = [
+            Volume(_map(part), Grid(**{name: tuple(value) for name, value in part["grid"].items()}))
+            for part in task["inputs"]
+        ]
+        compute = {"upscale": self._upscale, "combine": self._combine}[task["kind"]]
+        result = compute(volumes, task["request"], progress, cancel)
+        made = {name: getattr(result, name) for name in OUTPUTS[task["kind"]]}
+        saved = {
+            name: self._save(task["outputs"][name], volume, cancel)
+            for name, volume in made.items()
+            if volume is not None
+        }
+        return {"report": result.report.to_dict(), "volumes": saved}
+
+    def _upscale(self, volumes: list, request: dict, *callbacks: Any) -> Any:
+        from VolumeSuperResolutionLib.engine import upscale as engine
+
+        (volume,) = volumes
+        wanted = engine.Request.from_dict(request)
+        size = engine.estimate(volume.grid, volume.array.dtype, wanted).output_bytes
+        self._check_disk(size * (1 + wanted.uncertainty))
+        return engine.upscale(volume, wanted, *callbacks)
+
+    def _combine(self, volumes: list, request: dict, *callbacks: Any) -> Any:
+        from VolumeSuperResolutionLib.engine import combine as engine
+
+        wanted = engine.CombineRequest.from_dict(request)
+        size = engine.target_grid([volume.grid for volume in volumes], wanted).size
+        each = max(4, volumes[wanted.reference - 1].array.dtype.itemsize) + MAP_BYTES
+        self._check_disk(size[0] * size[1] * size[2] * each)
+        return engine.combine(volumes, wanted, *callbacks)
 
     def _check_disk(self, needed: int) -> None:
         """Better before computing than after; what would not even fit the memory is the engine's to refuse."""

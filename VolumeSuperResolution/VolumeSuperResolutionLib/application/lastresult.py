@@ -8,10 +8,10 @@ from typing import Any
 
 import slicer
 
-from ..engine.request import Request
+from ..engine.request import CombineRequest, Request
 from . import wording
-from .pythoncall import callFor
-from .scene import UNCERTAINTY_ROLE
+from .pythoncall import callFor, combineCallFor
+from .scene import COVERAGE_ROLE, MAPS, inputsOf, isCombined
 from .sidebyside import SETTINGS, SideBySide, removeVolume
 
 
@@ -49,7 +49,7 @@ class LastResult:
         ui.detailsLabel.setVisible(shown and ui.detailsButton.checked)
         if shown:
             ui.resultLabel.text = escape(wording.resultLine(self._node)).replace("\n", "<br>")
-            ui.detailsLabel.text = escape(str(wording.reportOf(self._node))).replace("\n", "<br>")
+            ui.detailsLabel.text = escape(wording.details(self._node)).replace("\n", "<br>")
             ui.undoButton.enabled = self._isNew  # what an existing volume held before is gone
 
     def undo(self, *_arguments: Any) -> None:
@@ -57,8 +57,7 @@ class LastResult:
         node, inputNode = self._node, self._input
         self.forget()
         self._sideBySide.leave()
-        second = node.GetNodeReference(UNCERTAINTY_ROLE)
-        for volume in (node, second):
+        for volume in [node, *(node.GetNodeReference(role) for role in MAPS)]:
             if volume is not None:
                 removeVolume(volume)
         if slicer.app.layoutManager() is not None:
@@ -67,5 +66,11 @@ class LastResult:
 
     def copy(self, *_arguments: Any) -> None:
         """The console call that does the same, onto the clipboard."""
-        request = Request.from_dict(json.loads(self._node.GetAttribute(SETTINGS)))
-        slicer.app.clipboard().setText(callFor(self._input.GetName(), request))
+        settings = json.loads(self._node.GetAttribute(SETTINGS))
+        if isCombined(self._node):
+            names = [node.GetName() for node in inputsOf(self._node)]
+            maps = self._node.GetNodeReference(COVERAGE_ROLE) is not None
+            text = combineCallFor(names, CombineRequest.from_dict(settings), maps)
+        else:
+            text = callFor(self._input.GetName(), Request.from_dict(settings))
+        slicer.app.clipboard().setText(text)

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
 from ..engine.models import zoo
-from . import dependencies, runs, wording
+from . import combining, dependencies, runs, stacks, wording
 from .catalog import Catalog
 from .choosing import Choosing, makeReachable
 from .comparing import Comparing
@@ -20,8 +20,10 @@ from .lastresult import LastResult
 from .pace import Pace
 from .preview import Preview
 from .running import Running
+from .scene import isCombined
 from .showing import Showing
-from .sidebyside import SideBySide
+from .sidebyside import SideBySide, requestOf
+from .stackform import StackForm
 from .targets import OWN_SPACING
 from .worker import Worker
 
@@ -43,6 +45,7 @@ class Panel:
         self.catalog = Catalog(ui.modelTree, ui.searchEdit)
         self.choosing = Choosing(ui, self.catalog)
         self.showing = Showing(ui, self.choosing, self.inspection, self.pace)
+        self.stacks = StackForm(ui, self.choosing)
         self.running = Running(ui.progressBar)
         self.sideBySide = SideBySide()
         self.preview = Preview(self.choosing, self.running, self.sideBySide, self.pace)
@@ -73,15 +76,15 @@ class Panel:
         if parameters is not None:
             # Not connectGui: in some versions of Slicer that keeps the tag to itself.
             self._guiTag = parameters.connectParametersToGui(self._bound)
-            self._scheduleUpdate()  # once more when the widgets have their sizes
-            self._observerTag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self._scheduleUpdate)
+            self.scheduleUpdate()  # once more when the widgets have their sizes
+            self._observerTag = parameters.AddObserver(vtk.vtkCommand.ModifiedEvent, self.scheduleUpdate)
         self.update()
 
     def close(self) -> None:
         """Stop what runs, worker included, and leave the comparison; the widgets may go away after this."""
         self._updates.stop()
         for signal in (self.sideBySide.changed, self.running.changed, self.inspection.finished):
-            signal.disconnect(self._scheduleUpdate)
+            signal.disconnect(self.scheduleUpdate)
         self.running.changed.disconnect(self._onRunChanged)
         self.preview.close()
         self.running.close()
@@ -105,22 +108,45 @@ class Panel:
         parameters, ui = self.choosing.parameters, self.ui
         if parameters is None:
             return
-        self.choosing.show()
-        self.catalog.show(self.choosing.model, self.showing.seconds)
-        card, possible = self.showing.show()
-        for widget in (ui.realismLabel, ui.realismRow):
-            widget.setVisible(card is not None and bool(card.partner))
-        for widget in (ui.spacingLabel, ui.spacingRow):
-            widget.setVisible(self.choosing.target == OWN_SPACING)
+        self._showSource()
+        card, possible = (None, self.stacks.show()) if self.stacks.active else self._showOneVolume()
         for widget in (ui.uncertaintyCheckBox, ui.ensembleCheckBox, ui.deviceSelector, ui.precisionSelector):
             widget.enabled = card is not None and card.learned
-        self.lastResult.show(parameters.inputVolume)
-        if possible and card.learned and dependencies.torchState()[0]:
+        for widget in (ui.regionSelector, ui.memorySpinBox, ui.consistencySpinBox, ui.fillNonfiniteCheckBox):
+            widget.enabled = not self.stacks.active
+        self.lastResult.show(self.stacks.reference() if self.stacks.active else parameters.inputVolume)
+        if possible and card is not None and card.learned and dependencies.torchState()[0]:
             Worker.shared().prepare()  # so that the first run need not wait for torch
         self._showRunState(possible and not self.sideBySide.preparing)
         self._showCompareState()
         self.preview.follow()
         self.showing.fit()
+
+    def _showSource(self) -> None:
+        """Of one volume and of several stacks, the widgets for the one that is chosen."""
+        ui, several = self.ui, self.stacks.active
+        ui.oneVolumeButton.checked, ui.stacksButton.checked = not several, several
+        ui.stacksBox.setVisible(several)
+        for widget in (ui.inputLabel, ui.inputSelector, ui.targetLabel, ui.targetSelector, ui.modelsCollapsibleButton):
+            widget.setVisible(not several)
+        ui.previewButton.setVisible(not several)
+        for widget in (ui.scanLabel, ui.methodLabel, ui.warningLabel, ui.torchButton) if several else ():
+            widget.setVisible(False)
+        for widget in (ui.realismLabel, ui.realismRow, ui.spacingLabel, ui.spacingRow) if several else ():
+            widget.setVisible(False)
+
+    def _showOneVolume(self) -> tuple:
+        """The card of the model that would run, or None, and whether a run is possible."""
+        ui = self.ui
+        self.choosing.show()
+        self.catalog.show(self.choosing.model, self.showing.seconds)
+        node = self.choosing.node
+        card, possible = self.showing.show(len(stacks.proposed(node)) if node is not None else 0)
+        for widget in (ui.realismLabel, ui.realismRow):
+            widget.setVisible(card is not None and bool(card.partner))
+        for widget in (ui.spacingLabel, ui.spacingRow):
+            widget.setVisible(self.choosing.target == OWN_SPACING)
+        return card, possible
 
     def onApply(self, *_arguments: Any) -> None:
         """Start, or cancel what runs."""
@@ -134,11 +160,15 @@ class Panel:
         choosing = self.choosing
         output = choosing.parameters.outputVolume
         self.lastResult.forget()
-        self.running.start(
-            choosing.node,
-            lambda: (choosing.request(), output),
-            lambda job, node: self._showResult(job, node, output is None),
-        )
+
+        def prepare() -> tuple:
+            if self.stacks.active:
+                nodes, request, maps = self.stacks.request()
+                return nodes, (request, maps), output
+            return [choosing.node], choosing.request(), output
+
+        kind = combining.Combining if self.stacks.active else runs.Upscaling
+        self.running.start(prepare, lambda job, node: self._showResult(job, node, output is None), kind=kind)
 
     def onPreview(self, *_arguments: Any) -> None:
         """Upscale a small box around the crosshair and show it."""
@@ -158,23 +188,42 @@ class Panel:
             self.sideBySide.leave()
             return
         try:
-            self.sideBySide.openNewest(self.choosing.node, self.choosing.parameters.outputVolume)
+            self._openNewest()
         except RefusalError as refusal:
             slicer.util.errorDisplay(str(refusal))
         self.update()
 
+    def _openNewest(self) -> None:
+        node = self.stacks.current() if self.stacks.active else self.choosing.node
+        self.sideBySide.openNewest(node, self.choosing.parameters.outputVolume)
+
+    def _onStack(self, node: Any) -> None:
+        """A row of the list was clicked: the comparison, if it is open, shows the result beside that stack."""
+        isOpen = self.sideBySide.active and not self.sideBySide.showsPreview and self.job is None
+        if isOpen and node in self.sideBySide.inputs and node is not self.sideBySide.inputNode:
+            self._openNewest()
+
+    def _choose(self, several: bool) -> None:
+        if self.choosing.parameters is not None:
+            self.choosing.parameters.severalStacks = several
+
     def _connect(self) -> None:
         ui = self.ui
-        for signal in (self.sideBySide.changed, self.inspection.finished):
-            signal.connect(self._scheduleUpdate)
+        for signal in (self.sideBySide.changed, self.inspection.finished, self.stacks.changed):
+            signal.connect(self.scheduleUpdate)
+        self.stacks.chosen.connect(self._onStack)
+        ui.oneVolumeButton.connect("clicked(bool)", lambda _on: self._choose(False))
+        ui.stacksButton.connect("clicked(bool)", lambda _on: self._choose(True))
+        ui.scanLabel.connect("linkActivated(QString)", lambda _link: self._choose(True))
         self.running.changed.connect(self._onRunChanged)
-        ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._scheduleUpdate)
+        ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.scheduleUpdate)
         ui.applyButton.connect("clicked(bool)", self.onApply)
         ui.previewButton.connect("clicked(bool)", self.onPreview)
         ui.torchButton.connect("clicked(bool)", self.onInstallTorch)
         ui.compareButton.connect("clicked(bool)", self.onCompare)
 
-    def _scheduleUpdate(self, *_arguments: Any) -> None:
+    def scheduleUpdate(self, *_arguments: Any) -> None:
+        """Show what there is as soon as the event loop is free."""
         self._updates.start()
 
     def _observe(self) -> None:
@@ -182,15 +231,17 @@ class Panel:
         for node, tag in self._observed:
             node.RemoveObserver(tag)
         parameters = self.choosing.parameters
-        chosen = (parameters.inputVolume, parameters.region) if parameters is not None else ()
+        chosen: tuple = (parameters.inputVolume, parameters.region) if parameters is not None else ()
+        chosen = (*chosen, *self.stacks.ticked()) if self.stacks.active else chosen
         event = vtk.vtkCommand.ModifiedEvent
-        self._observed = [(n, n.AddObserver(event, self._scheduleUpdate)) for n in chosen if n is not None]
+        self._observed = [(n, n.AddObserver(event, self.scheduleUpdate)) for n in chosen if n is not None]
 
     def _showResult(self, job: Any, node: Any, isNew: bool) -> None:
         self.lastResult.take(job.inputVolume, node, isNew)
-        self._learnPace(job, node)
+        if not isCombined(node):
+            self._learnPace(job, node)
         if self.choosing.parameters is not None and self.choosing.parameters.compareAfter:
-            self.sideBySide.open(job.inputVolume, node, job.request)
+            self.sideBySide.open(job.inputVolume, node, requestOf(node))
         else:
             slicer.util.setSliceViewerLayers(background=node)
 

@@ -37,9 +37,8 @@ class Preview:
 
     def open(self) -> None:
         """Compute the box and show it."""
-        node = self._choosing.node
-        self._place = crosshair(node)
-        self._running.start(node, self._prepare, self._onOpened)
+        self._place = crosshair(self._choosing.node)
+        self._running.start(self._prepare, self._onOpened)
 
     def follow(self) -> None:
         """Something has changed: what is previewed, or whether."""
@@ -63,7 +62,7 @@ class Preview:
             self._crosshair = None
 
     def _prepare(self) -> tuple:
-        return self._request(), self._sideBySide.previewNode(self._choosing.node)
+        return [self._choosing.node], self._request(), self._sideBySide.previewNode(self._choosing.node)
 
     def _request(self) -> Any:
         choosing = self._choosing
@@ -87,7 +86,7 @@ class Preview:
             return
         self._place = crosshairOn(self._sideBySide.inputNode) or self._place
         if self._wanted() not in (None, self._shown):
-            self._running.start(self._choosing.node, self._prepare, self._onRefreshed, quiet=True)
+            self._running.start(self._prepare, self._onRefreshed, quiet=True)
 
     def _onOpened(self, job: Any, node: Any) -> None:
         self._shown = job.request

@@ -19,7 +19,7 @@ class Running:
 
     def __init__(self, progressBar: Any) -> None:
         self.changed = Signal()
-        self.job: runs.Upscaling | None = None
+        self.job: runs.Run | None = None
         self.isQuiet = False
         self._bar = progressBar
         self._whenFinished: Callable[[Any, Any], None] | None = None
@@ -27,22 +27,22 @@ class Running:
 
     def start(
         self,
-        inputVolume: Any,
         prepare: Callable[[], tuple],
         whenFinished: Callable[[Any, Any], None],
         quiet: bool = False,
+        kind: Any = runs.Upscaling,
     ) -> None:
-        """Begin what prepare() gives, a request and an output node or None; what cannot be begun is told.
+        """Begin a kind of run of what prepare() gives: inputs, a request, an output node or None; or tell why not.
 
         whenFinished(job, node) is called when there is a result. A quiet run is one that nobody has asked for: it
         shows no progress, asks for nothing to be installed, and tells of no refusal.
         """
         self.isQuiet = quiet
         try:
-            request, outputNode = prepare()
-            if runs.cardOf(inputVolume, request).learned and not self._hasTorch():
+            inputs, request, outputNode = prepare()
+            if kind.needsTorch(inputs, request) and not self._hasTorch():
                 return
-            self.job = runs.Upscaling(inputVolume, request, outputNode)
+            self.job = kind(inputs, request, outputNode)
         except RefusalError as refusal:
             self._tell(str(refusal))
             return

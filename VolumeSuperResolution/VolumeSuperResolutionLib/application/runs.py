@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from ..engine.checks import lay_out
 from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC
+from ..engine.physics.scanner import slice_axis
 from ..engine.request import MEGA, Estimate, Request
 from ..engine.upscale import estimate, upscale
-from . import dependencies, scene
+from . import acquisition, dependencies, regions, scene
 from .signals import Signal
 from .worker import Worker
 
@@ -52,8 +54,9 @@ def makeRequest(
     elif np.ndim(scale) == 0:
         scale = (2.0 if scale is None else float(scale),) * 3
     if region is not None and hasattr(region, "IsA"):
-        region = scene.regionFromRoi(region, inputVolume)
+        region = regions.regionFromRoi(region, inputVolume)
     options.setdefault("modality", modalityOf(inputVolume))
+    options.setdefault("scanner", acquisition.scannerOf(inputVolume))
     return Request(
         model=model or AUTOMATIC,
         scale=None if scale is None else tuple(float(f) for f in scale),
@@ -68,8 +71,7 @@ def makeRequest(
 
 def throughPlane(inputVolume: Any) -> int:
     """The axis across the slices: the one with the largest spacing, the last where all are the same."""
-    spacing = np.round(inputVolume.GetSpacing(), 4)
-    return 2 - int(np.argmax(spacing[::-1]))
+    return slice_axis(inputVolume.GetSpacing())
 
 
 def modalityOf(inputVolume: Any) -> str:
@@ -107,26 +109,46 @@ def runHere(
     if cardOf(inputVolume, request).learned:
         dependencies.requireTorch()
     result = upscale(scene.volumeFromNode(inputVolume), request, progress, cancel)
-    return scene.addResultNode(slicer.mrmlScene, inputVolume, result, request, outputVolume)
+    return addResult(inputVolume, result, request, outputVolume)
 
 
-class Upscaling:
-    """A run in the worker that ends with a node: exactly one of finished(node), failed(sentence), cancelled()."""
+def addResult(inputVolume: Any, result: Any, request: Request, outputVolume: Any) -> Any:
+    """The node of a result, whose report also tells what is to be told of the input's geometry."""
+    report = replace(result.report, warnings=(*acquisition.warnings(inputVolume), *result.report.warnings))
+    return scene.addResultNode(slicer.mrmlScene, inputVolume, result._replace(report=report), request, outputVolume)
 
-    def __init__(self, inputVolume: Any, request: Request, outputVolume: Any = None) -> None:
-        scene.checkTargets(slicer.mrmlScene, inputVolume, outputVolume)
+
+class Run:
+    """A run in the worker that ends with a node: exactly one of finished(node), failed(sentence), cancelled().
+
+    The result takes the place of the first of its inputs.
+    """
+
+    def __init__(self, inputs: Sequence, request: Any, outputVolume: Any = None) -> None:
+        for inputVolume in inputs:
+            scene.checkTargets(slicer.mrmlScene, inputVolume, outputVolume)
         self.progressed = Signal()
         self.finished = Signal()
         self.failed = Signal()
         self.cancelled = Signal()
-        self.inputVolume = inputVolume
+        self.inputs = list(inputs)
         self.request = request
         self._outputVolume = outputVolume
-        self._job = Worker.shared().start(scene.volumeFromNode(inputVolume), request)
+        self._job = Worker.shared().start(self._volumes(), request)
         self._job.progressed.connect(self.progressed.emit)
         self._job.finished.connect(self._onFinished)
-        self._job.failed.connect(self.failed.emit)
+        self._job.failed.connect(self._onFailed)
         self._job.cancelled.connect(self.cancelled.emit)
+
+    @staticmethod
+    def needsTorch(inputs: Sequence, request: Any) -> bool:
+        """Whether such a run computes with a network."""
+        raise NotImplementedError
+
+    @property
+    def inputVolume(self) -> Any:
+        """The first of the inputs."""
+        return self.inputs[0]
 
     @property
     def running(self) -> bool:
@@ -137,9 +159,20 @@ class Upscaling:
         """End it within a second; nothing is added to the scene."""
         self._job.cancel()
 
+    def _volumes(self) -> list:
+        """What the engine gets."""
+        return [scene.volumeFromNode(node) for node in self.inputs]
+
+    def _add(self, result: Any) -> Any:
+        """The engine's result as a node."""
+        raise NotImplementedError
+
+    def _onFailed(self, sentence: str) -> None:
+        self.failed.emit(sentence)
+
     def _onFinished(self, result: Any) -> None:
         try:
-            node = scene.addResultNode(slicer.mrmlScene, self.inputVolume, result, self.request, self._outputVolume)
+            node = self._add(result)
         except RefusalError as refusal:
             self.failed.emit(str(refusal))
         except Exception as error:
@@ -149,13 +182,24 @@ class Upscaling:
             self.finished.emit(node)
 
 
+class Upscaling(Run):
+    """Of one volume."""
+
+    @staticmethod
+    def needsTorch(inputs: Sequence, request: Any) -> bool:
+        return cardOf(inputs[0], request).learned
+
+    def _add(self, result: Any) -> Any:
+        return addResult(self.inputVolume, result, self.request, self._outputVolume)
+
+
 def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float], rate: float) -> Request:
     """The same for a box around a point, as large as takes about a second; `rate` is in seconds a megavoxel."""
     edge = int(np.clip((PREVIEW_SECONDS * MEGA / rate) ** (1 / 3) if rate else np.inf, *PREVIEW_EDGES))
     margin = edge // 5
     values = request.to_dict()
     values.update(model=cardOf(inputVolume, request).id, uncertainty=False, ensemble=False, margin=margin)
-    values.update(region=scene.regionAround(inputVolume, ras, edge - 2 * margin))
+    values.update(region=regions.regionAround(inputVolume, ras, edge - 2 * margin))
     return Request.from_dict(values)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import slicer
@@ -16,20 +16,21 @@ from vtk.util import numpy_support
 from .. import __version__
 from ..engine.errors import RefusalError
 from ..engine.request import describe_realism
-from ..engine.volumes.grid import Grid, Region, Volume
+from ..engine.volumes.grid import Grid, Volume
 
 if TYPE_CHECKING:
+    from ..engine.request import CombineReport, CombineRequest
     from ..engine.upscale import Request, Result
 
 PREFIX = "VolumeSuperResolution."
 INPUT_ROLE = PREFIX + "Input"
-UNCERTAINTY_ROLE = PREFIX + "Uncertainty"
+UNCERTAINTY_ROLE, COVERAGE_ROLE, RESIDUAL_ROLE = PREFIX + "Uncertainty", PREFIX + "Coverage", PREFIX + "Residual"
+# The volumes that a result may have beside it: how they are referred to, and the ends of their names.
+MAPS = {UNCERTAINTY_ROLE: "uncertainty", COVERAGE_ROLE: "coverage", RESIDUAL_ROLE: "residual"}
+# What stands for the model of a volume that was made of several.
+COMBINED = "combine"
 NOTICE = "Research use only - not for diagnosis."
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0])
-# Voxels that a box only touches by rounding are not part of it.
-TOUCH = 1e-6
-# Points along each edge of a box when a transform may bend it.
-BENT_SAMPLES = 9
 
 
 def checkVolumeNode(node: Any) -> None:
@@ -83,6 +84,14 @@ def gridFromNode(node: Any) -> Grid:
     return grid
 
 
+def matrixOf(grid: Grid) -> np.ndarray:
+    """From voxels (i, j, k) to RAS."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = _LPS_RAS @ (np.reshape(grid.direction, (3, 3)) * grid.spacing)
+    matrix[:3, 3] = _LPS_RAS @ grid.origin
+    return matrix
+
+
 def emptyVoxels(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """An array (k, j, i) in memory that VTK owns, so that addResultNode need not copy it. May raise MemoryError."""
     np.empty(shape, dtype)  # VTK would end the process where numpy raises
@@ -91,21 +100,48 @@ def emptyVoxels(shape: Sequence[int], dtype: Any) -> np.ndarray:
     return numpy_support.vtk_to_numpy(scalars).reshape(shape)
 
 
+class Record(NamedTuple):
+    """What a result keeps of how it was made; attributes without their prefix."""
+
+    name: str
+    description: str
+    attributes: dict[str, str]
+
+
 def addResultNode(scene: Any, inputNode: Any, result: Result, request: Request, outputNode: Any | None = None) -> Any:
     """A node for the result beside its input (or in `outputNode`); on any error the scene is as it was."""
-    checkTargets(scene, inputNode, outputNode)
-    image = _imageFromArray(result.volume.array)
+    report = result.report
+    model = report.model + describe_realism(report.realism)
+    name = inputNode.GetName() if inputNode is not None else ""
+    record = Record(
+        resultName(name, report),
+        f"{name} upscaled with {model}. {NOTICE}",
+        {"Model": report.model, "Factor": "x".join(f"{float(f):g}" for f in report.factor), **_facts(report, request)},
+    )
+    maps = {UNCERTAINTY_ROLE: result.uncertainty}
+    return addVolumes(scene, [inputNode], result.volume, record, maps, outputNode)
+
+
+def addVolumes(
+    scene: Any, inputs: Sequence, volume: Volume, record: Record, maps: Mapping, outputNode: Any | None = None
+) -> Any:
+    """A node for a volume made of some, in the place of the first of them, with its maps by their roles."""
+    for inputNode in inputs:
+        checkTargets(scene, inputNode, outputNode)
+    image = _imageFromArray(volume.array)
     undo: list[Any] = []
+    first = inputs[0]
     try:
-        node = outputNode or _newVolume(scene, resultName(inputNode.GetName(), result.report), undo)
+        node = outputNode or _newVolume(scene, record.name, undo)
         if node is outputNode:
             _remember(node, undo)
         else:
-            _joinFolder(scene, node, inputNode, undo)
-        _copyDisplay(scene, node, inputNode, undo)
-        _place(node, image, result.volume.grid, inputNode)
-        _record(node, inputNode, result.report, request)
-        _addUncertainty(scene, node, inputNode, result, request, undo)
+            _joinFolder(scene, node, first, undo)
+        _copyDisplay(scene, node, first, undo)
+        _place(node, image, volume.grid, first)
+        _record(node, inputs, record)
+        for role in MAPS:
+            _addMap(scene, node, inputs, role, maps.get(role), record, undo)
     except BaseException:
         for step in reversed(undo):
             step()
@@ -113,63 +149,30 @@ def addResultNode(scene: Any, inputNode: Any, result: Result, request: Request, 
     return node
 
 
+def isCombined(resultNode: Any) -> bool:
+    """Whether a result was made of several volumes."""
+    return resultNode.GetAttribute(PREFIX + "Model") == COMBINED
+
+
+def inputsOf(resultNode: Any) -> list:
+    """The volumes that a result was made of, as far as they are there; the first one's place is the result's."""
+    count = resultNode.GetNumberOfNodeReferences(INPUT_ROLE)
+    nodes = [resultNode.GetNthNodeReference(INPUT_ROLE, n) for n in range(count)]
+    return [node for node in nodes if node is not None]
+
+
+def combinedRecord(inputs: Sequence, report: CombineReport, request: CombineRequest) -> Record:
+    """Of a volume that was made of several."""
+    names = ", ".join(node.GetName() for node in inputs)
+    name = f"{inputs[0].GetName()} combined"
+    return Record(name, f"Combined from {names}. {NOTICE}", {"Model": COMBINED, **_facts(report, request)})
+
+
 def resultName(inputName: str, report: Any) -> str:
     """For example "T1 x2 edsr3d-narrow"."""
     factors = [f"{round(float(f), 2):g}" for f in report.factor]
     factor = factors[0] if len(set(factors)) == 1 else "x".join(factors)
     return f"{inputName} x{factor} {re.sub('-x[0-9.x]+(?=-|$)', '', report.model)}"
-
-
-def regionFromRoi(roiNode: Any, volumeNode: Any) -> Region:
-    """The voxels ((i0, i1), (j0, j1), (k0, k1)) that an ROI covers; transforms of both nodes are considered."""
-    if roiNode is None or not roiNode.IsA("vtkMRMLMarkupsROINode"):
-        raise RefusalError(_("Choose a markups ROI for the region."))
-    half = np.asarray(roiNode.GetSize(), float) / 2
-    if not np.all(half > 0):
-        raise RefusalError(_("{roi} has no extent; place the ROI on the volume first.").format(roi=roiNode.GetName()))
-    toWorld = slicer.util.arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix())
-    steps = np.linspace(-1, 1, BENT_SAMPLES)
-    corners = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3) * half
-    indices = _indices(volumeNode, corners @ toWorld[:3, :3].T + toWorld[:3, 3])
-    first = np.floor(indices.min(0) + 0.5 + TOUCH)
-    last = np.ceil(indices.max(0) + 0.5 - TOUCH)
-    size = np.asarray(volumeNode.GetImageData().GetDimensions())
-    first, last = np.maximum(first, 0), np.minimum(last, size)
-    if np.any(first >= last):
-        raise RefusalError(
-            _("{roi} does not touch {volume}; move the ROI onto the volume.").format(
-                roi=roiNode.GetName(), volume=volumeNode.GetName()
-            )
-        )
-    return _region(first, last)
-
-
-def regionAround(volumeNode: Any, ras: Sequence[float], sizeVoxels: int | Sequence[int]) -> Region:
-    """The box of about `sizeVoxels` around a point of the world, moved inwards at the volume's border."""
-    size = np.asarray(volumeNode.GetImageData().GetDimensions())
-    center = np.floor(_indices(volumeNode, np.asarray([ras], float))[0] + 0.5)
-    if np.any(center < 0) or np.any(center >= size):
-        raise RefusalError(
-            _("That point is outside {volume}; move the crosshair onto the volume.").format(volume=volumeNode.GetName())
-        )
-    extent = np.minimum(np.broadcast_to(sizeVoxels, 3), size)
-    first = np.clip(center - extent // 2, 0, size - extent)
-    return _region(first, first + extent)
-
-
-def _region(first: np.ndarray, last: np.ndarray) -> Region:
-    return tuple((int(a), int(b)) for a, b in zip(first, last))  # type: ignore[return-value]
-
-
-def _indices(volumeNode: Any, points: np.ndarray) -> np.ndarray:
-    """Points of the world as continuous voxel indices (i, j, k) of the array."""
-    toLocal = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volumeNode.GetParentTransformNode(), toLocal)
-    local = np.asarray([toLocal.TransformPoint(point) for point in points.tolist()])
-    matrix = vtk.vtkMatrix4x4()
-    volumeNode.GetRASToIJKMatrix(matrix)
-    toIndex = slicer.util.arrayFromVTKMatrix(matrix)
-    return local @ toIndex[:3, :3].T + toIndex[:3, 3] - volumeNode.GetImageData().GetExtent()[::2]
 
 
 def checkTargets(scene: Any, inputNode: Any, outputNode: Any | None) -> None:
@@ -245,7 +248,7 @@ def _remember(node: Any, undo: list[Any]) -> None:
     node.GetIJKToRASMatrix(matrix)
     description = node.GetDescription()
     attributes = {name: node.GetAttribute(name) for name in node.GetAttributeNames()}
-    references = {role: node.GetNodeReferenceID(role) for role in (INPUT_ROLE, UNCERTAINTY_ROLE)}
+    references = {role: _references(node, role) for role in (INPUT_ROLE, *MAPS)}
     display = node.GetScalarVolumeDisplayNode()
     if display is not None:
         look, colorNodeID, automatic = _detachedCopy(display), display.GetColorNodeID(), display.GetAutoWindowLevel()
@@ -264,8 +267,8 @@ def _remember(node: Any, undo: list[Any]) -> None:
                 node.RemoveAttribute(name)
         for name, value in attributes.items():
             node.SetAttribute(name, value)
-        for role, reference in references.items():
-            node.SetNodeReferenceID(role, reference)
+        for role, held in references.items():
+            _refer(node, role, held)
 
     undo.append(restore)
 
@@ -312,52 +315,63 @@ def _showRange(display: Any, array: np.ndarray) -> None:
 
 def _place(node: Any, image: Any, grid: Grid, inputNode: Any) -> None:
     """Voxels and geometry in one step, so that no view draws one without the other."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = _LPS_RAS @ (np.reshape(grid.direction, (3, 3)) * grid.spacing)
-    matrix[:3, 3] = _LPS_RAS @ grid.origin
     wasModifying = node.StartModify()
     node.SetAndObserveTransformNodeID(inputNode.GetTransformNodeID())
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrixOf(grid)))
     node.SetAndObserveImageData(image)
     node.StorableModified()
     node.EndModify(wasModifying)
 
 
-def _record(node: Any, inputNode: Any, report: Any, request: Any) -> None:
-    """Where a result comes from: kept with the scene. DICOM identifiers stay with the scan they belong to."""
-    values = {
-        "Model": report.model,
+def _facts(report: Any, request: Any) -> dict[str, str]:
+    return {
         "Version": __version__,
-        "Factor": "x".join(f"{float(f):g}" for f in report.factor),
         "Settings": json.dumps(request.to_dict(), sort_keys=True),
         "Report": json.dumps(report.to_dict(), sort_keys=True),
-        "InputID": inputNode.GetID(),
-        "InputName": inputNode.GetName(),
     }
-    for name, value in values.items():
+
+
+def _record(node: Any, inputs: Sequence, record: Record) -> None:
+    """Where a result comes from: kept with the scene. DICOM identifiers stay with the scan they belong to."""
+    first = inputs[0]
+    if record.attributes["Model"] == COMBINED:
+        node.RemoveAttribute(PREFIX + "Factor")
+    for name, value in {**record.attributes, "InputID": first.GetID(), "InputName": first.GetName()}.items():
         node.SetAttribute(PREFIX + name, value)
     node.RemoveAttribute("DICOM.instanceUIDs")
-    node.SetNodeReferenceID(INPUT_ROLE, inputNode.GetID())
-    model = report.model + describe_realism(report.realism)
-    node.SetDescription(f"{inputNode.GetName()} upscaled with {model}. {NOTICE}")
+    _refer(node, INPUT_ROLE, [each.GetID() for each in inputs])
+    node.SetDescription(record.description)
 
 
-def _addUncertainty(scene: Any, node: Any, inputNode: Any, result: Any, request: Any, undo: list[Any]) -> None:
-    """The second node of a result: in the one that a reused output already has, or a new one."""
-    if result.uncertainty is None:
-        node.SetNodeReferenceID(UNCERTAINTY_ROLE, None)
+def _references(node: Any, role: str) -> list[str]:
+    return [node.GetNthNodeReferenceID(role, n) for n in range(node.GetNumberOfNodeReferences(role))]
+
+
+def _refer(node: Any, role: str, nodeIDs: Sequence[str]) -> None:
+    """These and no others."""
+    node.RemoveNodeReferenceIDs(role)
+    for nodeID in nodeIDs:
+        node.AddNodeReferenceID(role, nodeID)
+
+
+def _addMap(
+    scene: Any, node: Any, inputs: Sequence, role: str, volume: Volume | None, record: Record, undo: list[Any]
+) -> None:
+    """Another node of a result: in the one that a reused output already has, or a new one."""
+    if volume is None:
+        node.SetNodeReferenceID(role, None)
         return
-    image = _imageFromArray(result.uncertainty.array)
-    second = node.GetNodeReference(UNCERTAINTY_ROLE)
+    image = _imageFromArray(volume.array)
+    second = node.GetNodeReference(role)
     if second is None:
-        second = _newVolume(scene, f"{node.GetName()} uncertainty", undo)
-        _joinFolder(scene, second, inputNode, undo)
+        second = _newVolume(scene, f"{node.GetName()} {MAPS[role]}", undo)
+        _joinFolder(scene, second, inputs[0], undo)
     else:
         _remember(second, undo)
-    _showRange(_displayNode(scene, second, undo), result.uncertainty.array)
-    _place(second, image, result.uncertainty.grid, inputNode)
-    _record(second, inputNode, result.report, request)
-    node.SetNodeReferenceID(UNCERTAINTY_ROLE, second.GetID())
+    _showRange(_displayNode(scene, second, undo), volume.array)
+    _place(second, image, volume.grid, inputs[0])
+    _record(second, inputs, record)
+    node.SetNodeReferenceID(role, second.GetID())
 
 
 def _joinFolder(scene: Any, node: Any, inputNode: Any, undo: list[Any]) -> None:

@@ -14,7 +14,7 @@ from ..engine.request import Request
 from . import runs
 from .comparison import ZOOMED_MM, Comparison
 from .rightview import RightView
-from .scene import INPUT_ROLE, PREFIX, UNCERTAINTY_ROLE
+from .scene import COMBINED, INPUT_ROLE, MAPS, PREFIX, UNCERTAINTY_ROLE, inputsOf, isCombined
 from .signals import Signal
 
 PREVIEW = PREFIX + "Preview"
@@ -32,6 +32,8 @@ class SideBySide:
         self._job = None
         self._focus = None
         self.inputNode = None
+        # What the shown result was made of.
+        self.inputs: list = []
 
     @property
     def active(self) -> bool:
@@ -74,8 +76,8 @@ class SideBySide:
         if not candidates:
             raise RefusalError(_("There is no result of this volume to compare yet; press Apply first."))
         result = candidates[-1]
-        request = Request.from_dict(json.loads(result.GetAttribute(SETTINGS)))
-        self.open(result.GetNodeReference(INPUT_ROLE), result, request)
+        inputs = inputsOf(result)
+        self.open(inputNode if inputNode in inputs else inputs[0], result, requestOf(result))
 
     def previewNode(self, inputNode: Any) -> Any:
         """The node of an earlier preview of this volume, to be used again; None if there is none."""
@@ -109,12 +111,12 @@ class SideBySide:
         if slicer.app.layoutManager() is None:
             return
         self.leave()
-        self.inputNode = inputNode
+        self.inputNode, self.inputs = inputNode, inputsOf(resultNode)
         interpolation = runs.interpolationRequest(request, resultNode.GetAttribute(PREFIX + "Model"))
         self._begin(interpolation, None, lambda node: self._show(inputNode, node, resultNode))
 
     def _begin(self, request: Request, outputNode: Any, whenFinished: Any) -> None:
-        self._job = runs.Upscaling(self.inputNode, request, outputNode)
+        self._job = runs.Upscaling([self.inputNode], request, outputNode)
         self._job.finished.connect(whenFinished)
         self._job.failed.connect(self._onFailed)
         self._job.cancelled.connect(self._forgetJob)
@@ -175,16 +177,22 @@ def isResult(node: Any) -> bool:
     return node is not None and bool(node.GetAttribute(SETTINGS)) and node.GetNodeReference(INPUT_ROLE) is not None
 
 
+def requestOf(resultNode: Any) -> Request:
+    """What was asked for; of one that was made of several, what brings one of them to its voxels."""
+    if isCombined(resultNode):
+        return Request(COMBINED, spacing=tuple(resultNode.GetSpacing()))
+    return Request.from_dict(json.loads(resultNode.GetAttribute(SETTINGS)))
+
+
 def resultsOf(inputNode: Any, previews: bool = False) -> list:
     """The volumes made from this one, oldest first."""
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    results = [node for node in nodes if isResult(node) and inputNode in inputsOf(node)]
+    maps = [node.GetNodeReference(role) for node in results for role in MAPS]
     return [
         node
-        for node in nodes
-        if isResult(node)
-        and node.GetNodeReference(INPUT_ROLE) is inputNode
-        and not node.GetHideFromEditors()
-        and (previews or not node.GetAttribute(PREVIEW))
+        for node in results
+        if node not in maps and not node.GetHideFromEditors() and (previews or not node.GetAttribute(PREVIEW))
     ]
 
 

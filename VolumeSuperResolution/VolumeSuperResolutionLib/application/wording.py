@@ -11,9 +11,10 @@ from slicer.i18n import tr as _
 
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC, gain
-from ..engine.request import MEGA, Estimate, Report, describe_grid, describe_realism
-from .scene import PREFIX
-from .targets import THICK
+from ..engine.physics.scanner import SAME, Scanner
+from ..engine.request import MEGA, CombineReport, Estimate, Report, describe_grid, describe_realism
+from .scene import PREFIX, inputsOf, isCombined
+from .stacks import named
 
 # How scans were degraded to measure a gain: by the slice profile alone, or also by noise as of a scanner.
 CLEAN, NOISY = "profile", "scanner"
@@ -157,6 +158,19 @@ def estimateLine(grid: Any, forecast: Estimate, seconds: float, device: str) -> 
     return line
 
 
+def combineLine(count: int, forecast: Estimate) -> str:
+    """For example "3 stacks -> 140x76x164 at 1 mm, 2 MB"."""
+    return _("{count} stacks -> {grid}, {memory}").format(
+        count=count, grid=describe_grid(forecast.size, forecast.spacing), memory=memory(forecast.output_bytes)
+    )
+
+
+def stacksHint(count: int) -> str:
+    """That the chosen volume is one of several that belong together, with a link, as markup."""
+    text = _('{count} stacks of this examination are here: <a href="stacks">combine them</a> into one sharp volume.')
+    return text.format(count=count)
+
+
 def deviceName(device: str) -> str:
     """What a device is called in a sentence."""
     return "CPU" if device == "cpu" else "GPU"
@@ -164,6 +178,8 @@ def deviceName(device: str) -> str:
 
 def resultLine(node: Any) -> str:
     """What a finished run says of itself, with its notes on lines of their own."""
+    if isCombined(node):
+        return combinedLine(node)
     report = reportOf(node)
     method = _("{title}, chosen automatically") if report.automatic else "{title}"
     done = _("{name}: {method}{realism}, {time} on the {device}; agrees with the scan within {residual} on average.")
@@ -178,24 +194,80 @@ def resultLine(node: Any) -> str:
     return "\n".join([line, assumed(report), *report.warnings])
 
 
-def assumed(report: Report) -> str:
-    """What a run took for granted of the scan."""
-    modality = _("CT in HU") if report.modality == "CT" else report.modality
-    return _("Assumed: {modality}, slices as thick as they are apart.").format(modality=modality)
-
-
-def scanLine(spacing: Sequence[float]) -> str:
-    """What is known of a scan that matters here: slices that are thicker than the pixels; nothing of others."""
-    if max(spacing) < THICK * min(spacing):
-        return ""
-    return _("Thick slices: {thick} mm apart, pixels of {fine} mm.").format(
-        thick=f"{max(spacing):.3g}", fine=f"{min(spacing):.3g}"
+def combinedLine(node: Any) -> str:
+    """The same of a volume that was made of several."""
+    report = combinedReportOf(node)
+    done = _("{name}: {count} stacks, {time}; they differ from it by {residual}% of the range of intensities.").format(
+        name=node.GetName(),
+        count=len(report.stacks),
+        time=duration(report.seconds),
+        residual=f"{100 * max(stack.residual for stack in report.stacks):.2g}",
     )
+    others = [stack for number, stack in enumerate(report.stacks, start=1) if number != report.reference]
+    if report.loop_error_mm is None:
+        place = _("They were taken where they lie.")
+    else:
+        place = _("The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.").format(
+            moved=f"{max(stack.moved_mm for stack in others):.1f}",
+            degrees=f"{max(stack.turned_degrees for stack in others):.1f}",
+            loop=f"{report.loop_error_mm:.2f}",
+        )
+    lines = [done, place]
+    for stack, source in zip(report.stacks, inputsOf(node)):
+        if stack.dropped:
+            text = _("{count} of the {total} slices of {name} did not fit and were left out.")
+            lines.append(text.format(count=len(stack.dropped), total=stack.slices, name=source.GetName()))
+    return "\n".join([*lines, *report.warnings])
+
+
+def details(node: Any) -> str:
+    """The whole report of a run."""
+    return named(str(combinedReportOf(node)), inputsOf(node)) if isCombined(node) else str(reportOf(node))
+
+
+def assumed(report: Report) -> str:
+    """What a run took for granted of the scan, and what it knew."""
+    modality = _("CT in HU") if report.modality == "CT" else report.modality
+    if report.scanner is None:
+        return _("Assumed: {modality}, slices as thick as they are apart.").format(modality=modality)
+    return _("Assumed: {modality}. {scan}").format(
+        modality=modality, scan=scanLine(report.input_spacing, report.scanner)
+    )
+
+
+def scanLine(spacing: Sequence[float], scanner: Scanner) -> str:
+    """What is known of a scan, and from where: thickness and distance of its slices, gaps, the profile, and noise."""
+    sources = {"assumed": _("assumed"), "dicom": _("from DICOM"), "user": _("as given"), "estimated": _("estimated")}
+    across = scanner.across(spacing)
+    axis, step = scanner.axes[across], spacing[across]
+    width = axis.width_at(step)
+    line = _("Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.").format(
+        width=f"{width:.3g}",
+        step=f"{step:.3g}",
+        source=sources[axis.told],
+        fine=f"{min(s for n, s in enumerate(spacing) if n != across):.3g}",
+    )
+    sentences = [line]
+    if abs(width - step) > SAME * step:
+        gap = _("Gaps of {size} mm between them.") if width < step else _("They overlap by {size} mm.")
+        sentences.append(gap.format(size=f"{abs(step - width):.2g}"))
+    if axis.shape == "user":
+        name = axis.profile if isinstance(axis.profile, str) else axis.profile.name
+        sentences.append(_("Profile: {name} (as given).").format(name=name))
+    if scanner.noise is not None:
+        noise = _("Noise {percent}% ({source}).")
+        sentences.append(noise.format(percent=f"{100 * scanner.noise:.2g}", source=sources[scanner.noise_told]))
+    return " ".join(sentences)
 
 
 def reportOf(node: Any) -> Report:
     """The report that a result keeps."""
     return Report.from_dict(json.loads(node.GetAttribute(PREFIX + "Report")))
+
+
+def combinedReportOf(node: Any) -> CombineReport:
+    """The same of one that was made of several."""
+    return CombineReport.from_dict(json.loads(node.GetAttribute(PREFIX + "Report")))
 
 
 def residual(report: Report) -> str:

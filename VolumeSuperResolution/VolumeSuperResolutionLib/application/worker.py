@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
+from ..engine.request import CombineReport, CombineRequest, Report
 from ..engine.volumes.grid import Grid, Volume
 from . import dependencies
 from .child import ChildProcess, killTree
-from .engine_process import DISK_FULL, FOLDER_PREFIX, OUT_OF_MEMORY, disk_full
+from .engine_process import DISK_FULL, FOLDER_PREFIX, OUT_OF_MEMORY, OUTPUTS, disk_full
 from .signals import Signal
 from .transfer import Receiving, Sending
 
@@ -36,13 +38,13 @@ BUSY = _("A run is going on; wait for it to finish or cancel it first.")
 class Job:
     """One run. Of finished(result), failed(sentence) and cancelled() exactly one is emitted, never within start()."""
 
-    def __init__(self, worker: Worker, volume: Volume, request: Any) -> None:
+    def __init__(self, worker: Worker, volumes: Sequence[Volume], request: Any) -> None:
         self.progressed = Signal()
         self.finished = Signal()
         self.failed = Signal()
         self.cancelled = Signal()
         self.running = True
-        self.volume = volume
+        self.volumes = list(volumes)
         self.request = request
         self.cancelling = False
         self._worker = worker
@@ -101,11 +103,14 @@ class Worker:
         if self._child is not None:
             self._child.send(warm=True)
 
-    def start(self, volume: Volume, request: Any) -> Job:
-        """Begin a run; the voxels must not change before it ends. Raises RefusalError while another one runs."""
+    def start(self, volumes: Sequence[Volume], request: Any) -> Job:
+        """Begin a run; the voxels must not change before it ends. Raises RefusalError while another one runs.
+
+        A Request upscales one volume, a CombineRequest makes one of several; the result is the engine's.
+        """
         if self.running:
             raise RefusalError(BUSY)
-        self._job = Job(self, volume, request)
+        self._job = Job(self, volumes, request)
         self._number += 1
         self._transfers, self._answer = [], {}
         self._computingSince = self._firstProgress = None
@@ -162,39 +167,49 @@ class Worker:
         if self._job is None:
             return  # it could not be started
         self._jobFolder().mkdir(parents=True)
-        self._transfers = [Sending(self._job.volume.array, self._path("input"))]
+        self._transfers = [Sending(volume.array, self._path(f"input{n}")) for n, volume in enumerate(self._job.volumes)]
         self._advance = self._send
 
     def _send(self) -> None:
-        if not self._transfers[0].step():
+        if not all(transfer.step() for transfer in self._transfers):
             return
         self._ticks.stop()
         self._closeTransfers()
-        array, grid = self._job.volume
+        inputs = [
+            {
+                "file": str(self._path(f"input{n}")),
+                "dtype": array.dtype.str,
+                "shape": array.shape,
+                "grid": vars(grid),
+            }
+            for n, (array, grid) in enumerate(self._job.volumes)
+        ]
+        kind = kindOf(self._job.request)
         self._child.send(
             job=self._number,
-            input={"file": str(self._path("input")), "dtype": array.dtype.str, "shape": array.shape},
-            grid=vars(grid),
+            kind=kind,
+            inputs=inputs,
             request=self._job.request.to_dict(),
-            output=str(self._path("output")),
-            uncertainty=str(self._path("uncertainty")),
+            outputs={name: str(self._path(name)) for name in OUTPUTS[kind]},
         )
         self._computingSince = time.monotonic()
 
     def _beginReceiving(self) -> None:
-        parts = [self._answer[name] for name in ("volume", "uncertainty") if name in self._answer]
-        for part in parts:
+        for part in self._answer["volumes"].values():
             self._transfers.append(Receiving(Path(part["file"]), part["dtype"], tuple(part["shape"])))
         self._advance = self._receive
 
     def _receive(self) -> tuple | None:
         if not all(transfer.step() for transfer in self._transfers):
             return None
-        from ..engine.upscale import Report, Result
+        from ..engine.combine import CombineResult
+        from ..engine.upscale import Result
 
-        grids = [_grid(self._answer[name]) for name in ("volume", "uncertainty") if name in self._answer]
-        volumes = [Volume(transfer.array, grid) for transfer, grid in zip(self._transfers, grids)]
-        return "finished", Result(volumes[0], Report.from_dict(self._answer["report"]), *volumes[1:])
+        parts = zip(self._answer["volumes"].items(), self._transfers)
+        volumes = {name: Volume(transfer.array, _grid(part)) for (name, part), transfer in parts}
+        if isinstance(self._job.request, CombineRequest):
+            return "finished", CombineResult(report=CombineReport.from_dict(self._answer["report"]), **volumes)
+        return "finished", Result(report=Report.from_dict(self._answer["report"]), **volumes)
 
     def _onReceived(self, message: dict) -> None:
         if "torch" in message:
@@ -241,7 +256,7 @@ class Worker:
         else:
             self._sweep()
         job.running = False
-        job.volume = None
+        job.volumes = []
         getattr(job, outcome).emit(*arguments)
 
     def _giveUpWaiting(self) -> None:
@@ -309,6 +324,11 @@ class Worker:
 def temporaryPlace() -> str:
     """The folder that the user has chosen for temporary files."""
     return slicer.app.temporaryPath if hasattr(slicer, "app") else tempfile.gettempdir()
+
+
+def kindOf(request: Any) -> str:
+    """What the child is to do: a key of OUTPUTS."""
+    return "combine" if isinstance(request, CombineRequest) else "upscale"
 
 
 def _grid(part: dict) -> Grid:

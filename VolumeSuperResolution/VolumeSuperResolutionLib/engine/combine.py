@@ -13,7 +13,7 @@ from .errors import CancelledError, RefusalError
 from .physics import reconstruction
 from .physics.reconstruction import Scan
 from .physics.scanner import Scanner
-from .request import MEGA, CombineReport, CombineRequest, StackReport, describe_grid
+from .request import MEGA, CombineReport, CombineRequest, Estimate, StackReport, describe_grid
 from .streaming import memory
 from .volumes import intensity
 from .volumes.grid import Grid, Volume
@@ -25,6 +25,7 @@ __all__ = [
     "CombineResult",
     "RefusalError",
     "combine",
+    "estimate",
     "target_grid",
 ]
 
@@ -72,8 +73,9 @@ def combine(
     memory.forget_peak()
     tell = progress or (lambda done, total: None)
     grid = target_grid([volume.grid for volume in volumes], request)
-    scanners = _scanners(volumes, request)
-    _check_voxels(volumes, grid)
+    scanners = _check_scanners([volume.grid for volume in volumes], request)
+    _check_voxels(volumes)
+    _check_memory(grid, [volume.grid for volume in volumes])
     reference = request.reference - 1
     modality = intensity.guess_modality(volumes[reference].array)
     scans = [reconstruction.scan_of(_floats(v), s, modality) for v, s in zip(volumes, scanners)]
@@ -96,6 +98,18 @@ def combine(
     tell(100, 100)
     report = _report(scans, request, result, coverage, loop, time.monotonic() - started)
     return CombineResult(result, report, Volume(coverage, grid), Volume(np.ascontiguousarray(residual), grid))
+
+
+def estimate(grids: Sequence[Grid], dtype: str | np.dtype, request: CombineRequest) -> Estimate:
+    """Size, spacing and memory of a request; refuses what can be refused without looking at a voxel.
+
+    `dtype` is that of the reference. How long it takes depends on how the scans lie: the seconds are 0.
+    """
+    grid = target_grid(grids, request)
+    _check_scanners(grids, request)
+    need = _check_memory(grid, grids)
+    voxels = int(np.prod(np.asarray(grid.size, np.int64)))
+    return Estimate(grid.size, grid.spacing, voxels * np.dtype(dtype).itemsize, need, 0.0)
 
 
 def target_grid(grids: Sequence[Grid], request: CombineRequest) -> Grid:
@@ -148,25 +162,25 @@ def _check_count(grids: Sequence[Grid], request: CombineRequest) -> None:
             )
 
 
-def _scanners(volumes: Sequence[Volume], request: CombineRequest) -> list[Scanner]:
-    """How each was scanned."""
-    count = len(volumes)
+def _check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scanner]:
+    """How each was scanned; refuses what no scanner does."""
+    count = len(grids)
     scanners = list(request.scanners) or [Scanner()] * count
     if len(scanners) != count or len(request.slice_thickness) not in (0, 1, count):
         given = len(scanners) if len(scanners) != count else len(request.slice_thickness)
         raise RefusalError(f"There are {count} scans and {given} thicknesses; give one for all, or one for each.")
     widths = request.slice_thickness * (count if len(request.slice_thickness) == 1 else 1)
     result = []
-    for number, (volume, scanner) in enumerate(zip(volumes, scanners)):
+    for number, (grid, scanner) in enumerate(zip(grids, scanners)):
         if widths:
-            axis = int(np.argmax(volume.grid.spacing))
+            axis = int(np.argmax(grid.spacing))
             scanner = scanner.along(axis, width=widths[number], told="user")
-        scanner.check(volume.grid.spacing)
+        scanner.check(grid.spacing)
         result.append(scanner)
     return result
 
 
-def _check_voxels(volumes: Sequence[Volume], grid: Grid) -> None:
+def _check_voxels(volumes: Sequence[Volume]) -> None:
     for number, volume in enumerate(volumes, start=1):
         if volume.array.ndim != 3 or volume.array.dtype.kind not in "biuf":
             raise RefusalError(f"Scan {number} does not hold one real number a voxel; choose a scan.")
@@ -177,12 +191,18 @@ def _check_voxels(volumes: Sequence[Volume], grid: Grid) -> None:
         for other, before in enumerate(volumes[: number - 1], start=1):
             if before.array.shape == volume.array.shape and np.array_equal(before.array, volume.array):
                 raise RefusalError(f"Scans {other} and {number} are the same; leave one of them out.")
-    need = int(np.prod(np.asarray(grid.size, float))) * 4 * WORKING_VOLUMES + sum(4 * v.array.size for v in volumes)
+
+
+def _check_memory(grid: Grid, grids: Sequence[Grid]) -> int:
+    """The bytes that it takes; refuses more than there are."""
+    voxels = [float(np.prod(np.asarray(each.size, float))) for each in grids]
+    need = 4 * int(WORKING_VOLUMES * np.prod(np.asarray(grid.size, float)) + sum(voxels))
     if need > memory.free_bytes():
         raise RefusalError(
             f"{describe_grid(grid.size, grid.spacing)} would need about {need / MEGA:.0f} MB and "
             f"{memory.free_bytes() / MEGA:.0f} MB are free; ask for a coarser spacing or for the intersection."
         )
+    return need
 
 
 def check_places(scans: Sequence[Scan], reference: int, loop: float | None) -> None:

@@ -14,15 +14,14 @@ import numpy as np
 from ..engine import quality
 from ..engine.combine import FEWEST, CombineRequest, combine
 from ..engine.errors import RefusalError
-from ..engine.physics import reconstruction, registration, stacks
+from ..engine.physics import reconstruction, registration, simulation
 from ..engine.physics.scanner import Scanner
+from ..engine.physics.simulation import Simulated
 from ..engine.physics.stacks import Pose, System
 from ..engine.request import Request
 from ..engine.upscale import upscale
 from ..engine.volumes import files, intensity
 from ..engine.volumes.grid import Volume
-from . import stacks_simulation as simulation
-from .stacks_simulation import Simulated
 
 # The patient's motion between stacks: about each axis and along each.
 DEGREES, MM = 3.0, 3.0
@@ -93,12 +92,7 @@ def stacks_of(name: str, volume: Volume, thickness: float, gap: float, crop: int
     random = np.random.default_rng(zlib.crc32(name.encode()))
     volume = Volume(volume.array.astype(np.float32), volume.grid)
     field = simulation.middle(volume.grid, crop or max(volume.grid.size))
-    center = field.center()
-    made = []
-    for number, axis in enumerate(simulation.SLICE_AXES):
-        pose = stacks.STILL if number == 0 else simulation.random_pose(random, DEGREES, MM, center)
-        made.append(simulation.simulate(volume, axis, thickness, gap, random, NOISE, pose, field))
-    return made
+    return simulation.orthogonal(volume, thickness, gap, random, NOISE, DEGREES, MM, field)
 
 
 def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: str) -> StackScore:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from ..engine.physics import separable
-from ..engine.physics.scanner import Scanner
-from ..engine.physics.stacks import STILL, Pose
-from ..engine.volumes import files
-from ..engine.volumes.grid import Grid, Volume
-from ..engine.volumes.intensity import percentiles
+from ..volumes import files
+from ..volumes.grid import Grid, Volume
+from ..volumes.intensity import percentiles
+from . import separable
+from .scanner import Scanner
+from .stacks import STILL, Pose
 
 # The slice axis of each stack, in array order (k, j, i): axial, sagittal, coronal of a volume in patient order.
 SLICE_AXES = (0, 2, 1)
@@ -46,6 +46,25 @@ def random_pose(random: np.random.Generator, degrees: float, mm: float, center: 
     rotation = np.array(transform.GetMatrix()).reshape(3, 3)
     middle = np.asarray(center, float)
     return Pose(rotation, middle - rotation @ middle + random.uniform(-mm, mm, 3))
+
+
+def orthogonal(
+    volume: Volume,
+    thickness: float,
+    gap: float,
+    random: np.random.Generator,
+    noise: float,
+    degrees: float,
+    mm: float,
+    field: Grid | None = None,
+) -> list[Simulated]:
+    """Three stacks of a patient who moved between them; the first lies where the volume is."""
+    center = (field or volume.grid).center()
+    made = []
+    for number, axis in enumerate(SLICE_AXES):
+        pose = STILL if number == 0 else random_pose(random, degrees, mm, center)
+        made.append(simulate(volume, axis, thickness, gap, random, noise, pose, field))
+    return made
 
 
 def simulate(
