@@ -380,6 +380,22 @@
         <translation>&amp;Unsicherheitskarte</translation>
     </message>
     <message>
+        <source>Also make a volume of error bounds, within which the truth lies in nine of ten voxels: wide where the model may err. Only for models, targets and scans for which that was measured.</source>
+        <translation>Auch ein Volumen der Fehlergrenzen erzeugen, innerhalb derer die Wahrheit in neun von zehn Voxeln liegt: weit, wo das Modell irren kann. Nur für Modelle, Ziele und Aufnahmen, für die das gemessen wurde.</translation>
+    </message>
+    <message>
+        <source>Inter&amp;val map</source>
+        <translation>Inter&amp;vallkarte</translation>
+    </message>
+    <message>
+        <source>Also make a volume of what in the result the scan does not determine: the model filled it in, and the scan would be the same without it.</source>
+        <translation>Auch ein Volumen dessen erzeugen, was die Aufnahme am Ergebnis nicht bestimmt: Das Modell hat es ergänzt, und die Aufnahme wäre ohne es dieselbe.</translation>
+    </message>
+    <message>
+        <source>&amp;Map of what was invented</source>
+        <translation>Karte des &amp;Ergänzten</translation>
+    </message>
+    <message>
         <source>Average the results of the eight flips of the scan: a little better, eight times as slow.</source>
         <translation>Die Ergebnisse der acht Spiegelungen der Aufnahme mitteln: etwas besser, achtmal so langsam.</translation>
     </message>
@@ -424,8 +440,8 @@
         <translation>Volume Super Resolution</translation>
     </message>
     <message>
-        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side with the best interpolation. Research use only - not for diagnosis.</source>
-        <translation>Macht ein Volumen schärfer: Volumen, Modell und Zielauflösung wählen, und das Ergebnis steht in der Szene genau über der Eingabe. Dicke Schichten können isotrop gemacht werden. Ergebnisse können neben der besten Interpolation betrachtet werden. Nur für die Forschung - nicht zur Diagnose.</translation>
+        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic, and several stacks of them one sharp volume. Results can be compared with the best interpolation. Research use only - not for diagnosis.</source>
+        <translation>Macht ein Volumen schärfer: Volumen, Modell und Zielauflösung wählen, und das Ergebnis steht in der Szene genau über der Eingabe. Dicke Schichten können isotrop gemacht werden, und mehrere Stapel davon zu einem scharfen Volumen. Ergebnisse können neben der besten Interpolation betrachtet werden. Nur für die Forschung - nicht zur Diagnose.</translation>
     </message>
     <message>
         <source>The models follow published work on super-resolution: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; Pham et al.), 3D FSRCNN (Mane et al., after Dong et al.), 3D EDSR (Golden, after Lim et al.), SRResNet (Ledig et al.), DCSRN and mDCSRN (Chen et al.), RCAN (Zhang et al.) and 3D RRDB-GAN (Ha et al., after Wang et al.). Each model's card names its paper and the data it was trained on.</source>
@@ -542,6 +558,14 @@
         <translation>Unsicherheit</translation>
     </message>
     <message>
+        <source>Interval of 90%</source>
+        <translation>90-%-Intervall</translation>
+    </message>
+    <message>
+        <source>Not determined by the scan</source>
+        <translation>Von der Aufnahme nicht bestimmt</translation>
+    </message>
+    <message>
         <source>Axial</source>
         <translation>Axial</translation>
     </message>
@@ -650,6 +674,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>Unsicherheit</translation>
+    </message>
+    <message>
+        <source>90% within ±</source>
+        <translation>90 % innerhalb ±</translation>
+    </message>
+    <message>
+        <source>Not in the scan</source>
+        <translation>Nicht in der Aufnahme</translation>
     </message>
 </context>
 <context>
@@ -822,8 +854,8 @@
 <context>
     <name>application.wording</name>
     <message>
-        <source>Takes the published model that is best for a target, or an interpolation where none is made for it.</source>
-        <translation>Nimmt das veröffentlichte Modell, das für ein Ziel am besten ist, oder eine Interpolation, wo keines dafür gemacht ist.</translation>
+        <source>Takes the network that is best for a target, or the data step where none gains on noisy scans.</source>
+        <translation>Nimmt das Netz, das für ein Ziel am besten ist, oder den Datenschritt, wo keines bei verrauschten Aufnahmen gewinnt.</translation>
     </message>
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
@@ -838,8 +870,12 @@
         <translation>{name}: {method}{realism}, {time} auf der {device}; stimmt mit der Aufnahme im Mittel auf {residual} überein.</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
-        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, von den veröffentlichten Modellen das beste für dieses Ziel. {trust}</translation>
+        <source>No error bounds are known for it.</source>
+        <translation>Fehlergrenzen sind dafür nicht bekannt.</translation>
+    </message>
+    <message>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the networks the best for this target. {trust}</source>
+        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, von den Netzen das beste für dieses Ziel. {trust}</translation>
     </message>
     <message>
         <source>It adds nothing that is not in the scan.</source>
@@ -870,8 +906,20 @@
         <translation>Dicke Schichten</translation>
     </message>
     <message>
+        <source>Every grid</source>
+        <translation>Jedes Gitter</translation>
+    </message>
+    <message>
         <source>{title}, chosen automatically</source>
         <translation>{title}, automatisch gewählt</translation>
+    </message>
+    <message>
+        <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>
+        <translation>Im Gewebe liegt die Wahrheit meist mit 90 % innerhalb von ± {half} ({covered}, gemessen an {n} Personen).</translation>
+    </message>
+    <message>
+        <source>In tissue {part} on average is not determined by the scan, but filled in.</source>
+        <translation>Im Gewebe sind im Mittel {part} von der Aufnahme nicht bestimmt, sondern ergänzt.</translation>
     </message>
     <message>
         <source>They were taken where they lie.</source>
@@ -906,8 +954,12 @@
         <translation>weniger als eine Sekunde</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
-        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, da kein veröffentlichtes Modell für dieses Ziel gemacht ist. {trust}</translation>
+        <source>Error bounds are known for {places}.</source>
+        <translation>Fehlergrenzen sind bekannt für {places}.</translation>
+    </message>
+    <message>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no network is made for this target. {trust}</source>
+        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, da kein Netz für dieses Ziel gemacht ist. {trust}</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as the networks need PyTorch, which is not at hand. {trust}</source>

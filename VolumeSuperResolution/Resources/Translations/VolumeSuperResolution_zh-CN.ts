@@ -380,6 +380,22 @@
         <translation>不确定性图(&amp;U)</translation>
     </message>
     <message>
+        <source>Also make a volume of error bounds, within which the truth lies in nine of ten voxels: wide where the model may err. Only for models, targets and scans for which that was measured.</source>
+        <translation>同时生成误差范围的体数据，十个体素中有九个的真值在此范围内：模型可能出错处范围较宽。仅适用于已测量过的模型、目标和扫描。</translation>
+    </message>
+    <message>
+        <source>Inter&amp;val map</source>
+        <translation>区间图(&amp;V)</translation>
+    </message>
+    <message>
+        <source>Also make a volume of what in the result the scan does not determine: the model filled it in, and the scan would be the same without it.</source>
+        <translation>同时生成结果中扫描未能确定的部分的体数据：它由模型补充，没有它扫描也不会改变。</translation>
+    </message>
+    <message>
+        <source>&amp;Map of what was invented</source>
+        <translation>补充内容图(&amp;M)</translation>
+    </message>
+    <message>
         <source>Average the results of the eight flips of the scan: a little better, eight times as slow.</source>
         <translation>对扫描八种翻转的结果取平均：略好，但慢八倍。</translation>
     </message>
@@ -424,8 +440,8 @@
         <translation>体数据超分辨率</translation>
     </message>
     <message>
-        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side with the best interpolation. Research use only - not for diagnosis.</source>
-        <translation>使体数据更清晰：选择体数据、模型和目标分辨率，结果将精确叠放在场景中的输入之上。厚层可变为各向同性。结果可与最佳插值并排比较。仅供研究使用 - 不可用于诊断。</translation>
+        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic, and several stacks of them one sharp volume. Results can be compared with the best interpolation. Research use only - not for diagnosis.</source>
+        <translation>使体数据更清晰：选择体数据、模型和目标分辨率，结果将精确叠放在场景中的输入之上。厚层可变为各向同性，多个厚层序列可合成为一个清晰的体数据。结果可与最佳插值并排比较。仅供研究使用 - 不可用于诊断。</translation>
     </message>
     <message>
         <source>The models follow published work on super-resolution: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; Pham et al.), 3D FSRCNN (Mane et al., after Dong et al.), 3D EDSR (Golden, after Lim et al.), SRResNet (Ledig et al.), DCSRN and mDCSRN (Chen et al.), RCAN (Zhang et al.) and 3D RRDB-GAN (Ha et al., after Wang et al.). Each model's card names its paper and the data it was trained on.</source>
@@ -542,6 +558,14 @@
         <translation>不确定性</translation>
     </message>
     <message>
+        <source>Interval of 90%</source>
+        <translation>90% 区间</translation>
+    </message>
+    <message>
+        <source>Not determined by the scan</source>
+        <translation>扫描未确定</translation>
+    </message>
+    <message>
         <source>Axial</source>
         <translation>轴位</translation>
     </message>
@@ -650,6 +674,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>不确定性</translation>
+    </message>
+    <message>
+        <source>90% within ±</source>
+        <translation>90% 在 ± 内</translation>
+    </message>
+    <message>
+        <source>Not in the scan</source>
+        <translation>不在扫描中</translation>
     </message>
 </context>
 <context>
@@ -822,8 +854,8 @@
 <context>
     <name>application.wording</name>
     <message>
-        <source>Takes the published model that is best for a target, or an interpolation where none is made for it.</source>
-        <translation>采用最适合目标的已发表模型；若没有合适的，则采用插值。</translation>
+        <source>Takes the network that is best for a target, or the data step where none gains on noisy scans.</source>
+        <translation>采用最适合目标的网络；若没有网络能改善含噪扫描，则采用数据步骤。</translation>
     </message>
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
@@ -838,8 +870,12 @@
         <translation>{name}：{method}{realism}，在 {device} 上用时 {time}；与扫描平均相差 {residual}。</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
-        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，它是最适合此目标的已发表模型。{trust}</translation>
+        <source>No error bounds are known for it.</source>
+        <translation>尚无已知的误差范围。</translation>
+    </message>
+    <message>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the networks the best for this target. {trust}</source>
+        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，它是最适合此目标的网络。{trust}</translation>
     </message>
     <message>
         <source>It adds nothing that is not in the scan.</source>
@@ -870,8 +906,20 @@
         <translation>厚层</translation>
     </message>
     <message>
+        <source>Every grid</source>
+        <translation>任意网格</translation>
+    </message>
+    <message>
         <source>{title}, chosen automatically</source>
         <translation>{title}（自动选择）</translation>
+    </message>
+    <message>
+        <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>
+        <translation>在组织中，真值通常以 90% 位于 ± {half} 之内（在 {n} 名受试者上测得 {covered}）。</translation>
+    </message>
+    <message>
+        <source>In tissue {part} on average is not determined by the scan, but filled in.</source>
+        <translation>在组织中，平均 {part} 未由扫描确定，而是补充的。</translation>
     </message>
     <message>
         <source>They were taken where they lie.</source>
@@ -906,8 +954,12 @@
         <translation>不到一秒</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
-        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，因为没有适合此目标的已发表模型。{trust}</translation>
+        <source>Error bounds are known for {places}.</source>
+        <translation>已知误差范围：{places}。</translation>
+    </message>
+    <message>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no network is made for this target. {trust}</source>
+        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，因为没有适合此目标的网络。{trust}</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as the networks need PyTorch, which is not at hand. {trust}</source>

@@ -37,6 +37,8 @@ class Parameters:
     consistency: Annotated[int, WithinRange(-1, 10), Default(CARDS_CONSISTENCY)]
     realism: Annotated[float, WithinRange(0.0, 1.0), Default(AS_IT_IS)]
     uncertainty: Annotated[bool, Default(False)]
+    interval: Annotated[bool, Default(False)]
+    invented: Annotated[bool, Default(False)]
     ensemble: Annotated[bool, Default(False)]
     fillNonfinite: Annotated[bool, Default(False)]
     sliceThickness: Annotated[float, WithinRange(FROM_DICOM, 1000.0), Default(FROM_DICOM)]
@@ -68,6 +70,8 @@ def optionsFrom(parameters: Parameters, card: Any, model: str, target: str) -> d
         "consistency": parameters.consistency if parameters.consistency != CARDS_CONSISTENCY else None,
         "realism": parameters.realism if card.partner and parameters.realism != AS_IT_IS else None,
         "uncertainty": parameters.uncertainty and card.learned,
+        "interval": parameters.interval and any(table.holds for table in card.intervals),
+        "invented": parameters.invented,
         "ensemble": parameters.ensemble and card.learned,
         "region": parameters.region,
         "fill_nonfinite": parameters.fillNonfinite,

@@ -16,7 +16,7 @@ from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC
 from ..engine.physics.scanner import slice_axis
-from ..engine.request import MEGA, Estimate, Request
+from ..engine.request import MAPS, MEGA, Estimate, Request
 from ..engine.upscale import estimate, upscale
 from . import acquisition, dependencies, regions, scene
 from .signals import Signal
@@ -198,7 +198,7 @@ def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float], rat
     edge = int(np.clip((PREVIEW_SECONDS * MEGA / rate) ** (1 / 3) if rate else np.inf, *PREVIEW_EDGES))
     margin = edge // 5
     values = request.to_dict()
-    values.update(model=cardOf(inputVolume, request).id, uncertainty=False, ensemble=False, margin=margin)
+    values.update(model=cardOf(inputVolume, request).id, ensemble=False, margin=margin, **dict.fromkeys(MAPS, False))
     values.update(region=regions.regionAround(inputVolume, ras, edge - 2 * margin))
     return Request.from_dict(values)
 

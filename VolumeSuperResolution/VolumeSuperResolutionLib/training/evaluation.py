@@ -19,6 +19,7 @@ from ..engine.physics.scanner import Scanner, of_blur
 from ..engine.upscale import Request, upscale
 from ..engine.volumes import files, intensity
 from ..engine.volumes.grid import Volume
+from .precision import middle
 
 if TYPE_CHECKING:
     from .perception import Perception
@@ -79,11 +80,18 @@ class Case:
     scanner: Scanner
 
 
-def make_case(path: Path, factor: Sequence[int], protocol: str, fill_nonfinite: bool = False) -> Case:
-    """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it."""
+def make_case(
+    path: Path, factor: Sequence[int], protocol: str, fill_nonfinite: bool = False, crop: int | None = None
+) -> Case:
+    """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it; `crop`: only so many voxels a side.
+
+    The crop is where most tissue is; it is put where the volume begins.
+    """
     with about(path.name):
         volume = files.read(path).volume
         array = volume.array if all_numbers(volume.array) else filled(volume.array, fill_nonfinite)
+    if crop:
+        array = array[middle(array, crop)]
     steps = tuple(factor)[::-1]
     if any(n < f for n, f in zip(array.shape, steps)):
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
@@ -94,6 +102,12 @@ def make_case(path: Path, factor: Sequence[int], protocol: str, fill_nonfinite: 
     told = degradation.PROTOCOLS[protocol].told
     scanner = of_blur(degradation.drawn(protocol, path.name), grid.spacing) if told else Scanner()
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid), truth, scanner)
+
+
+def check_factor(factor: Sequence[float]) -> None:
+    """Refuse what volumes cannot be degraded by."""
+    if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
+        raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
 
 
 def evaluate(
@@ -109,8 +123,7 @@ def evaluate(
     fill_nonfinite: bool = False,
 ) -> list[Score]:
     """Scores of the baselines and the models on every volume of a folder."""
-    if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
-        raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
+    check_factor(factor)
     i, j, k = map(float, factor)
     scale = (i, j, k)
     for model in models:
