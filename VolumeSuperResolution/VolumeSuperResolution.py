@@ -35,8 +35,8 @@ class VolumeSuperResolution(ScriptedLoadableModule):
         self.parent.contributors = ["The VolumeSuperResolution developers"]
         self.parent.helpText = _(
             "Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the "
-            "scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side "
-            "with the best interpolation. Research use only - not for diagnosis."
+            "scene exactly over its input. Thick slices can be made isotropic, and several stacks of them one sharp "
+            "volume. Results can be compared with the best interpolation. Research use only - not for diagnosis."
         )
         # Slicer's help shows no pictures of the web, so the icon stands for the one that it leads to.
         icon = pathlib.Path(__file__).resolve().parent / "Resources" / "Icons" / "VolumeSuperResolution.png"
@@ -196,9 +196,12 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         `isotropic=True`, or `slices`, a factor for the through-plane axis alone. Other options: `region` (an ROI node,
         or ((i0, i1), (j0, j1), (k0, k1)) in voxels), `device`, `precision`, `memory` (MB), `consistency` (rounds),
         `realism` (0, faithful, to 1, realistic, where describe(model) names it), `ensemble`, `uncertainty`, `interval`
-        and `invented` (maps beside the result), `modality` ("MR" or "CT"), `fill_nonfinite`. progress(done, total) is
-        called as the work goes on; the work ends with a CancelledError as soon as cancel() answers True. What cannot be
-        done raises a RefusalError, which is a ValueError with a sentence for the user, and leaves the scene as it was.
+        and `invented` (maps beside the result), `modality` ("MR" or "CT"), `fill_nonfinite`; and, of how the volume was
+        scanned, `slice_thickness` (mm; by default as DICOM tells), `profile` ("gaussian", "box", or a file) and `noise`
+        (percent of the range of intensities).
+        progress(done, total) is called as the work goes on; the work ends with a CancelledError as soon as cancel()
+        answers True. What cannot be done raises a RefusalError, which is a ValueError with a sentence for the user,
+        and leaves the scene as it was.
 
         >>> sharp = logic.upscale(getNode("MRBrain"), model="lanczos", scale=2)
         >>> thin = logic.upscale(getNode("CTChest"), isotropic=True)

@@ -192,6 +192,33 @@ def test_a_prior_gives_its_differences_where_the_stacks_say_nothing():
     assert error[2] < 0.5 * min(error[:2])
 
 
+def test_edges_that_are_kept_solve_their_own_dense_system():
+    system = system_of(8, 0, 0, smoothness=0.05, thickness=2)
+    system.keep_edges(head(8).array, 50.0)
+    matrix = dense(system)
+    assert np.allclose(matrix, matrix.T, atol=1e-5 * np.abs(matrix).max())
+    expected = np.linalg.solve(matrix, wanted(system)).reshape(system.shape)
+    result = system.solve(iterations=40, tolerance=0)
+    assert np.abs(result - expected).max() < 1e-2 * np.abs(expected).max()
+
+
+def test_edges_that_are_kept_let_the_rest_be_smoother():
+    """Two intensities with a sharp border, and noise."""
+    truth = head(32)
+    truth = truth._replace(array=np.where(truth.array > 400, 900, 100).astype(np.float32))
+    seen = [stacks.observe(s.volume, s.scanner, truth.grid) for s in three(truth, 0, 0, noise=0.03)]
+
+    def error(system, start=None, **more):
+        x = system.solve(start, **more)
+        return float(np.sqrt(np.square(x - truth.array).mean())), x
+
+    costs = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
+    plain, x = min((error(System(seen, truth.array.shape, cost)) for cost in costs), key=lambda found: found[0])
+    system = System(seen, truth.array.shape, 1e-1)
+    system.keep_edges(x, 30.0)
+    assert error(system, x, iterations=10, tolerance=1e-4)[0] < 0.9 * plain
+
+
 def test_work_ends_when_it_is_told_to_and_says_how_far_it_is():
     system = system_of(18, 3, 1)
     told = []

@@ -71,13 +71,6 @@ def test_every_target_leads_to_a_request(opened, target):
     assert opened.ui.applyButton.enabled
 
 
-def test_what_is_known_of_the_scan_is_shown_where_it_matters(opened, volume):
-    assert opened.ui.scanLabel.text == "Thick slices: 3 mm apart, pixels of 1 mm."
-    volume.SetSpacing(1.0, 1.0, 1.2)
-    app.processEvents()
-    assert opened.ui.scanLabel.isHidden()
-
-
 class TestAutomatic:
     @pytest.fixture(autouse=True)
     def isAutomatic(self, models, opened, monkeypatch):

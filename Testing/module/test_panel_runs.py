@@ -59,7 +59,7 @@ class TestRuns:
         text = opened.ui.resultLabel.text
         assert "T1 x2 lanczos: Lanczos, " in text
         assert "% of the range of intensities on average" in text
-        assert "Assumed: MR, slices as thick as they are apart." in text
+        assert "Assumed: MR. Slices 3 mm thick every 3 mm (assumed), pixels of 1 mm. Noise " in text
         assert messages == []
 
     def test_into_a_chosen_volume(self, opened, scene, wait):
@@ -346,7 +346,8 @@ class TestLastResult:
             "scale": None, "isotropic": True, "device": "cpu", "precision": "fp32", "memory": 500, "consistency": 3,
             "realism": 0.5, "ensemble": True, "uncertainty": True, "region": ((0, 4), (0, 5), (1, 6)), "modality": "CT",
             "interval": True, "invented": True,
-            "fill_nonfinite": True, "label_map": True, "model": "a 'quoted' one",
+            "fill_nonfinite": True, "label_map": True, "model": "a 'quoted' one", "slice_thickness": 2.5,
+            "profile": "C:\\box.txt", "noise": 1.5,
         }  # fmt: skip
         request = runs.makeRequest(volume, **changed)
         caught = {}

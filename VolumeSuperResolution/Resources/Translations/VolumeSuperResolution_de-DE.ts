@@ -112,8 +112,8 @@
         <translation>Die Aufnahme, die verfeinert werden soll. Sie wird nie verändert.</translation>
     </message>
     <message>
-        <source>What is known of the scan, from its geometry.</source>
-        <translation>Was von der Aufnahme bekannt ist, aus ihrer Geometrie.</translation>
+        <source>What is known of the scan, and from where. Thickness, profile and noise can be told under Advanced.</source>
+        <translation>Was über die Aufnahme bekannt ist, und woher. Schichtdicke, Profil und Rauschen lassen sich unter Erweitert angeben.</translation>
     </message>
     <message>
         <source>&amp;Target:</source>
@@ -404,6 +404,34 @@
         <translation>Selbstense&amp;mble</translation>
     </message>
     <message>
+        <source>Slice thic&amp;kness:</source>
+        <translation>Schichtdic&amp;ke:</translation>
+    </message>
+    <message>
+        <source>How thick the slices are, which may be less or more than their distance. Automatic: as DICOM tells, else as far apart as they are.</source>
+        <translation>Wie dick die Schichten sind; das kann weniger oder mehr als ihr Abstand sein. Automatisch: wie DICOM sagt, sonst so dick wie ihr Abstand.</translation>
+    </message>
+    <message>
+        <source>Slice profi&amp;le:</source>
+        <translation>Schichtprofi&amp;l:</translation>
+    </message>
+    <message>
+        <source>How the scanner weighed what lies in a voxel. What is chosen is relied on: the result is made to agree with the scan exactly, as far as the noise allows. Choose it only if you know it.</source>
+        <translation>Wie der Scanner gewichtet, was in einem Voxel liegt. Auf die Wahl wird vertraut: Das Ergebnis stimmt dann genau mit der Aufnahme überein, soweit das Rauschen es zulässt. Nur wählen, wenn es bekannt ist.</translation>
+    </message>
+    <message>
+        <source>Noi&amp;se:</source>
+        <translation>Rau&amp;schen:</translation>
+    </message>
+    <message>
+        <source>The standard deviation of the noise in percent of the scan's range of intensities. Automatic: as estimated from the scan.</source>
+        <translation>Die Standardabweichung des Rauschens in Prozent des Intensitätsbereichs der Aufnahme. Automatisch: aus der Aufnahme geschätzt.</translation>
+    </message>
+    <message>
+        <source> %</source>
+        <translation> %</translation>
+    </message>
+    <message>
         <source>Research use only - not for diagnosis</source>
         <translation>Nur für die Forschung - nicht zur Diagnose</translation>
     </message>
@@ -412,8 +440,8 @@
         <translation>Volume Super Resolution</translation>
     </message>
     <message>
-        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side with the best interpolation. Research use only - not for diagnosis.</source>
-        <translation>Macht ein Volumen schärfer: Volumen, Modell und Zielauflösung wählen, und das Ergebnis steht in der Szene genau über der Eingabe. Dicke Schichten können isotrop gemacht werden. Ergebnisse können neben der besten Interpolation betrachtet werden. Nur für die Forschung - nicht zur Diagnose.</translation>
+        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic, and several stacks of them one sharp volume. Results can be compared with the best interpolation. Research use only - not for diagnosis.</source>
+        <translation>Macht ein Volumen schärfer: Volumen, Modell und Zielauflösung wählen, und das Ergebnis steht in der Szene genau über der Eingabe. Dicke Schichten können isotrop gemacht werden, und mehrere Stapel davon zu einem scharfen Volumen. Ergebnisse können neben der besten Interpolation betrachtet werden. Nur für die Forschung - nicht zur Diagnose.</translation>
     </message>
     <message>
         <source>The models follow published work on super-resolution: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; Pham et al.), 3D FSRCNN (Mane et al., after Dong et al.), 3D EDSR (Golden, after Lim et al.), SRResNet (Ledig et al.), DCSRN and mDCSRN (Chen et al.), RCAN (Zhang et al.) and 3D RRDB-GAN (Ha et al., after Wang et al.). Each model's card names its paper and the data it was trained on.</source>
@@ -430,6 +458,13 @@
     <message>
         <source>Upscaling with {model}</source>
         <translation>Verfeinern mit {model}</translation>
+    </message>
+</context>
+<context>
+    <name>application.acquisition</name>
+    <message>
+        <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
+        <translation>Slicer hat {name} mit einer Aufnahmetransformation geladen: Die Schichten sind ungleichmäßig verteilt oder gekippt. Verfeinert wird, als wären sie gleichmäßig; für wahre Abstände zuerst mit dieser Transformation neu abtasten.</translation>
     </message>
 </context>
 <context>
@@ -475,6 +510,18 @@
     <message>
         <source>Choose a model that is installed.</source>
         <translation>Ein Modell wählen, das installiert ist.</translation>
+    </message>
+    <message>
+        <source>Assumed</source>
+        <translation>Angenommen</translation>
+    </message>
+    <message>
+        <source>Gaussian</source>
+        <translation>Gauß</translation>
+    </message>
+    <message>
+        <source>Box</source>
+        <translation>Rechteck</translation>
     </message>
 </context>
 <context>
@@ -879,6 +926,26 @@
         <translation>CT in HU</translation>
     </message>
     <message>
+        <source>assumed</source>
+        <translation>angenommen</translation>
+    </message>
+    <message>
+        <source>from DICOM</source>
+        <translation>aus DICOM</translation>
+    </message>
+    <message>
+        <source>as given</source>
+        <translation>wie angegeben</translation>
+    </message>
+    <message>
+        <source>estimated</source>
+        <translation>geschätzt</translation>
+    </message>
+    <message>
+        <source>Noise {percent}% ({source}).</source>
+        <translation>Rauschen {percent}% ({source}).</translation>
+    </message>
+    <message>
         <source>less than a second</source>
         <translation>weniger als eine Sekunde</translation>
     </message>
@@ -919,12 +986,20 @@
         <translation>{count} der {total} Schichten von {name} passten nicht und blieben weg.</translation>
     </message>
     <message>
-        <source>Assumed: {modality}, slices as thick as they are apart.</source>
-        <translation>Angenommen: {modality}, Schichten so dick wie ihr Abstand.</translation>
+        <source>Assumed: {modality}. {scan}</source>
+        <translation>Angenommen: {modality}. {scan}</translation>
     </message>
     <message>
-        <source>Thick slices: {thick} mm apart, pixels of {fine} mm.</source>
-        <translation>Dicke Schichten: Abstand {thick} mm, Pixel {fine} mm.</translation>
+        <source>Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.</source>
+        <translation>Schichten {width} mm dick alle {step} mm ({source}), Pixel {fine} mm.</translation>
+    </message>
+    <message>
+        <source>Gaps of {size} mm between them.</source>
+        <translation>Lücken von {size} mm dazwischen.</translation>
+    </message>
+    <message>
+        <source>They overlap by {size} mm.</source>
+        <translation>Sie überlappen um {size} mm.</translation>
     </message>
     <message>
         <source>{percent}% of the range of intensities</source>
@@ -947,6 +1022,10 @@
         <translation>Der Patient hatte sich dazwischen um bis zu {moved} mm und {degrees}° bewegt; sicher auf {loop} mm.</translation>
     </message>
     <message>
+        <source>Assumed: {modality}, slices as thick as they are apart.</source>
+        <translation>Angenommen: {modality}, Schichten so dick wie ihr Abstand.</translation>
+    </message>
+    <message>
         <source>Factor: {factor}; {parameters} parameters</source>
         <translation>Faktor: {factor}; {parameters} Parameter</translation>
     </message>
@@ -957,6 +1036,10 @@
     <message>
         <source>, less than a second on the {device}</source>
         <translation>, weniger als eine Sekunde auf der {device}</translation>
+    </message>
+    <message>
+        <source>Profile: {name} (as given).</source>
+        <translation>Profil: {name} (wie angegeben).</translation>
     </message>
     <message>
         <source>Realism: 0 (the faithful model {partner}) to 1 (as it is)</source>

@@ -112,8 +112,8 @@
         <translation>要提高分辨率的扫描，它本身永远不会被修改。</translation>
     </message>
     <message>
-        <source>What is known of the scan, from its geometry.</source>
-        <translation>根据几何信息所知的扫描情况。</translation>
+        <source>What is known of the scan, and from where. Thickness, profile and noise can be told under Advanced.</source>
+        <translation>关于此扫描的已知信息及其来源。层厚、剖面和噪声可在“高级”中指定。</translation>
     </message>
     <message>
         <source>&amp;Target:</source>
@@ -404,6 +404,34 @@
         <translation>自集成(&amp;B)</translation>
     </message>
     <message>
+        <source>Slice thic&amp;kness:</source>
+        <translation>层厚(&amp;K)：</translation>
+    </message>
+    <message>
+        <source>How thick the slices are, which may be less or more than their distance. Automatic: as DICOM tells, else as far apart as they are.</source>
+        <translation>层的厚度，可小于或大于层间距。自动：取 DICOM 中的值，否则等于层间距。</translation>
+    </message>
+    <message>
+        <source>Slice profi&amp;le:</source>
+        <translation>层剖面(&amp;L)：</translation>
+    </message>
+    <message>
+        <source>How the scanner weighed what lies in a voxel. What is chosen is relied on: the result is made to agree with the scan exactly, as far as the noise allows. Choose it only if you know it.</source>
+        <translation>扫描仪如何对体素内的内容加权。所选项将被信赖：在噪声允许的范围内，使结果与扫描精确一致。仅在确知时选择。</translation>
+    </message>
+    <message>
+        <source>Noi&amp;se:</source>
+        <translation>噪声(&amp;S)：</translation>
+    </message>
+    <message>
+        <source>The standard deviation of the noise in percent of the scan's range of intensities. Automatic: as estimated from the scan.</source>
+        <translation>噪声标准差，占扫描强度范围的百分比。自动：由扫描估计。</translation>
+    </message>
+    <message>
+        <source> %</source>
+        <translation> %</translation>
+    </message>
+    <message>
         <source>Research use only - not for diagnosis</source>
         <translation>仅供研究使用 - 不可用于诊断</translation>
     </message>
@@ -412,8 +440,8 @@
         <translation>体数据超分辨率</translation>
     </message>
     <message>
-        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic. Results can be compared side by side with the best interpolation. Research use only - not for diagnosis.</source>
-        <translation>使体数据更清晰：选择体数据、模型和目标分辨率，结果将精确叠放在场景中的输入之上。厚层可变为各向同性。结果可与最佳插值并排比较。仅供研究使用 - 不可用于诊断。</translation>
+        <source>Makes a volume sharper: choose a volume, a model and a target resolution, and the result stands in the scene exactly over its input. Thick slices can be made isotropic, and several stacks of them one sharp volume. Results can be compared with the best interpolation. Research use only - not for diagnosis.</source>
+        <translation>使体数据更清晰：选择体数据、模型和目标分辨率，结果将精确叠放在场景中的输入之上。厚层可变为各向同性，多个厚层序列可合成为一个清晰的体数据。结果可与最佳插值并排比较。仅供研究使用 - 不可用于诊断。</translation>
     </message>
     <message>
         <source>The models follow published work on super-resolution: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; Pham et al.), 3D FSRCNN (Mane et al., after Dong et al.), 3D EDSR (Golden, after Lim et al.), SRResNet (Ledig et al.), DCSRN and mDCSRN (Chen et al.), RCAN (Zhang et al.) and 3D RRDB-GAN (Ha et al., after Wang et al.). Each model's card names its paper and the data it was trained on.</source>
@@ -430,6 +458,13 @@
     <message>
         <source>Upscaling with {model}</source>
         <translation>正在使用 {model} 提高分辨率</translation>
+    </message>
+</context>
+<context>
+    <name>application.acquisition</name>
+    <message>
+        <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
+        <translation>Slicer 加载 {name} 时使用了采集变换：其层间距不均匀或倾斜。放大时按均匀处理；若需真实距离，请先按该变换重采样。</translation>
     </message>
 </context>
 <context>
@@ -475,6 +510,18 @@
     <message>
         <source>Choose a model that is installed.</source>
         <translation>请选择已安装的模型。</translation>
+    </message>
+    <message>
+        <source>Assumed</source>
+        <translation>假设</translation>
+    </message>
+    <message>
+        <source>Gaussian</source>
+        <translation>高斯</translation>
+    </message>
+    <message>
+        <source>Box</source>
+        <translation>矩形</translation>
     </message>
 </context>
 <context>
@@ -879,6 +926,26 @@
         <translation>CT (HU)</translation>
     </message>
     <message>
+        <source>assumed</source>
+        <translation>假设</translation>
+    </message>
+    <message>
+        <source>from DICOM</source>
+        <translation>来自 DICOM</translation>
+    </message>
+    <message>
+        <source>as given</source>
+        <translation>按指定</translation>
+    </message>
+    <message>
+        <source>estimated</source>
+        <translation>估计</translation>
+    </message>
+    <message>
+        <source>Noise {percent}% ({source}).</source>
+        <translation>噪声 {percent}%（{source}）。</translation>
+    </message>
+    <message>
         <source>less than a second</source>
         <translation>不到一秒</translation>
     </message>
@@ -919,12 +986,20 @@
         <translation>{name} 的 {total} 层中有 {count} 层不吻合，已排除。</translation>
     </message>
     <message>
-        <source>Assumed: {modality}, slices as thick as they are apart.</source>
-        <translation>假设：{modality}，层厚等于层间距。</translation>
+        <source>Assumed: {modality}. {scan}</source>
+        <translation>假设：{modality}。{scan}</translation>
     </message>
     <message>
-        <source>Thick slices: {thick} mm apart, pixels of {fine} mm.</source>
-        <translation>厚层：间距 {thick} mm，像素 {fine} mm。</translation>
+        <source>Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.</source>
+        <translation>层厚 {width} mm，层间距 {step} mm（{source}），像素 {fine} mm。</translation>
+    </message>
+    <message>
+        <source>Gaps of {size} mm between them.</source>
+        <translation>层间有 {size} mm 间隙。</translation>
+    </message>
+    <message>
+        <source>They overlap by {size} mm.</source>
+        <translation>层间重叠 {size} mm。</translation>
     </message>
     <message>
         <source>{percent}% of the range of intensities</source>
@@ -947,6 +1022,10 @@
         <translation>其间患者移动最多 {moved} 毫米、{degrees}°；误差约 {loop} 毫米。</translation>
     </message>
     <message>
+        <source>Assumed: {modality}, slices as thick as they are apart.</source>
+        <translation>假设：{modality}，层厚等于层间距。</translation>
+    </message>
+    <message>
         <source>Factor: {factor}; {parameters} parameters</source>
         <translation>倍数：{factor}；{parameters} 个参数</translation>
     </message>
@@ -957,6 +1036,10 @@
     <message>
         <source>, less than a second on the {device}</source>
         <translation>，在 {device} 上不到一秒</translation>
+    </message>
+    <message>
+        <source>Profile: {name} (as given).</source>
+        <translation>剖面：{name}（按指定）。</translation>
     </message>
     <message>
         <source>Realism: 0 (the faithful model {partner}) to 1 (as it is)</source>

@@ -11,6 +11,8 @@ Millimeters = Annotated[float, WithinRange(0.01, 100.0), Default(1.0)]
 AUTOMATIC_MEMORY = 0
 CARDS_CONSISTENCY = -1
 AS_IT_IS = 1.0
+# Of the scan: what DICOM tells, the profile that is assumed, the noise that is estimated.
+FROM_DICOM, ASSUMED, ESTIMATED = 0.0, "", -0.1
 FINEST_PIXELS = 0.0
 
 
@@ -39,6 +41,9 @@ class Parameters:
     invented: Annotated[bool, Default(False)]
     ensemble: Annotated[bool, Default(False)]
     fillNonfinite: Annotated[bool, Default(False)]
+    sliceThickness: Annotated[float, WithinRange(FROM_DICOM, 1000.0), Default(FROM_DICOM)]
+    profile: Annotated[str, Default(ASSUMED)]
+    noise: Annotated[float, WithinRange(ESTIMATED, 99.9), Default(ESTIMATED)]
     compareAfter: Annotated[bool, Default(True)]
     severalStacks: Annotated[bool, Default(False)]
     # Which stacks are ticked, once the user has, is kept as references (stackform.py); their thicknesses as JSON.
@@ -70,4 +75,7 @@ def optionsFrom(parameters: Parameters, card: Any, model: str, target: str) -> d
         "ensemble": parameters.ensemble and card.learned,
         "region": parameters.region,
         "fill_nonfinite": parameters.fillNonfinite,
+        "slice_thickness": parameters.sliceThickness if parameters.sliceThickness > FROM_DICOM else None,
+        "profile": parameters.profile or None,
+        "noise": parameters.noise if parameters.noise >= 0 else None,
     }

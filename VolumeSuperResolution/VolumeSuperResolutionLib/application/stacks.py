@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..engine.combine import FEWEST, MOST
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import Scanner
 from ..engine.volumes.grid import Grid, Volume
-from . import runs, scene
+from . import acquisition, runs, scene
 from .targets import THICK
 
 AXIAL, CORONAL, SAGITTAL, OBLIQUE, SOLID = "axial", "coronal", "sagittal", "oblique", "solid"
@@ -29,7 +28,7 @@ CONTRASTS = re.compile(r"(t1|t2|pd|flair|stir|tirm|dwi|adc|swi|gd|ce|km|post|fs|
 PLANE_WORDS = re.compile(r"(ax|axial|tra|trans|transverse|transversal|cor|coronal|sag|sagittal)$")
 # Echo times of one contrast differ by no more than this factor.
 SAME_ECHO = 1.5
-SLICE_THICKNESS, ECHO_TIME = "0018,0050", "0018,0081"
+ECHO_TIME = "0018,0081"
 # What counts as rigid: axes that stay as long and as orthogonal as they were, within this.
 RIGID = 1e-3
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -61,17 +60,13 @@ def plane(node: Any) -> str:
 
 def thickness(node: Any) -> float | None:
     """The slice thickness in mm that DICOM tells; None where it tells none."""
-    value = _dicomNumber(node, SLICE_THICKNESS)
-    return value if value else None
+    return acquisition.scannerOf(node).axes[2].width
 
 
 def scannerOf(node: Any, told: float | None = None) -> Scanner:
     """How it was scanned: as thick as the user says, as DICOM says, or as its slices are apart."""
-    axis = runs.throughPlane(node)
-    if told:
-        return Scanner().along(axis, width=float(told), told="user")
-    known = thickness(node)
-    return Scanner().along(axis, width=known, told="dicom") if known is not None else Scanner()
+    known = acquisition.scannerOf(node)
+    return known.told(node.GetSpacing(), thickness=told) if told else known
 
 
 def proposed(first: Any = None) -> list:
@@ -131,7 +126,7 @@ def _belongs(a: Any, b: Any) -> bool:
         own, other = known(a), known(b)
         if own and other and own != other:
             return False
-    echoes = sorted(filter(None, (_dicomNumber(node, ECHO_TIME) for node in (a, b))))
+    echoes = sorted(filter(None, (acquisition.dicomNumber(node, ECHO_TIME) for node in (a, b))))
     return len(echoes) < 2 or echoes[1] <= SAME_ECHO * echoes[0]
 
 
@@ -167,20 +162,6 @@ def _likeness(a: Any, b: Any) -> float:
     """Of two names, planes and series numbers left out."""
     names = [" ".join(w for w in _words(n) if not PLANE_WORDS.match(w) and not w.isdigit()) for n in (a, b)]
     return SequenceMatcher(None, *names).ratio()
-
-
-def _dicomNumber(node: Any, tag: str) -> float:
-    """A number from the first slice of the series that a volume was loaded from; 0 where there is none."""
-    uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    return _stored(uids[0], tag) if uids and getattr(slicer, "dicomDatabase", None) is not None else 0.0
-
-
-@lru_cache(maxsize=1000)
-def _stored(uid: str, tag: str) -> float:
-    try:
-        return max(0.0, float(slicer.dicomDatabase.instanceValue(uid, tag)))
-    except (TypeError, ValueError):
-        return 0.0
 
 
 def _between(node: Any, other: Any) -> np.ndarray | None:

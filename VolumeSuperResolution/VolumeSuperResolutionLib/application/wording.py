@@ -12,10 +12,10 @@ from slicer.i18n import tr as _
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC, gain
 from ..engine.models.interval_table import percent
+from ..engine.physics.scanner import SAME, Scanner
 from ..engine.request import MEGA, CombineReport, Estimate, Report, describe_grid, describe_realism
 from .scene import PREFIX, inputsOf, isCombined
 from .stacks import named
-from .targets import THICK
 
 # How scans were degraded to measure a gain: by the slice profile alone, or also by noise as of a scanner.
 CLEAN, NOISY = "profile", "scanner"
@@ -251,18 +251,38 @@ def details(node: Any) -> str:
 
 
 def assumed(report: Report) -> str:
-    """What a run took for granted of the scan."""
+    """What a run took for granted of the scan, and what it knew."""
     modality = _("CT in HU") if report.modality == "CT" else report.modality
-    return _("Assumed: {modality}, slices as thick as they are apart.").format(modality=modality)
-
-
-def scanLine(spacing: Sequence[float]) -> str:
-    """What is known of a scan that matters here: slices that are thicker than the pixels; nothing of others."""
-    if max(spacing) < THICK * min(spacing):
-        return ""
-    return _("Thick slices: {thick} mm apart, pixels of {fine} mm.").format(
-        thick=f"{max(spacing):.3g}", fine=f"{min(spacing):.3g}"
+    if report.scanner is None:
+        return _("Assumed: {modality}, slices as thick as they are apart.").format(modality=modality)
+    return _("Assumed: {modality}. {scan}").format(
+        modality=modality, scan=scanLine(report.input_spacing, report.scanner)
     )
+
+
+def scanLine(spacing: Sequence[float], scanner: Scanner) -> str:
+    """What is known of a scan, and from where: thickness and distance of its slices, gaps, the profile, and noise."""
+    sources = {"assumed": _("assumed"), "dicom": _("from DICOM"), "user": _("as given"), "estimated": _("estimated")}
+    across = scanner.across(spacing)
+    axis, step = scanner.axes[across], spacing[across]
+    width = axis.width_at(step)
+    line = _("Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.").format(
+        width=f"{width:.3g}",
+        step=f"{step:.3g}",
+        source=sources[axis.told],
+        fine=f"{min(s for n, s in enumerate(spacing) if n != across):.3g}",
+    )
+    sentences = [line]
+    if abs(width - step) > SAME * step:
+        gap = _("Gaps of {size} mm between them.") if width < step else _("They overlap by {size} mm.")
+        sentences.append(gap.format(size=f"{abs(step - width):.2g}"))
+    if axis.shape == "user":
+        name = axis.profile if isinstance(axis.profile, str) else axis.profile.name
+        sentences.append(_("Profile: {name} (as given).").format(name=name))
+    if scanner.noise is not None:
+        noise = _("Noise {percent}% ({source}).")
+        sentences.append(noise.format(percent=f"{100 * scanner.noise:.2g}", source=sources[scanner.noise_told]))
+    return " ".join(sentences)
 
 
 def reportOf(node: Any) -> Report:

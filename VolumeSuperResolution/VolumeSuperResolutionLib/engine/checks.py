@@ -313,6 +313,10 @@ def _check_memory(grid: Grid, dtype: np.dtype, request: Request) -> None:
         )
 
 
+# The command line adds the name of its option.
+REPLACED = "ask for them to be replaced"
+
+
 def all_numbers(array: np.ndarray) -> bool:
     """Whether no voxel is NaN or infinite."""
     return array.dtype.kind != "f" or all(bool(np.isfinite(plane).all()) for plane in array)
@@ -325,7 +329,7 @@ def filled(array: np.ndarray, allowed: bool) -> np.ndarray:
         raise RefusalError("The volume holds nothing but values that are not numbers; choose another one.")
     if not allowed:
         raise RefusalError(
-            f"The volume holds {array.size - int(finite.sum())} values that are not numbers; ask for them to be "
-            "replaced, or mend the volume."
+            f"The volume holds {array.size - int(finite.sum())} values that are not numbers; {REPLACED}, or mend the "
+            "volume."
         )
     return np.where(finite, array, array[finite].min())

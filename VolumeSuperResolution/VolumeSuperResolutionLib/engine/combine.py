@@ -44,7 +44,7 @@ LEAST_SHARED = 0.1
 # Fine voxels around the result that are solved with it, as slices are thicker than it ends.
 MARGIN = 8
 # Float volumes of the fine grid that are held at once.
-WORKING_VOLUMES = 10
+WORKING_VOLUMES = 12
 # The part of the work (in %) that is registration.
 PLACING = 40
 

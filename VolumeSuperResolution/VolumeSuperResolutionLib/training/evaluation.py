@@ -15,6 +15,7 @@ from ..engine import quality
 from ..engine.checks import all_numbers, check_device, check_request, filled
 from ..engine.errors import RefusalError, about
 from ..engine.physics import degradation
+from ..engine.physics.scanner import Scanner, of_blur
 from ..engine.upscale import Request, upscale
 from ..engine.volumes import files, intensity
 from ..engine.volumes.grid import Volume
@@ -70,12 +71,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Case:
-    """A low-resolution volume and the truth it was made from."""
+    """A low-resolution volume, the truth it was made from, and what methods are told of how."""
 
     name: str
     modality: str
     low: Volume
     truth: np.ndarray
+    scanner: Scanner
 
 
 def make_case(
@@ -96,8 +98,10 @@ def make_case(
     truth = array[tuple(slice(0, n - n % f) for n, f in zip(array.shape, steps))].astype(np.float32)
     low = degradation.observe(truth, steps, protocol, path.name)
     k, j, i = truth.shape
-    grid = volume.grid.cropped(((0, i), (0, j), (0, k)))
-    return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
+    grid = volume.grid.cropped(((0, i), (0, j), (0, k))).refined(low.shape[::-1])
+    told = degradation.PROTOCOLS[protocol].told
+    scanner = of_blur(degradation.drawn(protocol, path.name), grid.spacing) if told else Scanner()
+    return Case(path.name, intensity.guess_modality(truth), Volume(low, grid), truth, scanner)
 
 
 def check_factor(factor: Sequence[float]) -> None:
@@ -140,7 +144,9 @@ def evaluate(
         right = None
         for model in sorted(methods, key=lambda m: m != "lanczos"):
             rounds = None if model in BASELINES else consistency
-            request = Request(model, scale=scale, device=device, modality=case.modality, consistency=rounds)
+            request = Request(
+                model, scale=scale, device=device, modality=case.modality, consistency=rounds, scanner=case.scanner
+            )
             with about(path.name):
                 result = upscale(case.low, request)
             array = result.volume.array

@@ -31,6 +31,10 @@ REWEIGHTINGS = 2
 # By how much the mean square of a difference between neighbors is exceeded by what it is let be: with much less the
 # result is blurred, with more it is noisy. The best for MR with 1 to 3% noise; for CT 3 to 10 is.
 ROUGHNESS = 8.0
+# Where a first volume has edges, larger than so many times the usual difference, the next ones let them be; in turn
+# differences cost so many times more. MR with 3% noise gains by more of it, CT of the lungs by less.
+EDGE, EDGE_COST = 0.35, 3.0
+EDGE_ITERATIONS, EDGE_TOLERANCE = 6, 2e-4
 # What the model of a scan leaves open, in parts of the intensity range, beside noise.
 MODEL_ERROR = 0.005
 # A slice whose residual is this many times that of most counts half; below LEAST_WEIGHT it is left out.
@@ -131,14 +135,25 @@ def find_places(
 def solve(
     scans: Sequence[Scan], grid: Grid, cost: float, progress: Progress, cancel: Cancel | None
 ) -> tuple[np.ndarray, list[Stack | None], list[np.ndarray | None]]:
-    """The volume on the grid, the scans as it sees them, and what of each it does not explain."""
+    """The volume on the grid, the scans as it sees them, and what of each it does not explain.
+
+    It is solved three times: slices that do not fit weigh less from then on, and differences cost less at edges.
+    """
     seen = [scan.on(grid) for scan in scans]
     system, x = None, None
     total = (1 + REWEIGHTINGS) * stacks.ITERATIONS
     for count in range(1 + REWEIGHTINGS):
-        system = System([s for s in seen if s is not None], grid.size[::-1], cost)
-        start = count * stacks.ITERATIONS
-        x = system.solve(x, progress=lambda n, _, s=start: progress(s + n, total), cancel=cancel)  # type: ignore[misc]
+        known, start = [s for s in seen if s is not None], count * stacks.ITERATIONS
+        system = System(known, grid.size[::-1], cost if x is None else EDGE_COST * cost)
+        if x is not None:
+            system.keep_edges(x, EDGE / np.sqrt(ROUGHNESS * cost))
+        x = system.solve(
+            x,
+            iterations=stacks.ITERATIONS if x is None else EDGE_ITERATIONS,
+            tolerance=stacks.TOLERANCE if x is None else EDGE_TOLERANCE,
+            progress=lambda n, _, s=start: progress(s + n, total),  # type: ignore[misc]
+            cancel=cancel,
+        )
         residuals: list[np.ndarray | None] = []
         for scan, stack in zip(scans, seen):
             if stack is None:

@@ -244,6 +244,7 @@ class System:
 
     def __init__(self, stacks: Sequence[Stack], shape: Sequence[int], smoothness: float):
         self.stacks, self.shape, self.smoothness = list(stacks), tuple(shape), smoothness
+        self._edges: tuple[np.ndarray, float] | None = None
         self.exact = all(s.only_slices() for s in self.stacks)
         self.powers, self.vectors = zip(*(np.linalg.eigh(m) for m in self._axes()))
 
@@ -288,6 +289,13 @@ class System:
             np.multiply(direction, length, out=image)
             x += image
         return x
+
+    def keep_edges(self, x: np.ndarray, size: float) -> None:
+        """From now on differences cost the less, the larger they are in x: half as much at about twice this size.
+
+        That is one step toward the volume whose differences cost in proportion to them, not to their squares.
+        """
+        self._edges = x, size
 
     def _first(self, wanted: np.ndarray) -> np.ndarray:
         """Where to start: the solution where it has a closed form, else the mean of what all stacks say."""
@@ -337,7 +345,7 @@ class System:
         return result
 
     def _add_smoothness(self, x: np.ndarray, result: np.ndarray) -> None:
-        """smoothness D'D x, added to what is there."""
+        """smoothness D'E D x, added to what is there; E is 1 where no edges are to be kept."""
         s = np.float32(self.smoothness)
         for axis in range(3):
             ahead = [slice(None)] * 3
@@ -345,6 +353,12 @@ class System:
             ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
             change = x[tuple(ahead)] - x[tuple(behind)]
             change *= s
+            if self._edges is not None:
+                edge = self._edges[0][tuple(ahead)] - self._edges[0][tuple(behind)]
+                edge /= np.float32(self._edges[1])
+                np.square(edge, out=edge)
+                edge += np.float32(1)
+                change /= np.sqrt(edge, out=edge)
             result[tuple(ahead)] += change
             result[tuple(behind)] -= change
 
