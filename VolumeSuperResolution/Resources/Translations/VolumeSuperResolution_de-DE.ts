@@ -854,8 +854,8 @@
 <context>
     <name>application.wording</name>
     <message>
-        <source>Takes the published model that is best for a target, or an interpolation where none is made for it.</source>
-        <translation>Nimmt das veröffentlichte Modell, das für ein Ziel am besten ist, oder eine Interpolation, wo keines dafür gemacht ist.</translation>
+        <source>Takes the network that is best for a target, or the data step where none gains on noisy scans.</source>
+        <translation>Nimmt das Netz, das für ein Ziel am besten ist, oder den Datenschritt, wo keines bei verrauschten Aufnahmen gewinnt.</translation>
     </message>
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
@@ -874,8 +874,8 @@
         <translation>Fehlergrenzen sind dafür nicht bekannt.</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
-        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, von den veröffentlichten Modellen das beste für dieses Ziel. {trust}</translation>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the networks the best for this target. {trust}</source>
+        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, von den Netzen das beste für dieses Ziel. {trust}</translation>
     </message>
     <message>
         <source>It adds nothing that is not in the scan.</source>
@@ -904,6 +904,10 @@
     <message>
         <source>Thick slices</source>
         <translation>Dicke Schichten</translation>
+    </message>
+    <message>
+        <source>Every grid</source>
+        <translation>Jedes Gitter</translation>
     </message>
     <message>
         <source>{title}, chosen automatically</source>
@@ -954,8 +958,8 @@
         <translation>Fehlergrenzen sind bekannt für {places}.</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
-        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, da kein veröffentlichtes Modell für dieses Ziel gemacht ist. {trust}</translation>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no network is made for this target. {trust}</source>
+        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, da kein Netz für dieses Ziel gemacht ist. {trust}</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as the networks need PyTorch, which is not at hand. {trust}</source>

@@ -854,8 +854,8 @@
 <context>
     <name>application.wording</name>
     <message>
-        <source>Takes the published model that is best for a target, or an interpolation where none is made for it.</source>
-        <translation>采用最适合目标的已发表模型；若没有合适的，则采用插值。</translation>
+        <source>Takes the network that is best for a target, or the data step where none gains on noisy scans.</source>
+        <translation>采用最适合目标的网络；若没有网络能改善含噪扫描，则采用数据步骤。</translation>
     </message>
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
@@ -874,8 +874,8 @@
         <translation>尚无已知的误差范围。</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
-        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，它是最适合此目标的已发表模型。{trust}</translation>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the networks the best for this target. {trust}</source>
+        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，它是最适合此目标的网络。{trust}</translation>
     </message>
     <message>
         <source>It adds nothing that is not in the scan.</source>
@@ -904,6 +904,10 @@
     <message>
         <source>Thick slices</source>
         <translation>厚层</translation>
+    </message>
+    <message>
+        <source>Every grid</source>
+        <translation>任意网格</translation>
     </message>
     <message>
         <source>{title}, chosen automatically</source>
@@ -954,8 +958,8 @@
         <translation>已知误差范围：{places}。</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
-        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，因为没有适合此目标的已发表模型。{trust}</translation>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no network is made for this target. {trust}</source>
+        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，因为没有适合此目标的网络。{trust}</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as the networks need PyTorch, which is not at hand. {trust}</source>

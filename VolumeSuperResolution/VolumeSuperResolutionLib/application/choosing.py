@@ -70,7 +70,7 @@ class Choosing:
         if self.model != AUTOMATIC:
             return zoo.cards().get(self.model)
         if not dependencies.torchState()[0]:
-            return automatic.classical(runs.modalityOf(self.node))
+            return automatic.classical()
         options = {**optionsOf(self.target, self.parameters), "region": self.parameters.region}
         return runs.cardOf(self.node, runs.makeRequest(self.node, AUTOMATIC, **options))
 

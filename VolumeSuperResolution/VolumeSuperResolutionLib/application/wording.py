@@ -22,7 +22,7 @@ CLEAN, NOISY = "profile", "scanner"
 ENDLESS = float("inf")
 # A bar in the table of models is made of these, each for so many percent.
 BAR, PERCENT_A_BAR = "▮", 4
-AUTOMATIC_TIP = _("Takes the published model that is best for a target, or an interpolation where none is made for it.")
+AUTOMATIC_TIP = _("Takes the network that is best for a target, or the data step where none gains on noisy scans.")
 
 
 def describe(model: str) -> str:
@@ -34,9 +34,9 @@ def describeCard(card: Any) -> str:
     """Everything a user may want to know about a model, as lines of plain text."""
     lines = [f"{card.title} ({card.id})", card.summary]
     if card.learned:
-        factor = " x ".join(str(f) for f in card.factor)
+        parameters = _("Factor: {factor}; {parameters} parameters")
         lines += [
-            _("Factor: {factor}; {parameters} parameters").format(factor=factor, parameters=f"{card.parameters:,}"),
+            parameters.format(factor=card.factor_words, parameters=f"{card.parameters:,}"),
             trainedOn(card),
         ]
         lines += gains(card)
@@ -66,9 +66,9 @@ def methodMarkup(card: Any, isAutomatic: bool, modality: str, networks: bool) ->
     if not isAutomatic:
         return f"<b>{escape(card.title)}</b>: {escape(card.summary)} {escape(trust(card, modality))}"
     if card.learned:
-        text = _("<b>Automatic</b> takes {title}, of the published models the best for this target. {trust}")
+        text = _("<b>Automatic</b> takes {title}, of the networks the best for this target. {trust}")
     elif networks:
-        text = _("<b>Automatic</b> takes {title}, as no published model is made for this target. {trust}")
+        text = _("<b>Automatic</b> takes {title}, as no network is made for this target. {trust}")
     else:
         text = _("<b>Automatic</b> takes {title}, as the networks need PyTorch, which is not at hand. {trust}")
     return text.format(title=escape(card.title), trust=escape(trust(card, modality)))
@@ -115,6 +115,7 @@ def groupName(group: str) -> str:
         "Networks, 2x": _("Networks, 2x"),
         "Networks, 4x": _("Networks, 4x"),
         "Thick slices": _("Thick slices"),
+        "Every grid": _("Every grid"),
     }
     return known.get(group, group)
 

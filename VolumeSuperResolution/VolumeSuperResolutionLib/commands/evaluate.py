@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..engine.errors import RefusalError
-from ..engine.models import zoo
+from ..engine.models import automatic, zoo
 from ..engine.physics import degradation
 from ..engine.readers import read_numbers, read_whole
 from ..engine.request import options as request_options
@@ -120,7 +120,8 @@ def run(options: argparse.Namespace) -> None:
     if options.save:
         for model in models:
             card = zoo.card(model)
-            measured = {**card.gains, options.protocol: evaluation.gains(scores, model)}
+            entry = automatic.entry(card, options.protocol, [int(f) for f in options.scale])
+            measured = {**card.gains, entry: evaluation.gains(scores, model)}
             known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
 

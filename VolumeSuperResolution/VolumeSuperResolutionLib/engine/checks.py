@@ -11,9 +11,9 @@ import numpy as np
 
 from . import intervals
 from .errors import RefusalError
-from .models import automatic, plan, zoo
+from .models import automatic, grids, plan, zoo
 from .models.automatic import AUTOMATIC
-from .models.card import MOST_ROUNDS, Card
+from .models.card import ANY_FACTOR, MOST_ROUNDS, Card
 from .models.domain import Traits, beyond, traits
 from .models.interval_table import IntervalTable
 from .physics.noise import white_noise
@@ -24,7 +24,7 @@ from .volumes import intensity
 from .volumes.grid import Grid, Region, Volume, check_region, check_target, target_size
 
 # The last resampling may stretch what the networks give by this much, and shrink it to more than half.
-FURTHEST_STRETCH = 1.5
+FURTHEST_STRETCH = grids.FURTHEST_STRETCH
 # What a network needs at the least beside input and output.
 SLAB_BYTES = 100 * 2**20
 FLIPS = tuple(product((1, -1), repeat=3))
@@ -157,8 +157,10 @@ def lay_out(grid: Grid, request: Request) -> Layout:
         card = _automatic(source.size, size, request)
         _check_settings(card, request)
     if card.learned:
-        order = orientation(card, source.size[::-1], size[::-1])
-        check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])
+        given, wanted = oriented(card, source.size, size)
+        check_reach(card, given, wanted)
+        factor = grids.sub_voxels(given, wanted) if card.every_grid else None
+        card = card if factor is None else card.on(factor)
     scanner = scanner_of(grid, request)
     step = steps(card, request, scanner, [m > n for n, m in zip(source.size, size)])
     rounds = card.least_consistency if step else rounds_of(card, request)
@@ -244,15 +246,31 @@ def _interval(
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
-    """The order of axes in which the card works: its one scaled axis first, where it scales one."""
+    """The order of axes in which the card works: its one scaled axis first, where it scales one.
+
+    For a network for every grid, which scales each as it has to, by falling factor.
+    """
+    if card.every_grid:
+        return grids.order(shape, size)
     if not card.through_plane:
         return plan.WHOLE
     scaled = int(np.argmax([m / n for n, m in zip(shape, size)]))
     return (scaled, *(axis for axis in range(3) if axis != scaled))  # type: ignore[return-value]
 
 
+def oriented(card: Card, size: Sequence[int], target: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Two sizes (i, j, k) in the card's own order of axes."""
+    order = orientation(card, size[::-1], target[::-1])
+    given, wanted = ([sizes[::-1][axis] for axis in order] for sizes in (size, target))
+    return given, wanted
+
+
 def check_reach(card: Card, shape: Sequence[int], size: Sequence[int]) -> None:
     """Refuse targets that would be interpolation more than super-resolution, or would throw detail away."""
+    if card.factor == ANY_FACTOR:
+        if grids.sub_voxels(shape, size) is None:
+            raise RefusalError(_out_of_reach(card))
+        return
     natural = plan.natural_shape(card, shape)
     for n, natural_n, target_n in zip(shape, natural, size):
         if n > 1 and not 0.5 * natural_n < target_n <= FURTHEST_STRETCH * natural_n:
@@ -265,16 +283,19 @@ def _automatic(size: Sequence[int], target: Sequence[int], request: Request) -> 
         return zoo.card("nearest")
 
     def distance(card: Card) -> float | None:
-        order = orientation(card, size[::-1], target[::-1])
-        given, wanted = ([sizes[::-1][axis] for axis in order] for sizes in (size, target))
+        given, wanted = oriented(card, size, target)
         try:
             check_reach(card, given, wanted)
         except RefusalError:
             return None
+        if card.every_grid:
+            return 0.0
         natural = plan.natural_shape(card, given)
         return max(abs(float(np.log(m / n))) for g, n, m in zip(given, natural, wanted) if g > 1)
 
-    return automatic.choose(distance, request.modality)
+    # An axis that gets coarser has no detail to gain.
+    factors = [max(1.0, m / n) for n, m in zip(size, target)]
+    return automatic.choose(distance, request.modality, factors)
 
 
 def _out_of_reach(card: Card) -> str:
@@ -284,10 +305,14 @@ def _out_of_reach(card: Card) -> str:
             f"{card.title} scales one axis by {s} and can be stretched to {FURTHEST_STRETCH * s:g}; choose a target "
             "that refines the slice axis by about that and keeps the others."
         )
-    words = " x ".join(str(f) for f in card.factor)
+    if card.every_grid:
+        return (
+            f"{card.title} makes voxels up to {grids.FINEST * FURTHEST_STRETCH:g} times finer along each axis; choose "
+            "a target within that, or an interpolation."
+        )
     return (
-        f"{card.title} scales by {words}, which can be stretched to {FURTHEST_STRETCH:g} times that; choose a target "
-        "near it, a through-plane model for thick slices, or an interpolation."
+        f"{card.title} scales by {card.factor_words}, which can be stretched to {FURTHEST_STRETCH:g} times that; "
+        "choose a target near it, a through-plane model for thick slices, or an interpolation."
     )
 
 

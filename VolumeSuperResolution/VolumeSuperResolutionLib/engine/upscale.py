@@ -14,7 +14,7 @@ from . import intervals, quality
 from .callbacks import Cancel, Progress
 from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
-from .models import plan, zoo
+from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
 from .physics import data_step, interpolation, separable
 from .request import MAPS, MEGA, Estimate, Report, Request
@@ -132,7 +132,7 @@ def _doubts(
 
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
-    networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
+    networks = _networks(prepared, request)
     region, added = _with_margin(prepared, networks, work, request.margin)
     low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
@@ -168,6 +168,17 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         return result, None
     deviation = np.sqrt(squares[crop] / len(flips))
     return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
+
+
+def _networks(prepared: Prepared, request: Request) -> list:
+    """The card's networks; one for every grid as it is for this grid and this scan."""
+    layout, traits = prepared.layout, None
+    if not layout.card.learned:
+        return []
+    if layout.card.every_grid:
+        low, high = layout.source.size[::-1], layout.grid.size[::-1]
+        traits = grids.traits(low, high, prepared.scanner, layout.source.spacing)
+    return zoo.load(layout.card, request.realism, traits)
 
 
 def _once(
@@ -213,11 +224,15 @@ def _once(
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
     """The data step on a result that lies as the scan does, where there is one to be made."""
-    layout, scanner = prepared.layout, prepared.scanner
-    if layout.step:
-        given = (high, low, scanner, layout.source.spacing, prepared.sigma, layout.card.learned)
-        with work.step() as tell:
-            data_step.explain(*given, tell, work.cancel)
+    layout = prepared.layout
+    if not layout.step:
+        return
+    given = (high, low, prepared.scanner, layout.source.spacing)
+    with work.step() as tell:
+        if layout.card.every_grid:
+            data_step.explain_as_trained(*given, tell, work.cancel)
+        else:
+            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:

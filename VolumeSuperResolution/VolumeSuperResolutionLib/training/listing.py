@@ -86,10 +86,8 @@ def _table(cards: Sequence[Card]) -> list[str]:
             for protocol, column, _ in PAGE_COLUMNS
         ]
         seconds = card.seconds_per_megavoxel * 128**3 / 1e6
-        factor = " x ".join(map(str, card.factor))
-        lines.append(
-            f"| [{card.id}](#{card.id}) | {factor} | {card.parameters:,} | {' | '.join(cells)} | {seconds:.1f} |"
-        )
+        named = f"| [{card.id}](#{card.id}) | {card.factor_words} | {card.parameters:,} |"
+        lines.append(f"{named} {' | '.join(cells)} | {seconds:.1f} |")
     return lines
 
 

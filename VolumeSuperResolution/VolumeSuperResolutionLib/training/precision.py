@@ -82,7 +82,7 @@ def losses(
 
 def _psnr(card: zoo.Card, truth: np.ndarray, precision: str) -> float:
     """Of a crop that was degraded and restored in a precision; infinitely bad if that could not hold the numbers."""
-    i, j, k = card.factor
+    i, j, k = card.typical
     steps, scale = (k, j, i), (float(i), float(j), float(k))
     truth = truth[tuple(slice(0, n - n % f) for n, f in zip(truth.shape, steps))]
     modality, low = intensity.guess_modality(truth), degradation.degrade(truth, steps)

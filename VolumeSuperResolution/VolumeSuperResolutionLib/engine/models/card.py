@@ -6,13 +6,13 @@ Every field says what it means and what it may hold, and is checked by that when
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..errors import RefusalError
-from . import schema
+from . import grids, schema
 from .interval_table import MODALITIES, IntervalTable, interval_table
 
 CARD_FILE = "card.json"
@@ -23,6 +23,7 @@ LARGEST_ARGUMENT = 4096
 MOST_STAGES = 8
 MOST_ROUNDS = 10
 MOST_WEIGHT_BYTES = 2**30
+ANY_FACTOR = (0, 0, 0)
 
 
 class _Described(Protocol):
@@ -84,8 +85,8 @@ class Card:
     summary: str = schema.entry("what it is good for, in a sentence", schema.text(1, 1000))
     factor: tuple[int, int, int] = schema.entry(
         "the networks' own factor along i, j, k; with 1, 1, s it works along any one axis; zeros: any factor",
-        schema.several(schema.whole(1, LARGEST_SCALE), 3, 3),
-        default=(0, 0, 0),
+        schema.several(schema.whole(0, LARGEST_SCALE), 3, 3),
+        default=ANY_FACTOR,
     )
     stages: tuple[Stage, ...] = schema.entry(
         "the networks, each applied to what the one before gives", schema.several(_stage, 1, MOST_STAGES), default=()
@@ -177,6 +178,26 @@ class Card:
         return bool(self.stages)
 
     @property
+    def every_grid(self) -> bool:
+        """Whether its network is one for every grid: its factor is only known with a target's."""
+        return [stage.network for stage in self.stages] == [grids.NETWORK]
+
+    @property
+    def typical(self) -> tuple[int, int, int]:
+        """Its factor; of a network for every grid, the one that it is shown and measured with."""
+        return self.factor if any(self.factor) else (2, 2, 2)
+
+    @property
+    def factor_words(self) -> str:
+        """ "2 x 2 x 2" or "any"."""
+        return " x ".join(map(str, self.factor)) if any(self.factor) else "any"
+
+    def on(self, factor: Sequence[int]) -> Card:
+        """Of a network for every grid: the card for one, by its factor in array order (k, j, i)."""
+        stage = replace(self.stages[0], arguments={**self.stages[0].arguments, "factor": list(factor)})
+        return replace(self, factor=tuple(factor[::-1]), stages=(stage,))  # type: ignore[arg-type]
+
+    @property
     def through_plane(self) -> bool:
         """Whether it scales one axis only: for thick slices."""
         return self.factor[:2] == (1, 1)
@@ -238,6 +259,9 @@ def _check_agreement(card: Card) -> None:
     """What no field can tell by itself."""
     if card.least_consistency > card.consistency:
         raise ValueError(f"consistency is {card.consistency}, but has to be {card.least_consistency} at the least")
+    if (card.factor == ANY_FACTOR) != card.every_grid or (0 in card.factor and any(card.factor)):
+        wrong, wanted = (max, "0: it is known with a target only") if card.every_grid else (min, "1 or more")
+        raise ValueError(f"factor is {wrong(card.factor)}, but has to be {wanted}")
     if card.spacing_mm[0] > card.spacing_mm[1]:
         raise ValueError("spacing_mm names the coarsest voxels first")
     if card.partner == card.id:

@@ -205,10 +205,11 @@ def partner(model: Card) -> Card:
     return other
 
 
-def load(card: Card, realism: float | None = None) -> list[Network]:
+def load(card: Card, realism: float | None = None, traits: np.ndarray | None = None) -> list[Network]:
     """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer.
 
-    Below 1, realism is the share of the card's own weights; the rest are those of its partner.
+    Below 1, realism is the share of the card's own weights; the rest are those of its partner. A network for every grid
+    becomes that for the card's factor and a scan's traits, where they are given.
     """
     import torch
 
@@ -224,6 +225,8 @@ def load(card: Card, realism: float | None = None) -> list[Network]:
         for name in _floats(network):
             state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"]))
         network.eval().requires_grad_(False)
+        if traits is not None:
+            network.settle(traits)  # type: ignore[operator]  # only networks for every grid are given any
     return networks
 
 
