@@ -228,7 +228,7 @@ def test_maps_are_written_beside_the_result_and_told(scan, tmp_path, capsys):
     card = model(tmp_path / "mine", intervals=(interval_table(noise=1),))
     options = ["--model", str(card.folder), "--scale", "2", "--interval", "--invented", "--modality", "MR"]
     assert main(["upscale", str(scan), str(tmp_path / "o.nrrd"), *options]) == 0
-    assert "with 90% (86 to 93% measured on 3 subjects)" in capsys.readouterr().out
+    assert "with 90% (86 to 93% measured on 5 subjects)" in capsys.readouterr().out
     interval, invented = (sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"o-{m}.nrrd"))) for m in MAPS[1:])
     assert interval.shape == invented.shape == (12, 14, 16)
     assert interval.min() > 0 and invented.max() > 0

@@ -23,8 +23,9 @@ from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 def calibrated(tmp_path, monkeypatch):
     """Lanczos has a table for MR at twice the matrix, and one for CT that did not hold."""
     path = tmp_path / "intervals.json"
-    failed = interval_table(modality="CT", coverage=(0.6, 0.9, 0.99))
-    path.write_text(json.dumps({"lanczos": [vars(interval_table()), vars(failed)]}))
+    failed = interval_table(modality="CT", coverage=(0.6, 0.9, 0.9, 0.9, 0.99))
+    few = interval_table(coverage=(0.9,) * 4, subjects=4)
+    path.write_text(json.dumps({"lanczos": [vars(interval_table()), vars(failed)], "bspline": [vars(few)]}))
     monkeypatch.setattr(zoo, "INTERVALS_FILE", path)
     return path
 
@@ -128,7 +129,7 @@ def test_a_result_tells_its_interval_and_gives_both_maps(calibrated):
     report = result.report
     assert report.interval == plain.report.interval
     assert np.isclose(np.array(interval_table().half_widths) * extent, report.interval, rtol=1e-4).any()
-    assert f"within ± {report.interval:.3g} with 90% (86 to 93% measured on 3 subjects)" in str(report)
+    assert f"within ± {report.interval:.3g} with 90% (86 to 93% measured on 5 subjects)" in str(report)
     assert report.invented > 0 and "not determined by the scan" in str(report)
     assert plain.report.invented is None and "not determined" not in str(plain.report)
     assert Report.from_dict(json.loads(json.dumps(report.to_dict()))) == report
@@ -163,6 +164,7 @@ def test_progress_reaches_the_end_with_maps(calibrated):
 REFUSED = {
     "of another factor": ({"scale": (1, 1, 2)}, r"at 2 x 2 x 2, and this is 1 x 1 x 2"),
     "of a modality whose table did not hold": ({"modality": "CT"}, r"of CT left out it covered 60 to 99%"),
+    "of too few subjects": ({"model": "bspline"}, "on 4 subjects of MR, and at least 5 are needed"),
     "of a model without a table": ({"model": "linear"}, "No interval was measured for Linear"),
     "with a profile that was told": ({"profile": "box"}, "leave the profile or the interval out"),
     "with other rounds": ({"consistency": 2}, "leave the consistency or the interval out"),
@@ -235,7 +237,7 @@ BROKEN = {
     "falling": ({"half_widths": tuple(range(BINS, 0, -1))}, "must not fall"),
     "edges upside down": ({"edges": tuple(range(BINS - 1, 0, -1))}, "edges have to rise"),
     "a bin too few": ({"half_widths": (0.1,) * (BINS - 1)}, "list of 12"),
-    "coverage above all": ({"coverage": (0.9, 0.9, 1.2)}, "coverage"),
+    "coverage above all": ({"coverage": (0.9, 0.9, 0.9, 0.9, 1.2)}, "coverage"),
     "coverage of others": ({"coverage": (0.9,)}, "one number a subject"),
     "no quarters": ({"quartiles": ()}, "quartiles are four"),
     "another modality": ({"modality": "PET"}, "one of MR"),
@@ -251,10 +253,12 @@ def test_a_table_that_cannot_be_is_refused(changes, words):
         tables.interval_table({name: v for name, v in vars(interval_table()).items() if name != "quantile"})
 
 
-@given(st.lists(st.floats(0.8, 1), min_size=7, max_size=7))
+@given(st.lists(st.floats(0.8, 1), min_size=9, max_size=9))
 @settings(max_examples=40)
 def test_a_table_holds_only_where_every_subject_and_every_quarter_was_covered(parts):
-    table = interval_table(coverage=tuple(parts[:3]), quartiles=tuple(parts[3:]))
+    table = interval_table(coverage=tuple(parts[:5]), quartiles=tuple(parts[5:]))
     assert table.holds == (min(parts) >= HELD[0] and max(parts) <= HELD[1])
     assert ("not stated" in table.words()) != table.holds
+    few = interval_table(coverage=tuple(parts[:4]), subjects=4)
+    assert not few.holds and "too few, and it covered" in few.words()
     assert not interval_table(coverage=(), quartiles=(), subjects=2).holds

@@ -184,7 +184,7 @@ CASES = [
     ),
     Case(
         "an interval that did not hold",
-        with_intervals(coverage=[0.5, 0.9, 0.9]),
+        with_intervals(coverage=[0.5, 0.9, 0.9, 0.9, 0.9]),
         MINE + " --interval --modality MR",
         says="covered 50 to 91% of the truth, and 85 to 95% were wanted",
     ),

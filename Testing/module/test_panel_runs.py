@@ -320,7 +320,7 @@ class TestLastResult:
         wait(lambda: opened.panel.sideBySide.active, 60)
         app.processEvents()
         assert opened.panel.sideBySide.right.modes()[-2:] == ("interval", "invented")
-        assert "with 90% (86 to 93% measured on 3 subjects)" in ui.resultLabel.text
+        assert "with 90% (86 to 93% measured on 5 subjects)" in ui.resultLabel.text
         assert "is not determined by the scan, but filled in" in ui.resultLabel.text
         ui.undoButton.click()
         assert results() == []

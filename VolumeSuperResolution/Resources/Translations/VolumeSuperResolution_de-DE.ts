@@ -384,8 +384,8 @@
         <translation>Auch ein Volumen der Fehlergrenzen erzeugen, innerhalb derer die Wahrheit in neun von zehn Voxeln liegt: weit, wo das Modell irren kann. Nur für Modelle, Ziele und Aufnahmen, für die das gemessen wurde.</translation>
     </message>
     <message>
-        <source>Inter&amp;val map</source>
-        <translation>Inter&amp;vallkarte</translation>
+        <source>&amp;Interval map</source>
+        <translation>&amp;Intervallkarte</translation>
     </message>
     <message>
         <source>Also make a volume of what in the result the scan does not determine: the model filled it in, and the scan would be the same without it.</source>

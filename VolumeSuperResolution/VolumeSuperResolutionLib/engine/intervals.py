@@ -95,7 +95,8 @@ def _within(card: Card, table: IntervalTable, traits: Traits) -> tuple[IntervalT
 
 def _failing(table: IntervalTable) -> str:
     if table.subjects < FEWEST_SUBJECTS:
-        return f"it was measured on {table.subjects} subjects of {table.modality}, which are too few"
+        measured = f"it was measured on {table.subjects} subjects of {table.modality}"
+        return f"{measured}, and at least {FEWEST_SUBJECTS} are needed"
     low, high = (round(100 * part) for part in HELD)
     return (
         f"on subjects of {table.modality} left out it covered {percent((*table.coverage, *table.quartiles))} of the "

@@ -17,7 +17,7 @@ from ..engine import intervals, quality
 from ..engine.checks import check_request
 from ..engine.errors import RefusalError, about
 from ..engine.models import domain, zoo
-from ..engine.models.interval_table import BINS, FEWEST_SUBJECTS, LEVEL, IntervalTable
+from ..engine.models.interval_table import BINS, FEWEST_MEASURED, LEVEL, IntervalTable
 from ..engine.upscale import Request, upscale
 from ..engine.volumes import files
 from .evaluation import check_factor, make_case
@@ -148,7 +148,7 @@ def _table(
     crop: int,
 ) -> IntervalTable:
     edges, widths = fit(subjects, quantile)
-    enough = len(subjects) >= FEWEST_SUBJECTS
+    enough = len(subjects) >= FEWEST_MEASURED
     coverage, quartiles = left_out(subjects, quantile) if enough else ([], [])
     return IntervalTable(
         modality=scans[0].modality,

@@ -19,7 +19,8 @@ LEVEL = 0.9
 BINS = 12
 # What has to be covered of every subject that the table was not made from, and of every quarter of the gradients.
 HELD = (0.85, 0.95)
-FEWEST_SUBJECTS = 3
+# Fewer subjects would tell too little of others. With three a table can be measured, with five it is relied on.
+FEWEST_MEASURED, FEWEST_SUBJECTS = 3, 5
 LARGEST = 1e6
 
 
@@ -72,12 +73,13 @@ class IntervalTable:
     def words(self) -> str:
         """What was measured, in one line: "MR, 2 x 2 x 2, scanner: ...", for a list."""
         place = f"{self.modality}, {' x '.join(map(str, self.factor))}, {self.protocol}"
-        if self.subjects < FEWEST_SUBJECTS:
+        if not self.coverage:
             return f"{place}: not stated, as {self.subjects} subjects are too few"
         quarters = f"{percent(self.quartiles)} by quarters of the gradient"
         measured = f"{percent(self.coverage)} of each of {self.subjects} subjects left out, {quarters}"
         if not self.holds:
-            return f"{place}: not stated, as it covered {measured}"
+            few = "these are too few, and " if self.subjects < FEWEST_SUBJECTS else ""
+            return f"{place}: not stated, as {few}it covered {measured}"
         low, high = 100 * self.half_widths[0], 100 * self.half_widths[-1]
         return f"{place}: within {low:.2g} (smooth) to {high:.2g}% (edges) of the range; covered {measured}"
 
