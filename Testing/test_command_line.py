@@ -13,13 +13,13 @@ import numpy as np
 import phantoms
 import pytest
 import SimpleITK as sitk
-from sample_models import model, pair
+from sample_models import interval_table, model, pair
 from VolumeSuperResolutionLib import __version__
 from VolumeSuperResolutionLib import commands as command_line
 from VolumeSuperResolutionLib.commands import main
 from VolumeSuperResolutionLib.commands.options import request_from
 from VolumeSuperResolutionLib.engine.models import zoo
-from VolumeSuperResolutionLib.engine.request import Request, options
+from VolumeSuperResolutionLib.engine.request import MAPS, Request, options
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
@@ -222,6 +222,18 @@ def test_uncertainty_is_written_beside_the_result(scan, tmp_path):
         assert main([*arguments, "--quiet"]) == 0
     for name in ("o-uncertainty.nrrd", "out/scan-uncertainty.nii.gz"):
         assert sitk.ReadImage(str(tmp_path / name)).GetSize() == (16, 14, 12)
+
+
+def test_maps_are_written_beside_the_result_and_told(scan, tmp_path, capsys):
+    card = model(tmp_path / "mine", intervals=(interval_table(noise=1),))
+    options = ["--model", str(card.folder), "--scale", "2", "--interval", "--invented", "--modality", "MR"]
+    assert main(["upscale", str(scan), str(tmp_path / "o.nrrd"), *options]) == 0
+    assert "with 90% (86 to 93% measured on 3 subjects)" in capsys.readouterr().out
+    interval, invented = (sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / f"o-{m}.nrrd"))) for m in MAPS[1:])
+    assert interval.shape == invented.shape == (12, 14, 16)
+    assert interval.min() > 0 and invented.max() > 0
+    assert main(["upscale", str(scan), str(tmp_path / "o.nrrd"), *options, "--consistency", "1", "--json"]) == 2
+    assert "leave the consistency or the interval out" in capsys.readouterr().err
 
 
 def test_realism_leads_from_the_partner_to_the_model(scan, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""The model "auto": the nearest specialist that gains on noisy scans, else the better classical method."""
+"""The model "auto": the nearest model that gains on noisy scans, else the data step."""
 
 from __future__ import annotations
 
@@ -58,16 +58,32 @@ def test_what_does_not_gain_or_draws_for_looks_is_left_out(cards):
         looks=((2, 2, 2), {"MR": 5.0}, {"caution": "It draws what may not be there."}),
         mixed=((2, 2, 2), {"MR": 5.0}, {"partner": "worse"}),
     )
-    assert chosen(scale=(2, 2, 2)) == "backprojection"
+    assert chosen(scale=(2, 2, 2)) == "datastep"
     assert chosen(modality="CT", scale=(2, 2, 2)) == "unmeasured"
 
 
 def test_out_of_reach_and_without_torch_it_is_classical(cards, monkeypatch):
     cards(two=((2, 2, 2), {"MR": 1.0, "CT": 1.0}))
-    assert chosen(scale=(9, 9, 9)) == "backprojection"
-    assert chosen(modality="CT", scale=(9, 9, 9)) == "lanczos"
+    assert chosen(scale=(9, 9, 9)) == "datastep"
     monkeypatch.setattr(automatic, "networks_at_hand", lambda: False)
-    assert chosen(scale=(2, 2, 2)) == "backprojection"
+    assert chosen(scale=(2, 2, 2)) == "datastep"
+
+
+def test_a_network_for_every_grid_counts_as_much_as_it_gained_by_such_factors(cards):
+    figures = {"scanner": 1.0, "scanner 3 x 3 x 3": 0.5, "scanner 1 x 1 x 4": -0.1}
+    gains = {key: {"MR": {"over_best_classical": [gain, 0.0]}} for key, gain in figures.items()}
+    cards(
+        every=((0, 0, 0), {}, {"stages": (zoo.Stage("anygrid3d"),), "gains": gains}),
+        two=((2, 2, 2), {"MR": 0.9}),
+        better=((3, 3, 3), {"MR": 0.6}),
+        slices=((1, 1, 4), {"MR": 0.2}),
+    )
+    assert chosen(scale=(2, 2, 2)) == "every"
+    assert chosen(scale=(2.2, 2.2, 2.2)) == "every"
+    assert chosen(scale=(3, 3, 3)) == "better"
+    assert chosen(scale=(3.2, 3.2, 3.2)) == "every"
+    assert [chosen(scale=scale) for scale in ((1, 1, 4), (5, 1, 1), (1, 6.0, 1))] == ["slices"] * 3
+    assert chosen(scale=(1.0, 1.0, 6.5)) == "datastep"
 
 
 def test_a_single_slice_has_no_say(cards):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from hostile.language import DONE, REFUSED, Case
-from hostile.makers_models import pair, put, sound, special, with_stage, with_text, with_values
+from hostile.makers_models import pair, put, sound, special, with_intervals, with_stage, with_text, with_values
 
 MINE = "upscale scan.nrrd out.nrrd --model mine --scale 2 --quiet"
 BAD = {
@@ -49,7 +49,7 @@ BAD = {
     "a factor of two axes": (with_values(factor=[2, 2]), "list of 3"),
     "a factor that is no whole number": (with_values(factor=[2.5, 2, 2]), "whole number"),
     "a factor that is true": (with_values(factor=[True, 2, 2]), "whole number"),
-    "a huge factor": (with_values(factor=[10**9, 2, 2]), "from 1 to 16"),
+    "a huge factor": (with_values(factor=[10**9, 2, 2]), "from 0 to 16"),
     "an unknown kernel": (with_values(kernel="sinc"), "one of nearest"),
     "an unknown convention": (with_values(convention="corners"), "one of field of view"),
     "an unknown ensemble": (with_values(ensemble="mode"), "one of mean"),
@@ -68,6 +68,10 @@ BAD = {
     "training that is a list": (with_values(training=[1]), "training"),
     "gains that are words": (with_values(gains={"profile": {"MR": {"psnr": "high"}}}), "psnr"),
     "no weights": (with_values(weights=...), "no weights"),
+    "intervals that are a table": (with_values(intervals={}), "intervals is a dict"),
+    "an interval that falls": (with_intervals(half_widths=[0.2] * 11 + [0.1]), "must not fall"),
+    "an interval of a word": (with_intervals(coverage=["most"]), "coverage is 'most'"),
+    "an interval of nothing": (with_values(intervals=[{}]), "intervals has no modality"),
     "weights without a checksum": (with_values(weights={"bytes": 100}), "no sha256"),
     "weights of no size": (with_values(weights={"bytes": 0, "sha256": "0" * 64}), "bytes is 0"),
     "weights of a petabyte": (with_values(weights={"bytes": 10**15, "sha256": "0" * 64}), "bytes is 10"),
@@ -171,6 +175,18 @@ CASES = [
         with_values(factor=[4, 4, 4]),
         MINE.replace("scale 2", "scale 4"),
         says="scale by 2 x 2 x 2",
+    ),
+    Case(
+        "an interval of another modality",
+        with_intervals(modality="CT"),
+        MINE + " --interval --modality MR",
+        says="measured on CT, and this looks like MR",
+    ),
+    Case(
+        "an interval that did not hold",
+        with_intervals(coverage=[0.5, 0.9, 0.9]),
+        MINE + " --interval --modality MR",
+        says="covered 50 to 91% of the truth, and 85 to 95% were wanted",
     ),
     Case("a partner that is not there", with_values(partner="gone"), MINE + " --realism 0.5", says="not installed"),
     Case(

@@ -12,8 +12,9 @@ from VolumeSuperResolutionLib.commands import outputs
 
 from hostile.language import DONE, UPSCALE, Case
 from hostile.makers import ramp, scan
-from hostile.makers_models import put
+from hostile.makers_models import put, with_intervals
 
+DOUBTS = UPSCALE.replace("linear", "mine") + " --modality MR --interval --invented"
 UNSURE = UPSCALE.replace("linear", "mine") + " --uncertainty"
 
 
@@ -67,6 +68,11 @@ def both_are_volumes(folder: Path) -> None:
         assert sitk.ReadImage(str(folder / name)).GetSize() == tuple(2 * n for n in ramp().shape[::-1])
 
 
+def three_volumes(folder: Path) -> None:
+    for name in ("out.nrrd", "out-interval.nrrd", "out-invented.nrrd"):
+        assert sitk.ReadImage(str(folder / name)).GetSize() == tuple(2 * n for n in ramp().shape[::-1])
+
+
 def onto(name: str, source: str = "scan.nrrd", more: str = "") -> str:
     return f"upscale {source} {name} --model linear --scale 2 --quiet {more}"
 
@@ -86,6 +92,26 @@ CASES = [
     Case("no place for the map of uncertainty", map_in_the_way, UNSURE, says="folder itself"),
     Case(
         "a map of uncertainty", put, UNSURE, DONE, leaves=("out.nrrd", "out-uncertainty.nrrd"), check=both_are_volumes
+    ),
+    Case(
+        "the map of what was invented onto the input",
+        lambda f: scan(f, "T1-invented.nrrd"),
+        "upscale T1-invented.nrrd T1.nrrd --model linear --scale 2 --invented",
+        says="overwrite what is read",
+    ),
+    Case(
+        "no place for the map of intervals",
+        lambda f: (with_intervals()(f), (f / "out-interval.nrrd").mkdir()),
+        DOUBTS,
+        says="folder itself",
+    ),
+    Case(
+        "maps of intervals and of what was invented",
+        with_intervals(),
+        DOUBTS,
+        DONE,
+        leaves=("out.nrrd", "out-interval.nrrd", "out-invented.nrrd"),
+        check=three_volumes,
     ),
     Case("into no folder", scan, onto("no/where/out.nrrd"), says="folder does not exist"),
     Case("into a file", scan, onto("scan.nrrd/out.nrrd"), says="folder does not exist"),

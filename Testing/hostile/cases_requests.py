@@ -51,6 +51,7 @@ REFUSALS = {
     "realism of a plain method": (asked("--scale 2 --realism 0.5"), "no faithful counterpart"),
     "realism that is no number": (asked("--scale 2 --realism nan", "edsr3d-x2-perceptual"), "0 .faithful. to 1"),
     "uncertainty of a plain method": (asked("--scale 2 --uncertainty"), "no uncertainty map"),
+    "an interval that was not measured": (asked("--scale 2 --interval", "nearest"), "No interval was measured for"),
     "a model of another factor": (asked("--scale 9", "edsr3d-x4"), "scales by 4 x 4 x 4"),
     "an answer that is none": (asked("--scale 2 --label-map perhaps"), "neither auto, yes nor no"),
     "a model mistyped": (asked("--scale 2", "lanzcos"), "did you mean lanczos"),

@@ -138,7 +138,7 @@ CONFIGS = {
     "a card of an unknown word": (with_card(weights={}), "cannot hold weights"),
 }
 SCANS = {
-    "a scan with holes": (odd("hole", HOLE), "hole.nrrd.*not numbers.*to be replaced"),
+    "a scan with holes": (odd("hole", HOLE), "hole.nrrd.*--fill-nonfinite"),
     "a scan all alike": (odd("flat", np.zeros((20, 20, 20), np.float32)), "flat.nrrd"),
     "a scan of one voxel": (odd("dot", np.ones((1, 1, 1), np.float32)), "dot.nrrd"),
     "colors": (odd("color", np.zeros((4, 5, 6, 3), np.uint8)), "color.nrrd"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load, save
-from sample_models import model, tensors_of
+from sample_models import interval_table, model, tensors_of
 from VolumeSuperResolutionLib.engine.models import weights, zoo
 
 from hostile.language import MODELS
@@ -57,6 +57,11 @@ def with_values(**changes: Any) -> Maker:
         put(folder, json.dumps({name: value for name, value in values.items() if value is not ...}))
 
     return make
+
+
+def with_intervals(**changes: Any) -> Maker:
+    """A model that says within what the truth lies; `changes` are the table's."""
+    return with_values(intervals=[{**vars(interval_table()), **changes}])
 
 
 def with_stage(**changes: Any) -> Maker:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from VolumeSuperResolutionLib.engine.errors import RefusalError
@@ -19,6 +21,7 @@ from hostile.makers_models import put, sound
 FEW = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 EXCERPTS = ("0", "1e9", "-1", "null", "true", '""', "[]", "{}", "[[[[", "1e400", "NaN", "\\ud800", "\x1b[2J")
 MOST_BYTES = 2 * 2**30
+PAGES = Path("/proc/self/statm")
 
 
 @st.composite
@@ -41,11 +44,37 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
     return bytes(changed)
 
 
+@contextmanager
+def asking_for_at_most(size: int) -> Iterator[None]:
+    """Within, memory of more than that, even if it is never touched, is not to be had (on Linux)."""
+    if not PAGES.exists():
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    held = int(PAGES.read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not PAGES.exists(), reason="only Linux tells how much was asked for")
+def test_the_limit_holds():
+    with asking_for_at_most(MOST_BYTES):
+        np.empty(MOST_BYTES // 2, np.uint8)
+        with pytest.raises(MemoryError):
+            np.empty(2 * MOST_BYTES, np.uint8)
+    np.empty(2 * MOST_BYTES, np.uint8)
+
+
 def loads_or_refuses(text: bytes, data: bytes) -> None:
     """Nothing but RefusalError may come out, and what is loaded holds numbers only."""
     memory.forget_peak()
     before = memory.resident_bytes()
-    with TemporaryDirectory() as folder, suppress(RefusalError):
+    with TemporaryDirectory() as folder, suppress(RefusalError), asking_for_at_most(MOST_BYTES):
         path = put(Path(folder), text, data)
         for network in zoo.load(zoo.read_card(path / zoo.CARD_FILE)):
             assert all(np.isfinite(tensor.numpy()).all() for tensor in network.state_dict().values())

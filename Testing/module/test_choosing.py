@@ -71,13 +71,6 @@ def test_every_target_leads_to_a_request(opened, target):
     assert opened.ui.applyButton.enabled
 
 
-def test_what_is_known_of_the_scan_is_shown_where_it_matters(opened, volume):
-    assert opened.ui.scanLabel.text == "Thick slices: 3 mm apart, pixels of 1 mm."
-    volume.SetSpacing(1.0, 1.0, 1.2)
-    app.processEvents()
-    assert opened.ui.scanLabel.isHidden()
-
-
 class TestAutomatic:
     @pytest.fixture(autouse=True)
     def isAutomatic(self, models, opened, monkeypatch):
@@ -100,7 +93,7 @@ class TestAutomatic:
 
     def test_where_no_model_reaches_it_is_an_interpolation_and_says_so(self, opened):
         choose(opened.ui.targetSelector, "slices4")
-        assert "takes Lanczos, as no published model is made for this target" in opened.ui.methodLabel.text
+        assert "takes Data step, as no network is made for this target" in opened.ui.methodLabel.text
         assert opened.ui.applyButton.enabled
 
     def test_without_torch_it_is_an_interpolation_too(self, opened, monkeypatch):
@@ -108,13 +101,13 @@ class TestAutomatic:
         monkeypatch.setattr(dependencies, "_absence", lambda: dependencies.ABSENT)
         monkeypatch.setattr("VolumeSuperResolutionLib.application.showing.networks_at_hand", lambda: False)
         opened.panel.update()
-        assert "takes Lanczos, as the networks need PyTorch, which is not at hand" in opened.ui.methodLabel.text
+        assert "takes Data step, as the networks need PyTorch, which is not at hand" in opened.ui.methodLabel.text
         assert "install the extension PyTorch" in opened.ui.warningLabel.text
         assert opened.ui.applyButton.enabled
 
     def test_a_torch_that_is_broken_is_not_tried_by_the_worker(self, opened, monkeypatch):
         monkeypatch.setattr(dependencies, "torchState", lambda: (False, "PyTorch does not work."))
-        assert opened.panel.choosing.request().model == "lanczos"
+        assert opened.panel.choosing.request().model == "datastep"
         opened.panel.update()
         assert "PyTorch does not work." in opened.ui.warningLabel.text
 

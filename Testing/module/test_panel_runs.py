@@ -13,13 +13,15 @@ import pytest
 import scenes
 import slicer
 from conftest import app
-from scenes import results
+from sample_models import interval_table
+from scenes import choose, chooseModel, results
 from standins import application
 from VolumeSuperResolutionLib.application import dependencies, pythoncall, runs, wording
 from VolumeSuperResolutionLib.application.comparison import LAYOUT
 from VolumeSuperResolutionLib.application.scene import PREFIX
 from VolumeSuperResolutionLib.application.worker import Worker
 from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid
 
 GRID = Grid((4, 5, 6))
@@ -57,7 +59,7 @@ class TestRuns:
         text = opened.ui.resultLabel.text
         assert "T1 x2 lanczos: Lanczos, " in text
         assert "% of the range of intensities on average" in text
-        assert "Assumed: MR, slices as thick as they are apart." in text
+        assert "Assumed: MR. Slices 3 mm thick every 3 mm (assumed), pixels of 1 mm. Noise " in text
         assert messages == []
 
     def test_into_a_chosen_volume(self, opened, scene, wait):
@@ -304,6 +306,25 @@ class TestLastResult:
         assert results() == []
         assert not opened.panel.sideBySide.active
 
+    def test_maps_are_made_told_and_undone(self, models, opened, wait):
+        ui = opened.ui
+        opened.panel.choosing.parameters.compareAfter = True
+        chooseModel(ui.modelTree, "nearest")
+        assert not ui.intervalCheckBox.enabled  # there is no table for it
+        zoo.write_intervals(zoo.card("quick"), [interval_table(noise=1)])
+        chooseModel(ui.modelTree, "quick")
+        choose(ui.targetSelector, "x2")
+        assert ui.intervalCheckBox.enabled
+        ui.intervalCheckBox.checked = ui.inventedCheckBox.checked = True
+        ui.applyButton.click()
+        wait(lambda: opened.panel.sideBySide.active, 60)
+        app.processEvents()
+        assert opened.panel.sideBySide.right.modes()[-2:] == ("interval", "invented")
+        assert "with 90% (86 to 93% measured on 3 subjects)" in ui.resultLabel.text
+        assert "is not determined by the scan, but filled in" in ui.resultLabel.text
+        ui.undoButton.click()
+        assert results() == []
+
     def test_what_was_overwritten_cannot_be_undone(self, opened, scene, wait):
         opened.panel.choosing.parameters.outputVolume = scenes.addVolume(scene, name="Mine")
         opened.ui.applyButton.click()
@@ -324,7 +345,9 @@ class TestLastResult:
         changed = {
             "scale": None, "isotropic": True, "device": "cpu", "precision": "fp32", "memory": 500, "consistency": 3,
             "realism": 0.5, "ensemble": True, "uncertainty": True, "region": ((0, 4), (0, 5), (1, 6)), "modality": "CT",
-            "fill_nonfinite": True, "label_map": True, "model": "a 'quoted' one",
+            "interval": True, "invented": True,
+            "fill_nonfinite": True, "label_map": True, "model": "a 'quoted' one", "slice_thickness": 2.5,
+            "profile": "C:\\box.txt", "noise": 1.5,
         }  # fmt: skip
         request = runs.makeRequest(volume, **changed)
         caught = {}

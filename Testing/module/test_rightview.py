@@ -14,6 +14,8 @@ from scenes import choose
 from VolumeSuperResolutionLib.application import comparing
 from VolumeSuperResolutionLib.application.comparison import VIEW_NAMES, Comparison
 from VolumeSuperResolutionLib.application.overlay import BOTH_WAYS, UPWARDS, colorTable
+from VolumeSuperResolutionLib.application.rightview import legends
+from VolumeSuperResolutionLib.engine.request import MAPS
 from vtk.util.numpy_support import vtk_to_numpy
 
 DARK, BRIGHT = 200, 600
@@ -144,13 +146,27 @@ def _actors():
 def test_uncertainty_only_where_there_is_one(comparison, scene, volumes):
     assert "uncertainty" not in comparison.right.modes()
     uncertain = constant(scene, 1000, "uncertainty", np.float32)
-    comparison.show(*volumes, uncertaintyNode=uncertain)
+    comparison.show(*volumes, maps={"uncertainty": uncertain})
     assert "uncertainty" in comparison.right.modes()
     comparison.right.setMode("uncertainty")
     np.testing.assert_allclose(drawn()[200, 100], np.multiply(UPWARDS[-1], 255), atol=3)
     scene.RemoveNode(uncertain)
     assert comparison.right.mode == "result"
     np.testing.assert_allclose(drawn()[200, 100], gray(BRIGHT), atol=2)
+
+
+def test_every_map_of_a_result_has_a_way_and_a_legend(comparison, scene, volumes):
+    maps = {name: constant(scene, 1000, name, np.float32) for name in MAPS}
+    comparison.show(*volumes, maps=maps)
+    assert comparison.right.modes()[-3:] == MAPS
+    for name in MAPS:
+        comparison.right.setMode(name)
+        np.testing.assert_allclose(drawn()[200, 100], np.multiply(UPWARDS[-1], 255), atol=3)
+        (legend,) = [p for p in _actors() if p.IsA("vtkScalarBarActor")]
+        assert legend.GetTitle() == legends()[name]
+    scene.RemoveNode(maps["uncertainty"])
+    assert comparison.right.mode == "invented"
+    assert comparison.right.modes()[-2:] == MAPS[1:]
 
 
 @pytest.mark.parametrize("mode", ["flicker", "curtain", "difference"])

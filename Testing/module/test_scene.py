@@ -203,6 +203,21 @@ def test_where_a_result_comes_from_is_written_on_it(scene):
         assert "not for diagnosis" in made.GetDescription()
 
 
+def test_every_map_has_a_node_of_its_own(scene):
+    node = scenes.addVolume(scene)
+    plain = scenes.repeated(subject.volumeFromNode(node), uncertainty=True)
+    second = plain.uncertainty
+    result = plain._replace(interval=second, invented=second._replace(array=second.array * 3))
+    output = subject.addResultNode(scene, node, result, REQUEST)
+    maps = subject.mapsOf(output)
+    assert {name: made.GetName() for name, made in maps.items()} == {
+        name: f"T1 x2 edsr3d {name}" for name in ("uncertainty", "interval", "invented")
+    }
+    assert np.array_equal(slicer.util.arrayFromVolume(maps["invented"]), result.invented.array)
+    subject.addResultNode(scene, node, result._replace(interval=None), REQUEST, output)
+    assert set(subject.mapsOf(output)) == {"uncertainty", "invented"}
+
+
 def test_the_result_joins_the_folder_of_its_input(scene):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Patient")

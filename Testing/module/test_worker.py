@@ -16,14 +16,19 @@ from VolumeSuperResolutionLib.application import child, dependencies, engine_pro
 from VolumeSuperResolutionLib.application import worker as subject
 from VolumeSuperResolutionLib.application.signals import Signal
 from VolumeSuperResolutionLib.engine.errors import RefusalError
+from VolumeSuperResolutionLib.engine.request import MAPS
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
+
+
+def test_the_child_keeps_every_map_of_a_result():
+    assert engine_process.OUTPUTS["upscale"] == ("volume", *MAPS)
 
 
 @pytest.mark.parametrize("model", ["linear", "backprojection", "quick"])
 def test_the_child_computes_what_the_engine_computes(worker, wait, model):
     volume = volumeOf(9, 10, 11)
-    request = Request(model, scale=(2.0, 2.0, 2.0), device="cpu", uncertainty=model == "quick")
+    request = Request(model, scale=(2.0, 2.0, 2.0), device="cpu", uncertainty=model == "quick", invented=True)
     outcome = scenes.Outcome(worker.start([volume], request))
     assert not outcome  # nothing is told before the caller could connect
     wait(lambda: outcome, 60)
@@ -33,9 +38,10 @@ def test_the_child_computes_what_the_engine_computes(worker, wait, model):
     assert result.volume.grid == expected.volume.grid
     assert result.report.model == model
     assert result.report.window == expected.report.window
-    assert (result.uncertainty is None) == (expected.uncertainty is None)
-    if result.uncertainty is not None:
-        assert np.allclose(result.uncertainty.array, expected.uncertainty.array, rtol=1e-2, atol=1e-2)
+    assert set(result.maps) == set(expected.maps) == {"invented", *(("uncertainty",) if model == "quick" else ())}
+    for name, found in result.maps.items():
+        assert found.grid == expected.volume.grid
+        assert np.allclose(found.array, expected.maps[name].array, rtol=1e-2, atol=1e-2)
     done = [progress[0] for progress in outcome.progress]
     assert done and done == sorted(done)
     wait(lambda: not filesOf(worker))

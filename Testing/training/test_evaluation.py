@@ -7,6 +7,8 @@ import pytest
 from sample_models import model
 from VolumeSuperResolutionLib.commands import main
 from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.physics import degradation, separable
+from VolumeSuperResolutionLib.engine.physics.scanner import Axis, Scanner
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 from VolumeSuperResolutionLib.training import evaluation, gallery, listing
@@ -43,6 +45,39 @@ def test_every_method_gets_the_same_volume_and_gains_are_against_it(folder, card
     # Where Lanczos is right within 1%, its own mean error is under 1%.
     assert 0 < by_model["lanczos"].harm < 1
     assert "(aside)" in evaluation.table(scores)
+
+
+def test_thick_slices_are_told_of_or_not(folder):
+    untold, told = (evaluation.make_case(folder / "mr.nrrd", (1, 1, 3), name) for name in ("thick", "thick-told"))
+    assert np.array_equal(untold.low.array, told.low.array)
+    assert untold.scanner == Scanner()
+    blur = degradation.drawn("thick", "mr.nrrd")
+    assert told.scanner.axes[2] == Axis(blur.profile, 3 * blur.width, "user", "user")
+    assert told.scanner.noise == blur.noise
+    # It is what was done: without its noise, the truth seen so is the scan.
+    seen = told.scanner.matrices(told.truth.shape, told.low.array.shape, told.low.grid.spacing)
+    left = separable.apply(told.truth, seen) - told.low.array
+    low, high = np.percentile(told.truth, (0.1, 99.9))
+    assert np.isclose(np.std(left), blur.noise * (high - low), rtol=0.05)
+
+
+def test_the_protocol_of_thick_slices_draws_all_that_it_says():
+    blurs = [degradation.drawn("thick", f"{n}.nrrd") for n in range(60)]
+    assert {b.profile for b in blurs} == set(degradation.PROFILES)
+    assert min(b.width for b in blurs) < 0.75 and max(b.width for b in blurs) > 1.25
+    assert min(b.noise for b in blurs) < 0.002 and 0.018 < max(b.noise for b in blurs) <= 0.02
+
+
+def test_who_is_told_of_thick_slices_comes_nearer_to_the_truth(folder):
+    psnr = {
+        protocol: {
+            s.volume: s.psnr
+            for s in evaluation.evaluate(["datastep"], folder, (2, 2, 2), protocol)
+            if s.model == "datastep"
+        }
+        for protocol in ("thick", "thick-told")
+    }
+    assert sum(psnr["thick-told"].values()) > sum(psnr["thick"].values()) + 1
 
 
 def test_volumes_are_cut_to_the_factor_and_stay_in_place(folder):

@@ -17,7 +17,7 @@ from safetensors.numpy import load as load_safetensors
 from small_runs import config_file, equal, weights
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
-from VolumeSuperResolutionLib.engine.networks import build
+from VolumeSuperResolutionLib.engine.networks import anygrid, build
 from VolumeSuperResolutionLib.engine.physics import interpolation
 from VolumeSuperResolutionLib.training import configs, loop, losses
 from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
@@ -283,6 +283,9 @@ def test_the_shipped_configs_are_sound(path):
         with torch.device("meta"):
             network = stage.build()
         losses.Trained(network, stage.losses)
+        if stage.network == anygrid.NETWORK:
+            factor[:] = 0
+            continue
         cut = stage.cut(network)
         if network.on_interpolated:
             scaled = cut.scaled()

@@ -112,8 +112,8 @@
         <translation>Die Aufnahme, die verfeinert werden soll. Sie wird nie verändert.</translation>
     </message>
     <message>
-        <source>What is known of the scan, from its geometry.</source>
-        <translation>Was von der Aufnahme bekannt ist, aus ihrer Geometrie.</translation>
+        <source>What is known of the scan, and from where. Thickness, profile and noise can be told under Advanced.</source>
+        <translation>Was über die Aufnahme bekannt ist, und woher. Schichtdicke, Profil und Rauschen lassen sich unter Erweitert angeben.</translation>
     </message>
     <message>
         <source>&amp;Target:</source>
@@ -380,12 +380,56 @@
         <translation>&amp;Unsicherheitskarte</translation>
     </message>
     <message>
+        <source>Also make a volume of error bounds, within which the truth lies in nine of ten voxels: wide where the model may err. Only for models, targets and scans for which that was measured.</source>
+        <translation>Auch ein Volumen der Fehlergrenzen erzeugen, innerhalb derer die Wahrheit in neun von zehn Voxeln liegt: weit, wo das Modell irren kann. Nur für Modelle, Ziele und Aufnahmen, für die das gemessen wurde.</translation>
+    </message>
+    <message>
+        <source>Inter&amp;val map</source>
+        <translation>Inter&amp;vallkarte</translation>
+    </message>
+    <message>
+        <source>Also make a volume of what in the result the scan does not determine: the model filled it in, and the scan would be the same without it.</source>
+        <translation>Auch ein Volumen dessen erzeugen, was die Aufnahme am Ergebnis nicht bestimmt: Das Modell hat es ergänzt, und die Aufnahme wäre ohne es dieselbe.</translation>
+    </message>
+    <message>
+        <source>&amp;Map of what was invented</source>
+        <translation>Karte des &amp;Ergänzten</translation>
+    </message>
+    <message>
         <source>Average the results of the eight flips of the scan: a little better, eight times as slow.</source>
         <translation>Die Ergebnisse der acht Spiegelungen der Aufnahme mitteln: etwas besser, achtmal so langsam.</translation>
     </message>
     <message>
         <source>Self-ensem&amp;ble</source>
         <translation>Selbstense&amp;mble</translation>
+    </message>
+    <message>
+        <source>Slice thic&amp;kness:</source>
+        <translation>Schichtdic&amp;ke:</translation>
+    </message>
+    <message>
+        <source>How thick the slices are, which may be less or more than their distance. Automatic: as DICOM tells, else as far apart as they are.</source>
+        <translation>Wie dick die Schichten sind; das kann weniger oder mehr als ihr Abstand sein. Automatisch: wie DICOM sagt, sonst so dick wie ihr Abstand.</translation>
+    </message>
+    <message>
+        <source>Slice profi&amp;le:</source>
+        <translation>Schichtprofi&amp;l:</translation>
+    </message>
+    <message>
+        <source>How the scanner weighed what lies in a voxel. What is chosen is relied on: the result is made to agree with the scan exactly, as far as the noise allows. Choose it only if you know it.</source>
+        <translation>Wie der Scanner gewichtet, was in einem Voxel liegt. Auf die Wahl wird vertraut: Das Ergebnis stimmt dann genau mit der Aufnahme überein, soweit das Rauschen es zulässt. Nur wählen, wenn es bekannt ist.</translation>
+    </message>
+    <message>
+        <source>Noi&amp;se:</source>
+        <translation>Rau&amp;schen:</translation>
+    </message>
+    <message>
+        <source>The standard deviation of the noise in percent of the scan's range of intensities. Automatic: as estimated from the scan.</source>
+        <translation>Die Standardabweichung des Rauschens in Prozent des Intensitätsbereichs der Aufnahme. Automatisch: aus der Aufnahme geschätzt.</translation>
+    </message>
+    <message>
+        <source> %</source>
+        <translation> %</translation>
     </message>
     <message>
         <source>Research use only - not for diagnosis</source>
@@ -414,6 +458,13 @@
     <message>
         <source>Upscaling with {model}</source>
         <translation>Verfeinern mit {model}</translation>
+    </message>
+</context>
+<context>
+    <name>application.acquisition</name>
+    <message>
+        <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
+        <translation>Slicer hat {name} mit einer Aufnahmetransformation geladen: Die Schichten sind ungleichmäßig verteilt oder gekippt. Verfeinert wird, als wären sie gleichmäßig; für wahre Abstände zuerst mit dieser Transformation neu abtasten.</translation>
     </message>
 </context>
 <context>
@@ -460,6 +511,18 @@
         <source>Choose a model that is installed.</source>
         <translation>Ein Modell wählen, das installiert ist.</translation>
     </message>
+    <message>
+        <source>Assumed</source>
+        <translation>Angenommen</translation>
+    </message>
+    <message>
+        <source>Gaussian</source>
+        <translation>Gauß</translation>
+    </message>
+    <message>
+        <source>Box</source>
+        <translation>Rechteck</translation>
+    </message>
 </context>
 <context>
     <name>application.combining</name>
@@ -493,6 +556,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>Unsicherheit</translation>
+    </message>
+    <message>
+        <source>Interval of 90%</source>
+        <translation>90-%-Intervall</translation>
+    </message>
+    <message>
+        <source>Not determined by the scan</source>
+        <translation>Von der Aufnahme nicht bestimmt</translation>
     </message>
     <message>
         <source>Axial</source>
@@ -603,6 +674,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>Unsicherheit</translation>
+    </message>
+    <message>
+        <source>90% within ±</source>
+        <translation>90 % innerhalb ±</translation>
+    </message>
+    <message>
+        <source>Not in the scan</source>
+        <translation>Nicht in der Aufnahme</translation>
     </message>
 </context>
 <context>
@@ -775,8 +854,8 @@
 <context>
     <name>application.wording</name>
     <message>
-        <source>Takes the published model that is best for a target, or an interpolation where none is made for it.</source>
-        <translation>Nimmt das veröffentlichte Modell, das für ein Ziel am besten ist, oder eine Interpolation, wo keines dafür gemacht ist.</translation>
+        <source>Takes the network that is best for a target, or the data step where none gains on noisy scans.</source>
+        <translation>Nimmt das Netz, das für ein Ziel am besten ist, oder den Datenschritt, wo keines bei verrauschten Aufnahmen gewinnt.</translation>
     </message>
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
@@ -791,8 +870,12 @@
         <translation>{name}: {method}{realism}, {time} auf der {device}; stimmt mit der Aufnahme im Mittel auf {residual} überein.</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
-        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, von den veröffentlichten Modellen das beste für dieses Ziel. {trust}</translation>
+        <source>No error bounds are known for it.</source>
+        <translation>Fehlergrenzen sind dafür nicht bekannt.</translation>
+    </message>
+    <message>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the networks the best for this target. {trust}</source>
+        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, von den Netzen das beste für dieses Ziel. {trust}</translation>
     </message>
     <message>
         <source>It adds nothing that is not in the scan.</source>
@@ -823,8 +906,20 @@
         <translation>Dicke Schichten</translation>
     </message>
     <message>
+        <source>Every grid</source>
+        <translation>Jedes Gitter</translation>
+    </message>
+    <message>
         <source>{title}, chosen automatically</source>
         <translation>{title}, automatisch gewählt</translation>
+    </message>
+    <message>
+        <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>
+        <translation>Im Gewebe liegt die Wahrheit meist mit 90 % innerhalb von ± {half} ({covered}, gemessen an {n} Personen).</translation>
+    </message>
+    <message>
+        <source>In tissue {part} on average is not determined by the scan, but filled in.</source>
+        <translation>Im Gewebe sind im Mittel {part} von der Aufnahme nicht bestimmt, sondern ergänzt.</translation>
     </message>
     <message>
         <source>They were taken where they lie.</source>
@@ -835,12 +930,36 @@
         <translation>CT in HU</translation>
     </message>
     <message>
+        <source>assumed</source>
+        <translation>angenommen</translation>
+    </message>
+    <message>
+        <source>from DICOM</source>
+        <translation>aus DICOM</translation>
+    </message>
+    <message>
+        <source>as given</source>
+        <translation>wie angegeben</translation>
+    </message>
+    <message>
+        <source>estimated</source>
+        <translation>geschätzt</translation>
+    </message>
+    <message>
+        <source>Noise {percent}% ({source}).</source>
+        <translation>Rauschen {percent}% ({source}).</translation>
+    </message>
+    <message>
         <source>less than a second</source>
         <translation>weniger als eine Sekunde</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
-        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, da kein veröffentlichtes Modell für dieses Ziel gemacht ist. {trust}</translation>
+        <source>Error bounds are known for {places}.</source>
+        <translation>Fehlergrenzen sind bekannt für {places}.</translation>
+    </message>
+    <message>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no network is made for this target. {trust}</source>
+        <translation>&lt;b&gt;Automatisch&lt;/b&gt; nimmt {title}, da kein Netz für dieses Ziel gemacht ist. {trust}</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as the networks need PyTorch, which is not at hand. {trust}</source>
@@ -871,12 +990,20 @@
         <translation>{count} der {total} Schichten von {name} passten nicht und blieben weg.</translation>
     </message>
     <message>
-        <source>Assumed: {modality}, slices as thick as they are apart.</source>
-        <translation>Angenommen: {modality}, Schichten so dick wie ihr Abstand.</translation>
+        <source>Assumed: {modality}. {scan}</source>
+        <translation>Angenommen: {modality}. {scan}</translation>
     </message>
     <message>
-        <source>Thick slices: {thick} mm apart, pixels of {fine} mm.</source>
-        <translation>Dicke Schichten: Abstand {thick} mm, Pixel {fine} mm.</translation>
+        <source>Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.</source>
+        <translation>Schichten {width} mm dick alle {step} mm ({source}), Pixel {fine} mm.</translation>
+    </message>
+    <message>
+        <source>Gaps of {size} mm between them.</source>
+        <translation>Lücken von {size} mm dazwischen.</translation>
+    </message>
+    <message>
+        <source>They overlap by {size} mm.</source>
+        <translation>Sie überlappen um {size} mm.</translation>
     </message>
     <message>
         <source>{percent}% of the range of intensities</source>
@@ -899,6 +1026,10 @@
         <translation>Der Patient hatte sich dazwischen um bis zu {moved} mm und {degrees}° bewegt; sicher auf {loop} mm.</translation>
     </message>
     <message>
+        <source>Assumed: {modality}, slices as thick as they are apart.</source>
+        <translation>Angenommen: {modality}, Schichten so dick wie ihr Abstand.</translation>
+    </message>
+    <message>
         <source>Factor: {factor}; {parameters} parameters</source>
         <translation>Faktor: {factor}; {parameters} Parameter</translation>
     </message>
@@ -909,6 +1040,10 @@
     <message>
         <source>, less than a second on the {device}</source>
         <translation>, weniger als eine Sekunde auf der {device}</translation>
+    </message>
+    <message>
+        <source>Profile: {name} (as given).</source>
+        <translation>Profil: {name} (wie angegeben).</translation>
     </message>
     <message>
         <source>Realism: 0 (the faithful model {partner}) to 1 (as it is)</source>

@@ -112,8 +112,8 @@
         <translation>要提高分辨率的扫描，它本身永远不会被修改。</translation>
     </message>
     <message>
-        <source>What is known of the scan, from its geometry.</source>
-        <translation>根据几何信息所知的扫描情况。</translation>
+        <source>What is known of the scan, and from where. Thickness, profile and noise can be told under Advanced.</source>
+        <translation>关于此扫描的已知信息及其来源。层厚、剖面和噪声可在“高级”中指定。</translation>
     </message>
     <message>
         <source>&amp;Target:</source>
@@ -380,12 +380,56 @@
         <translation>不确定性图(&amp;U)</translation>
     </message>
     <message>
+        <source>Also make a volume of error bounds, within which the truth lies in nine of ten voxels: wide where the model may err. Only for models, targets and scans for which that was measured.</source>
+        <translation>同时生成误差范围的体数据，十个体素中有九个的真值在此范围内：模型可能出错处范围较宽。仅适用于已测量过的模型、目标和扫描。</translation>
+    </message>
+    <message>
+        <source>Inter&amp;val map</source>
+        <translation>区间图(&amp;V)</translation>
+    </message>
+    <message>
+        <source>Also make a volume of what in the result the scan does not determine: the model filled it in, and the scan would be the same without it.</source>
+        <translation>同时生成结果中扫描未能确定的部分的体数据：它由模型补充，没有它扫描也不会改变。</translation>
+    </message>
+    <message>
+        <source>&amp;Map of what was invented</source>
+        <translation>补充内容图(&amp;M)</translation>
+    </message>
+    <message>
         <source>Average the results of the eight flips of the scan: a little better, eight times as slow.</source>
         <translation>对扫描八种翻转的结果取平均：略好，但慢八倍。</translation>
     </message>
     <message>
         <source>Self-ensem&amp;ble</source>
         <translation>自集成(&amp;B)</translation>
+    </message>
+    <message>
+        <source>Slice thic&amp;kness:</source>
+        <translation>层厚(&amp;K)：</translation>
+    </message>
+    <message>
+        <source>How thick the slices are, which may be less or more than their distance. Automatic: as DICOM tells, else as far apart as they are.</source>
+        <translation>层的厚度，可小于或大于层间距。自动：取 DICOM 中的值，否则等于层间距。</translation>
+    </message>
+    <message>
+        <source>Slice profi&amp;le:</source>
+        <translation>层剖面(&amp;L)：</translation>
+    </message>
+    <message>
+        <source>How the scanner weighed what lies in a voxel. What is chosen is relied on: the result is made to agree with the scan exactly, as far as the noise allows. Choose it only if you know it.</source>
+        <translation>扫描仪如何对体素内的内容加权。所选项将被信赖：在噪声允许的范围内，使结果与扫描精确一致。仅在确知时选择。</translation>
+    </message>
+    <message>
+        <source>Noi&amp;se:</source>
+        <translation>噪声(&amp;S)：</translation>
+    </message>
+    <message>
+        <source>The standard deviation of the noise in percent of the scan's range of intensities. Automatic: as estimated from the scan.</source>
+        <translation>噪声标准差，占扫描强度范围的百分比。自动：由扫描估计。</translation>
+    </message>
+    <message>
+        <source> %</source>
+        <translation> %</translation>
     </message>
     <message>
         <source>Research use only - not for diagnosis</source>
@@ -414,6 +458,13 @@
     <message>
         <source>Upscaling with {model}</source>
         <translation>正在使用 {model} 提高分辨率</translation>
+    </message>
+</context>
+<context>
+    <name>application.acquisition</name>
+    <message>
+        <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
+        <translation>Slicer 加载 {name} 时使用了采集变换：其层间距不均匀或倾斜。放大时按均匀处理；若需真实距离，请先按该变换重采样。</translation>
     </message>
 </context>
 <context>
@@ -460,6 +511,18 @@
         <source>Choose a model that is installed.</source>
         <translation>请选择已安装的模型。</translation>
     </message>
+    <message>
+        <source>Assumed</source>
+        <translation>假设</translation>
+    </message>
+    <message>
+        <source>Gaussian</source>
+        <translation>高斯</translation>
+    </message>
+    <message>
+        <source>Box</source>
+        <translation>矩形</translation>
+    </message>
 </context>
 <context>
     <name>application.combining</name>
@@ -493,6 +556,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>不确定性</translation>
+    </message>
+    <message>
+        <source>Interval of 90%</source>
+        <translation>90% 区间</translation>
+    </message>
+    <message>
+        <source>Not determined by the scan</source>
+        <translation>扫描未确定</translation>
     </message>
     <message>
         <source>Axial</source>
@@ -603,6 +674,14 @@
     <message>
         <source>Uncertainty</source>
         <translation>不确定性</translation>
+    </message>
+    <message>
+        <source>90% within ±</source>
+        <translation>90% 在 ± 内</translation>
+    </message>
+    <message>
+        <source>Not in the scan</source>
+        <translation>不在扫描中</translation>
     </message>
 </context>
 <context>
@@ -775,8 +854,8 @@
 <context>
     <name>application.wording</name>
     <message>
-        <source>Takes the published model that is best for a target, or an interpolation where none is made for it.</source>
-        <translation>采用最适合目标的已发表模型；若没有合适的，则采用插值。</translation>
+        <source>Takes the network that is best for a target, or the data step where none gains on noisy scans.</source>
+        <translation>采用最适合目标的网络；若没有网络能改善含噪扫描，则采用数据步骤。</translation>
     </message>
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>
@@ -791,8 +870,12 @@
         <translation>{name}：{method}{realism}，在 {device} 上用时 {time}；与扫描平均相差 {residual}。</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the published models the best for this target. {trust}</source>
-        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，它是最适合此目标的已发表模型。{trust}</translation>
+        <source>No error bounds are known for it.</source>
+        <translation>尚无已知的误差范围。</translation>
+    </message>
+    <message>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, of the networks the best for this target. {trust}</source>
+        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，它是最适合此目标的网络。{trust}</translation>
     </message>
     <message>
         <source>It adds nothing that is not in the scan.</source>
@@ -823,8 +906,20 @@
         <translation>厚层</translation>
     </message>
     <message>
+        <source>Every grid</source>
+        <translation>任意网格</translation>
+    </message>
+    <message>
         <source>{title}, chosen automatically</source>
         <translation>{title}（自动选择）</translation>
+    </message>
+    <message>
+        <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>
+        <translation>在组织中，真值通常以 90% 位于 ± {half} 之内（在 {n} 名受试者上测得 {covered}）。</translation>
+    </message>
+    <message>
+        <source>In tissue {part} on average is not determined by the scan, but filled in.</source>
+        <translation>在组织中，平均 {part} 未由扫描确定，而是补充的。</translation>
     </message>
     <message>
         <source>They were taken where they lie.</source>
@@ -835,12 +930,36 @@
         <translation>CT (HU)</translation>
     </message>
     <message>
+        <source>assumed</source>
+        <translation>假设</translation>
+    </message>
+    <message>
+        <source>from DICOM</source>
+        <translation>来自 DICOM</translation>
+    </message>
+    <message>
+        <source>as given</source>
+        <translation>按指定</translation>
+    </message>
+    <message>
+        <source>estimated</source>
+        <translation>估计</translation>
+    </message>
+    <message>
+        <source>Noise {percent}% ({source}).</source>
+        <translation>噪声 {percent}%（{source}）。</translation>
+    </message>
+    <message>
         <source>less than a second</source>
         <translation>不到一秒</translation>
     </message>
     <message>
-        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no published model is made for this target. {trust}</source>
-        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，因为没有适合此目标的已发表模型。{trust}</translation>
+        <source>Error bounds are known for {places}.</source>
+        <translation>已知误差范围：{places}。</translation>
+    </message>
+    <message>
+        <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as no network is made for this target. {trust}</source>
+        <translation>&lt;b&gt;自动&lt;/b&gt;采用 {title}，因为没有适合此目标的网络。{trust}</translation>
     </message>
     <message>
         <source>&lt;b&gt;Automatic&lt;/b&gt; takes {title}, as the networks need PyTorch, which is not at hand. {trust}</source>
@@ -871,12 +990,20 @@
         <translation>{name} 的 {total} 层中有 {count} 层不吻合，已排除。</translation>
     </message>
     <message>
-        <source>Assumed: {modality}, slices as thick as they are apart.</source>
-        <translation>假设：{modality}，层厚等于层间距。</translation>
+        <source>Assumed: {modality}. {scan}</source>
+        <translation>假设：{modality}。{scan}</translation>
     </message>
     <message>
-        <source>Thick slices: {thick} mm apart, pixels of {fine} mm.</source>
-        <translation>厚层：间距 {thick} mm，像素 {fine} mm。</translation>
+        <source>Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.</source>
+        <translation>层厚 {width} mm，层间距 {step} mm（{source}），像素 {fine} mm。</translation>
+    </message>
+    <message>
+        <source>Gaps of {size} mm between them.</source>
+        <translation>层间有 {size} mm 间隙。</translation>
+    </message>
+    <message>
+        <source>They overlap by {size} mm.</source>
+        <translation>层间重叠 {size} mm。</translation>
     </message>
     <message>
         <source>{percent}% of the range of intensities</source>
@@ -899,6 +1026,10 @@
         <translation>其间患者移动最多 {moved} 毫米、{degrees}°；误差约 {loop} 毫米。</translation>
     </message>
     <message>
+        <source>Assumed: {modality}, slices as thick as they are apart.</source>
+        <translation>假设：{modality}，层厚等于层间距。</translation>
+    </message>
+    <message>
         <source>Factor: {factor}; {parameters} parameters</source>
         <translation>倍数：{factor}；{parameters} 个参数</translation>
     </message>
@@ -909,6 +1040,10 @@
     <message>
         <source>, less than a second on the {device}</source>
         <translation>，在 {device} 上不到一秒</translation>
+    </message>
+    <message>
+        <source>Profile: {name} (as given).</source>
+        <translation>剖面：{name}（按指定）。</translation>
     </message>
     <message>
         <source>Realism: 0 (the faithful model {partner}) to 1 (as it is)</source>

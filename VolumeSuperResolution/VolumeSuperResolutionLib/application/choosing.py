@@ -13,10 +13,10 @@ from ..engine.models import automatic, zoo
 from ..engine.models.automatic import AUTOMATIC
 from . import dependencies, runs
 from .catalog import Catalog
-from .parameters import Parameters, optionsFrom
+from .parameters import ASSUMED, ESTIMATED, FROM_DICOM, Parameters, optionsFrom
 from .targets import OWN_SPACING, TARGETS, optionsOf, proposed
 
-DEFAULTS = {"device": "auto", "precision": "auto"}
+DEFAULTS = {"device": "auto", "precision": "auto", "profile": ASSUMED}
 
 
 class Choosing:
@@ -27,11 +27,19 @@ class Choosing:
         self._ui = ui
         self._filling = False
         self._spacing: tuple = ()
+        # Whose scan the settings of the scan are for.
+        self._told: tuple = (None, None)
         devices = (("auto", _("Automatic")), ("cuda", _("GPU (CUDA)")), ("mps", _("GPU (Apple)")), ("cpu", _("CPU")))
         precisions = (("auto", _("Automatic")), ("fp32", _("Full (fp32)")), ("bf16", "bf16"), ("fp16", "fp16"))
         fill(ui.deviceSelector, devices)
         fill(ui.precisionSelector, precisions)
-        for selector, name in ((ui.deviceSelector, "device"), (ui.precisionSelector, "precision")):
+        fill(ui.profileSelector, ((ASSUMED, _("Assumed")), ("gaussian", _("Gaussian")), ("box", _("Box"))))
+        self._selectors = (
+            (ui.deviceSelector, "device"),
+            (ui.precisionSelector, "precision"),
+            (ui.profileSelector, "profile"),
+        )
+        for selector, name in self._selectors:
             selector.connect("currentIndexChanged(int)", lambda _i, s=selector, n=name: self._onChosen(s, n))
         ui.targetSelector.connect("currentIndexChanged(int)", lambda _index: self._onTarget())
         catalog.chosen.connect(self._onModel)
@@ -62,7 +70,7 @@ class Choosing:
         if self.model != AUTOMATIC:
             return zoo.cards().get(self.model)
         if not dependencies.torchState()[0]:
-            return automatic.classical(runs.modalityOf(self.node))
+            return automatic.classical()
         options = {**optionsOf(self.target, self.parameters), "region": self.parameters.region}
         return runs.cardOf(self.node, runs.makeRequest(self.node, AUTOMATIC, **options))
 
@@ -79,12 +87,22 @@ class Choosing:
     def show(self) -> None:
         """Let the selectors show what the parameters say."""
         self._filling = True
-        for selector, name in ((self._ui.deviceSelector, "device"), (self._ui.precisionSelector, "precision")):
+        self._forgetOtherScan()
+        if self._ui.profileSelector.findData(self.parameters.profile) < 0:
+            fill(self._ui.profileSelector, [(self.parameters.profile,) * 2])  # a file, of a scene or a script
+        for selector, name in self._selectors:
             if selector.findData(getattr(self.parameters, name)) < 0:
                 setattr(self.parameters, name, DEFAULTS[name])
             selector.setCurrentIndex(selector.findData(getattr(self.parameters, name)))
         self._showTargets()
         self._filling = False
+
+    def _forgetOtherScan(self) -> None:
+        """What was said of one scan is not true of the next."""
+        before, self._told = self._told, (self.parameters, self.node)
+        if before[0] is self.parameters and before[1] is not None and before[1] is not self.node:
+            self.parameters.sliceThickness, self.parameters.profile = FROM_DICOM, ASSUMED
+            self.parameters.noise = ESTIMATED
 
     def _showTargets(self) -> None:
         selector, spacing = self._ui.targetSelector, self.node.GetSpacing() if self.node is not None else ()
@@ -97,7 +115,7 @@ class Choosing:
             selector.setCurrentIndex(selector.findData(self.target))
 
     def _onChosen(self, selector: Any, name: str) -> None:
-        if not self._filling and self.parameters is not None and selector.currentData:
+        if not self._filling and self.parameters is not None and selector.currentData is not None:
             setattr(self.parameters, name, selector.currentData)
 
     def _onTarget(self) -> None:

@@ -74,6 +74,8 @@ class Comparing:
             ("curtain", _("Curtain over interpolation")),
             ("difference", _("Difference to interpolation")),
             ("uncertainty", _("Uncertainty")),
+            ("interval", _("Interval of 90%")),
+            ("invented", _("Not determined by the scan")),
         )
 
     def _setMode(self, mode: str) -> None:

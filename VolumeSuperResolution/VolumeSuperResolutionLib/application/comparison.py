@@ -73,7 +73,7 @@ class Comparison:
         interpolationNode: Any,
         resultNode: Any,
         focus: tuple | None = None,
-        uncertaintyNode: Any = None,
+        maps: dict | None = None,
     ) -> bool:
         """Open the views on three volumes; False where there are no views, as without a main window.
 
@@ -96,7 +96,7 @@ class Comparison:
             self._assign()
             self.alignment.take(self._widgets(), focus)
             self.setAxis(self.axis)
-            self.right.take(self._widgets()[2], interpolationNode, resultNode, uncertaintyNode)
+            self.right.take(self._widgets()[2], interpolationNode, resultNode, maps)
         return True
 
     def leave(self) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 # How the names of the folders begin that the worker makes.
 FOLDER_PREFIX = "VolumeSuperResolution-"
 # What can be asked of the child, and the volumes that its result may have.
-OUTPUTS = {"upscale": ("volume", "uncertainty"), "combine": ("volume", "coverage", "residual")}
+OUTPUTS = {"upscale": ("volume", "uncertainty", "interval", "invented"), "combine": ("volume", "coverage", "residual")}
 # Bytes a voxel of what a combination has beside its volume.
 MAP_BYTES = 5
 PROGRESS_SECONDS = 0.05
@@ -199,7 +199,7 @@ class Child:
         (volume,) = volumes
         wanted = engine.Request.from_dict(request)
         size = engine.estimate(volume.grid, volume.array.dtype, wanted).output_bytes
-        self._check_disk(size * (1 + wanted.uncertainty))
+        self._check_disk(size * (1 + len(wanted.maps)))
         return engine.upscale(volume, wanted, *callbacks)
 
     def _combine(self, volumes: list, request: dict, *callbacks: Any) -> Any:

@@ -10,14 +10,17 @@ import qt
 
 from ..engine.errors import RefusalError
 from ..engine.models.domain import warnings_for
+from ..engine.physics.noise import white_noise
 from ..engine.volumes.grid import Volume
-from ..engine.volumes.intensity import guess_modality
+from ..engine.volumes.intensity import guess_modality, percentiles
 from . import runs, scene
 from .signals import Signal
 
 STEP_SECONDS = 0.01
 # Whole rows of voxels that tell of intensities and noise as well as all do.
 SAMPLE_VOXELS = 100_000
+# The noise is looked at in a cube of so many voxels along each edge.
+GLANCE = 40
 
 
 class Findings:
@@ -29,6 +32,7 @@ class Findings:
         self.sample = sampled(volume.array)
         modality = runs.modalityOf(node)
         self.modality = guess_modality(self.sample) if modality == "auto" else modality
+        self.noise = noiseAtAGlance(volume.array, self.sample, self.modality)
         self.nonfinite = None if volume.array.dtype.kind == "f" else 0
         self._warnings: dict = {}
 
@@ -37,6 +41,17 @@ class Findings:
         if card.id not in self._warnings:
             self._warnings[card.id] = warnings_for(card, Volume(self.sample, self.grid), self.modality)
         return self._warnings[card.id]
+
+
+def noiseAtAGlance(array: np.ndarray, sample: np.ndarray, modality: str) -> float | None:
+    """The noise in the middle of a volume, as a part of the range of the sample: about what a run will find.
+
+    None where it cannot be told.
+    """
+    block = array[tuple(slice((n - min(n, GLANCE)) // 2, (n + min(n, GLANCE)) // 2) for n in array.shape)]
+    (low, high), (first, last) = percentiles(sample), percentiles(block)
+    noise = white_noise(block, modality) * (last - first) / (high - low) if high > low else 0.0
+    return noise if np.isfinite(noise) else None
 
 
 class Inspection:

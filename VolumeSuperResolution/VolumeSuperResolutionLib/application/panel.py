@@ -112,8 +112,10 @@ class Panel:
         card, possible = (None, self.stacks.show()) if self.stacks.active else self._showOneVolume()
         for widget in (ui.uncertaintyCheckBox, ui.ensembleCheckBox, ui.deviceSelector, ui.precisionSelector):
             widget.enabled = card is not None and card.learned
+        ui.intervalCheckBox.enabled = card is not None and any(table.holds for table in card.intervals)
         for widget in (ui.regionSelector, ui.memorySpinBox, ui.consistencySpinBox, ui.fillNonfiniteCheckBox):
             widget.enabled = not self.stacks.active
+        ui.inventedCheckBox.enabled = not self.stacks.active
         self.lastResult.show(self.stacks.reference() if self.stacks.active else parameters.inputVolume)
         if possible and card is not None and card.learned and dependencies.torchState()[0]:
             Worker.shared().prepare()  # so that the first run need not wait for torch

@@ -11,6 +11,8 @@ Millimeters = Annotated[float, WithinRange(0.01, 100.0), Default(1.0)]
 AUTOMATIC_MEMORY = 0
 CARDS_CONSISTENCY = -1
 AS_IT_IS = 1.0
+# Of the scan: what DICOM tells, the profile that is assumed, the noise that is estimated.
+FROM_DICOM, ASSUMED, ESTIMATED = 0.0, "", -0.1
 FINEST_PIXELS = 0.0
 
 
@@ -35,8 +37,13 @@ class Parameters:
     consistency: Annotated[int, WithinRange(-1, 10), Default(CARDS_CONSISTENCY)]
     realism: Annotated[float, WithinRange(0.0, 1.0), Default(AS_IT_IS)]
     uncertainty: Annotated[bool, Default(False)]
+    interval: Annotated[bool, Default(False)]
+    invented: Annotated[bool, Default(False)]
     ensemble: Annotated[bool, Default(False)]
     fillNonfinite: Annotated[bool, Default(False)]
+    sliceThickness: Annotated[float, WithinRange(FROM_DICOM, 1000.0), Default(FROM_DICOM)]
+    profile: Annotated[str, Default(ASSUMED)]
+    noise: Annotated[float, WithinRange(ESTIMATED, 99.9), Default(ESTIMATED)]
     compareAfter: Annotated[bool, Default(True)]
     severalStacks: Annotated[bool, Default(False)]
     # Which stacks are ticked, once the user has, is kept as references (stackform.py); their thicknesses as JSON.
@@ -63,7 +70,12 @@ def optionsFrom(parameters: Parameters, card: Any, model: str, target: str) -> d
         "consistency": parameters.consistency if parameters.consistency != CARDS_CONSISTENCY else None,
         "realism": parameters.realism if card.partner and parameters.realism != AS_IT_IS else None,
         "uncertainty": parameters.uncertainty and card.learned,
+        "interval": parameters.interval and any(table.holds for table in card.intervals),
+        "invented": parameters.invented,
         "ensemble": parameters.ensemble and card.learned,
         "region": parameters.region,
         "fill_nonfinite": parameters.fillNonfinite,
+        "slice_thickness": parameters.sliceThickness if parameters.sliceThickness > FROM_DICOM else None,
+        "profile": parameters.profile or None,
+        "noise": parameters.noise if parameters.noise >= 0 else None,
     }

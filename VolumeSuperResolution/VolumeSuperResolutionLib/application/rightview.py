@@ -11,13 +11,7 @@ from slicer.i18n import tr as _
 from .overlay import Overlay
 from .signals import Signal
 
-RESULT, FLICKER, CURTAIN, DIFFERENCE, UNCERTAINTY = MODES = (
-    "result",
-    "flicker",
-    "curtain",
-    "difference",
-    "uncertainty",
-)
+RESULT, FLICKER, CURTAIN, DIFFERENCE = ALWAYS = ("result", "flicker", "curtain", "difference")
 FLICKER_MS = 600
 
 
@@ -32,17 +26,17 @@ class RightView:
         self._overlay: Overlay | None = None
         self._interpolation: Any = None
         self._result: Any = None
-        self._uncertainty: Any = None
+        self._maps: dict = {}
         self._crosshair: tuple | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(FLICKER_MS)
         self._timer.connect("timeout()", self._blink)
 
-    def take(self, widget: Any, interpolation: Any, result: Any, uncertainty: Any = None) -> None:
-        """Show these in a slice widget, whose background is the result."""
+    def take(self, widget: Any, interpolation: Any, result: Any, maps: dict | None = None) -> None:
+        """Show these in a slice widget, whose background is the result; `maps` are those of the result, by name."""
         self.release()
         self._widget, self._overlay = widget, Overlay(widget)
-        self._interpolation, self._result, self._uncertainty = interpolation, result, uncertainty
+        self._interpolation, self._result, self._maps = interpolation, result, dict(maps or {})
         self.setMode(self.mode if self.mode in self.modes() else RESULT)
 
     def release(self) -> None:
@@ -50,18 +44,20 @@ class RightView:
         if self._overlay is None:
             return
         self._clear()
-        self._widget = self._overlay = self._interpolation = self._result = self._uncertainty = None
+        self._widget = self._overlay = self._interpolation = self._result = None
+        self._maps = {}
 
     def modes(self) -> tuple:
         """The ways there are for what is shown."""
-        return MODES if self._uncertainty is not None else MODES[:-1]
+        return (*ALWAYS, *self._maps)
 
     def forget(self, node: Any) -> None:
         """A node goes away."""
-        if node is self._uncertainty and node is not None:
-            self._uncertainty = None
-            if self.mode == UNCERTAINTY:
-                self.setMode(RESULT)
+        gone = [name for name, own in self._maps.items() if own is node]
+        for name in gone:
+            del self._maps[name]
+        if self.mode in gone:
+            self.setMode(RESULT)
 
     def setMode(self, mode: str) -> None:
         """Show it this way from now on."""
@@ -78,8 +74,8 @@ class RightView:
             self._followMouse()
         elif mode == DIFFERENCE:
             self._overlay.showDifference(self._interpolation, self._result)
-        elif mode == UNCERTAINTY and self._uncertainty is not None:
-            self._overlay.showMap(self._uncertainty, _("Uncertainty"))
+        elif mode in self._maps:
+            self._overlay.showMap(self._maps[mode], legends()[mode])
 
     def setCurtain(self, part: float) -> None:
         """Let the curtain stand at a part of the view's width."""
@@ -120,3 +116,8 @@ class RightView:
             columns = self._widget.mrmlSliceNode().GetDimensions()[0]
             self.setCurtain(position[0] / max(1, columns))
             self.moved.emit(self.curtain)
+
+
+def legends() -> dict:
+    """What stands over the colors of each map."""
+    return {"uncertainty": _("Uncertainty"), "interval": _("90% within ±"), "invented": _("Not in the scan")}

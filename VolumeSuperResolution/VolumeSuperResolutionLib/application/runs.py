@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from ..engine.checks import lay_out
 from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC
-from ..engine.request import MEGA, Estimate, Request
+from ..engine.physics.scanner import slice_axis
+from ..engine.request import MAPS, MEGA, Estimate, Request
 from ..engine.upscale import estimate, upscale
-from . import dependencies, regions, scene
+from . import acquisition, dependencies, regions, scene
 from .signals import Signal
 from .worker import Worker
 
@@ -54,6 +56,7 @@ def makeRequest(
     if region is not None and hasattr(region, "IsA"):
         region = regions.regionFromRoi(region, inputVolume)
     options.setdefault("modality", modalityOf(inputVolume))
+    options.setdefault("scanner", acquisition.scannerOf(inputVolume))
     return Request(
         model=model or AUTOMATIC,
         scale=None if scale is None else tuple(float(f) for f in scale),
@@ -68,8 +71,7 @@ def makeRequest(
 
 def throughPlane(inputVolume: Any) -> int:
     """The axis across the slices: the one with the largest spacing, the last where all are the same."""
-    spacing = np.round(inputVolume.GetSpacing(), 4)
-    return 2 - int(np.argmax(spacing[::-1]))
+    return slice_axis(inputVolume.GetSpacing())
 
 
 def modalityOf(inputVolume: Any) -> str:
@@ -107,7 +109,13 @@ def runHere(
     if cardOf(inputVolume, request).learned:
         dependencies.requireTorch()
     result = upscale(scene.volumeFromNode(inputVolume), request, progress, cancel)
-    return scene.addResultNode(slicer.mrmlScene, inputVolume, result, request, outputVolume)
+    return addResult(inputVolume, result, request, outputVolume)
+
+
+def addResult(inputVolume: Any, result: Any, request: Request, outputVolume: Any) -> Any:
+    """The node of a result, whose report also tells what is to be told of the input's geometry."""
+    report = replace(result.report, warnings=(*acquisition.warnings(inputVolume), *result.report.warnings))
+    return scene.addResultNode(slicer.mrmlScene, inputVolume, result._replace(report=report), request, outputVolume)
 
 
 class Run:
@@ -182,7 +190,7 @@ class Upscaling(Run):
         return cardOf(inputs[0], request).learned
 
     def _add(self, result: Any) -> Any:
-        return scene.addResultNode(slicer.mrmlScene, self.inputVolume, result, self.request, self._outputVolume)
+        return addResult(self.inputVolume, result, self.request, self._outputVolume)
 
 
 def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float], rate: float) -> Request:
@@ -190,7 +198,7 @@ def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float], rat
     edge = int(np.clip((PREVIEW_SECONDS * MEGA / rate) ** (1 / 3) if rate else np.inf, *PREVIEW_EDGES))
     margin = edge // 5
     values = request.to_dict()
-    values.update(model=cardOf(inputVolume, request).id, uncertainty=False, ensemble=False, margin=margin)
+    values.update(model=cardOf(inputVolume, request).id, ensemble=False, margin=margin, **dict.fromkeys(MAPS, False))
     values.update(region=regions.regionAround(inputVolume, ras, edge - 2 * margin))
     return Request.from_dict(values)
 

@@ -15,6 +15,7 @@ from vtk.util import numpy_support
 
 from .. import __version__
 from ..engine.errors import RefusalError
+from ..engine.request import MAPS as MAPS_OF_ONE
 from ..engine.request import describe_realism
 from ..engine.volumes.grid import Grid, Volume
 
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 PREFIX = "VolumeSuperResolution."
 INPUT_ROLE = PREFIX + "Input"
-UNCERTAINTY_ROLE, COVERAGE_ROLE, RESIDUAL_ROLE = PREFIX + "Uncertainty", PREFIX + "Coverage", PREFIX + "Residual"
+COVERAGE_ROLE, RESIDUAL_ROLE = PREFIX + "Coverage", PREFIX + "Residual"
 # The volumes that a result may have beside it: how they are referred to, and the ends of their names.
-MAPS = {UNCERTAINTY_ROLE: "uncertainty", COVERAGE_ROLE: "coverage", RESIDUAL_ROLE: "residual"}
+MAPS = {PREFIX + name.capitalize(): name for name in (*MAPS_OF_ONE, "coverage", "residual")}
 # What stands for the model of a volume that was made of several.
 COMBINED = "combine"
 NOTICE = "Research use only - not for diagnosis."
@@ -118,7 +119,7 @@ def addResultNode(scene: Any, inputNode: Any, result: Result, request: Request, 
         f"{name} upscaled with {model}. {NOTICE}",
         {"Model": report.model, "Factor": "x".join(f"{float(f):g}" for f in report.factor), **_facts(report, request)},
     )
-    maps = {UNCERTAINTY_ROLE: result.uncertainty}
+    maps = {PREFIX + name.capitalize(): made for name, made in result.maps.items()}
     return addVolumes(scene, [inputNode], result.volume, record, maps, outputNode)
 
 
@@ -341,6 +342,12 @@ def _record(node: Any, inputs: Sequence, record: Record) -> None:
     node.RemoveAttribute("DICOM.instanceUIDs")
     _refer(node, INPUT_ROLE, [each.GetID() for each in inputs])
     node.SetDescription(record.description)
+
+
+def mapsOf(node: Any) -> dict[str, Any]:
+    """The maps of a result of one volume, by their names."""
+    found = {MAPS[role]: node.GetNodeReference(role) for role in MAPS if MAPS[role] in MAPS_OF_ONE}
+    return {name: second for name, second in found.items() if second is not None}
 
 
 def _references(node: Any, role: str) -> list[str]:

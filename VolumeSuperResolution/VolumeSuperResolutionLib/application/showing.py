@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -10,10 +11,11 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..engine.checks import scanner_of
 from ..engine.errors import RefusalError
 from ..engine.models.automatic import AUTOMATIC, networks_at_hand
 from ..engine.request import MEGA
-from . import dependencies, runs, scene, wording
+from . import acquisition, dependencies, runs, scene, wording
 from .choosing import Choosing
 from .inspection import Inspection
 from .pace import Pace
@@ -72,9 +74,7 @@ class Showing:
         `stackCount` tells how many stacks belong together with the chosen volume.
         """
         card, refusal = self._card()
-        node = self._choosing.node
-        known = [wording.scanLine(node.GetSpacing())] if node is not None else []
-        known += [wording.stacksHint(stackCount)] if stackCount else []
+        known = [self._scan(), wording.stacksHint(stackCount) if stackCount else ""]
         self._say(self._ui.scanLabel, " ".join(filter(None, known)))
         self._showMethod(card)
         self._showWarnings(card)
@@ -94,7 +94,7 @@ class Showing:
             fitHeight(label)
         for label in (ui.compareAfterLabel, ui.fillNonfiniteLabel, ui.uncertaintyLabel, ui.ensembleLabel):
             fitHeight(label)
-        for label in (ui.alignedLabel, ui.mapsLabel):
+        for label in (ui.intervalLabel, ui.inventedLabel, ui.alignedLabel, ui.mapsLabel):
             fitHeight(label)
         for row in (ui.sourceRow, ui.runRow, ui.resultRow, ui.compareRow):
             fitRow(row)
@@ -114,6 +114,20 @@ class Showing:
         except RefusalError as refusal:
             return None, str(refusal)
         return card, ""
+
+    def _scan(self) -> str:
+        """What is known of the scan, with the noise as far as it shows at a glance."""
+        choosing, node = self._choosing, self._choosing.node
+        findings = self._inspection.of(node)
+        if findings is None:
+            return ""
+        try:
+            scanner = scanner_of(findings.grid, choosing.request())
+        except RefusalError:  # what is refused is told with the estimate
+            scanner = acquisition.scannerOf(node)
+        if scanner.noise is None and findings.noise is not None:
+            scanner = replace(scanner, noise=findings.noise, noise_told="estimated")
+        return escape(wording.scanLine(findings.grid.spacing, scanner))
 
     def _showMethod(self, card: Any) -> None:
         ui, isAutomatic = self._ui, self._choosing.model == AUTOMATIC
@@ -138,6 +152,8 @@ class Showing:
         if card is not None and card.learned:
             findings = self._inspection.of(choosing.node)
             warnings += findings.warnings(card) if findings is not None else filter(None, [card.caution])
+        if choosing.node is not None:
+            warnings += acquisition.warnings(choosing.node)
         self._say(self._ui.warningLabel, "<br>".join("&#9888; " + escape(text) for text in warnings))
         self._ui.torchButton.setVisible(wanted and not usable and dependencies.installable())
 

@@ -14,7 +14,7 @@ from ..engine.request import Request
 from . import runs
 from .comparison import ZOOMED_MM, Comparison
 from .rightview import RightView
-from .scene import COMBINED, INPUT_ROLE, MAPS, PREFIX, UNCERTAINTY_ROLE, inputsOf, isCombined
+from .scene import COMBINED, INPUT_ROLE, MAPS, PREFIX, inputsOf, isCombined, mapsOf
 from .signals import Signal
 
 PREVIEW = PREFIX + "Preview"
@@ -137,8 +137,7 @@ class SideBySide:
             self._onLeft()
             return
         try:
-            uncertainty = resultNode.GetNodeReference(UNCERTAINTY_ROLE)
-            self.comparison.show(inputNode, interpolationNode, resultNode, self._box(), uncertainty)
+            self.comparison.show(inputNode, interpolationNode, resultNode, self._box(), mapsOf(resultNode))
         finally:
             self.changed.emit()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from ..engine.combine import FEWEST, MOST
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import Scanner
 from ..engine.volumes.grid import Grid, Volume
-from . import runs, scene
+from . import acquisition, runs, scene
 from .targets import THICK
 
 AXIAL, CORONAL, SAGITTAL, OBLIQUE, SOLID = "axial", "coronal", "sagittal", "oblique", "solid"
@@ -28,7 +27,7 @@ CONTRASTS = re.compile(r"(t1|t2|pd|flair|stir|tirm|dwi|adc|swi|gd|ce|km|post|fs|
 PLANE_WORDS = re.compile(r"(ax|axial|tra|trans|transverse|transversal|cor|coronal|sag|sagittal)$")
 # Echo times of one contrast differ by no more than this factor.
 SAME_ECHO = 1.5
-SLICE_THICKNESS, ECHO_TIME = "0018,0050", "0018,0081"
+ECHO_TIME = "0018,0081"
 # What counts as rigid: axes that stay as long and as orthogonal as they were, within this.
 RIGID = 1e-3
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -60,17 +59,13 @@ def plane(node: Any) -> str:
 
 def thickness(node: Any) -> float | None:
     """The slice thickness in mm that DICOM tells; None where it tells none."""
-    value = _dicomNumber(node, SLICE_THICKNESS)
-    return value if value else None
+    return acquisition.scannerOf(node).axes[2].width
 
 
 def scannerOf(node: Any, told: float | None = None) -> Scanner:
     """How it was scanned: as thick as the user says, as DICOM says, or as its slices are apart."""
-    axis = runs.throughPlane(node)
-    if told:
-        return Scanner().along(axis, width=float(told), told="user")
-    known = thickness(node)
-    return Scanner().along(axis, width=known, told="dicom") if known is not None else Scanner()
+    known = acquisition.scannerOf(node)
+    return known.told(node.GetSpacing(), thickness=told) if told else known
 
 
 class _Facts(NamedTuple):
@@ -141,7 +136,7 @@ def _facts(node: Any) -> _Facts:
         study=hierarchy.GetItemAncestorAtLevel(item, "Study") if item else 0,
         modality=modality if modality != "auto" else "",
         contrast=frozenset(match.group() for match in contrast if match),
-        echo=_dicomNumber(node, ECHO_TIME),
+        echo=acquisition.dicomNumber(node, ECHO_TIME),
         words=frozenset(word for word in words if not PLANE_WORDS.match(word) and not word.isdigit()),
     )
 
@@ -165,20 +160,6 @@ def _belongs(a: _Facts, b: _Facts) -> bool:
         return False
     low, high = (f(a.bounds, b.bounds) for f in (np.maximum, np.minimum))
     return a is not b and bool(np.all(low[::2] < high[1::2]))
-
-
-def _dicomNumber(node: Any, tag: str) -> float:
-    """A number from the first slice of the series that a volume was loaded from; 0 where there is none."""
-    uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    return _stored(uids[0], tag) if uids and getattr(slicer, "dicomDatabase", None) is not None else 0.0
-
-
-@lru_cache(maxsize=1000)
-def _stored(uid: str, tag: str) -> float:
-    try:
-        return max(0.0, float(slicer.dicomDatabase.instanceValue(uid, tag)))
-    except (TypeError, ValueError):
-        return 0.0
 
 
 def _between(node: Any, other: Any) -> np.ndarray | None:

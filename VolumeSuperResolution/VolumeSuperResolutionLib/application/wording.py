@@ -11,17 +11,18 @@ from slicer.i18n import tr as _
 
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC, gain
+from ..engine.models.interval_table import percent
+from ..engine.physics.scanner import SAME, Scanner
 from ..engine.request import MEGA, CombineReport, Estimate, Report, describe_grid, describe_realism
 from .scene import PREFIX, inputsOf, isCombined
 from .stacks import named
-from .targets import THICK
 
 # How scans were degraded to measure a gain: by the slice profile alone, or also by noise as of a scanner.
 CLEAN, NOISY = "profile", "scanner"
 ENDLESS = float("inf")
 # A bar in the table of models is made of these, each for so many percent.
 BAR, PERCENT_A_BAR = "▮", 4
-AUTOMATIC_TIP = _("Takes the published model that is best for a target, or an interpolation where none is made for it.")
+AUTOMATIC_TIP = _("Takes the network that is best for a target, or the data step where none gains on noisy scans.")
 
 
 def describe(model: str) -> str:
@@ -33,9 +34,9 @@ def describeCard(card: Any) -> str:
     """Everything a user may want to know about a model, as lines of plain text."""
     lines = [f"{card.title} ({card.id})", card.summary]
     if card.learned:
-        factor = " x ".join(str(f) for f in card.factor)
+        parameters = _("Factor: {factor}; {parameters} parameters")
         lines += [
-            _("Factor: {factor}; {parameters} parameters").format(factor=factor, parameters=f"{card.parameters:,}"),
+            parameters.format(factor=card.factor_words, parameters=f"{card.parameters:,}"),
             trainedOn(card),
         ]
         lines += gains(card)
@@ -45,7 +46,19 @@ def describeCard(card: Any) -> str:
             lines.append(_("Paper: {paper}").format(paper=card.paper))
     lines += [card.caution] if card.caution else []
     lines += list(card.limits)
-    return "\n".join(lines)
+    return "\n".join([*lines, intervalsOf(card)])
+
+
+def intervalsOf(card: Any) -> str:
+    """For which scans and targets error bounds are known."""
+    held: dict[str, list[str]] = {}
+    for table in card.intervals:
+        if table.holds:
+            held.setdefault(table.modality, []).append(" x ".join(map(str, table.factor)))
+    if not held:
+        return _("No error bounds are known for it.")
+    places = "; ".join(f"{modality}, {', '.join(factors)}" for modality, factors in held.items())
+    return _("Error bounds are known for {places}.").format(places=places)
 
 
 def methodMarkup(card: Any, isAutomatic: bool, modality: str, networks: bool) -> str:
@@ -53,9 +66,9 @@ def methodMarkup(card: Any, isAutomatic: bool, modality: str, networks: bool) ->
     if not isAutomatic:
         return f"<b>{escape(card.title)}</b>: {escape(card.summary)} {escape(trust(card, modality))}"
     if card.learned:
-        text = _("<b>Automatic</b> takes {title}, of the published models the best for this target. {trust}")
+        text = _("<b>Automatic</b> takes {title}, of the networks the best for this target. {trust}")
     elif networks:
-        text = _("<b>Automatic</b> takes {title}, as no published model is made for this target. {trust}")
+        text = _("<b>Automatic</b> takes {title}, as no network is made for this target. {trust}")
     else:
         text = _("<b>Automatic</b> takes {title}, as the networks need PyTorch, which is not at hand. {trust}")
     return text.format(title=escape(card.title), trust=escape(trust(card, modality)))
@@ -102,6 +115,7 @@ def groupName(group: str) -> str:
         "Networks, 2x": _("Networks, 2x"),
         "Networks, 4x": _("Networks, 4x"),
         "Thick slices": _("Thick slices"),
+        "Every grid": _("Every grid"),
     }
     return known.get(group, group)
 
@@ -190,7 +204,20 @@ def resultLine(node: Any) -> str:
         device=deviceName(report.device),
         residual=residual(report),
     )
-    return "\n".join([line, assumed(report), *report.warnings])
+    return "\n".join([line, *doubts(report), assumed(report), *report.warnings])
+
+
+def doubts(report: Report) -> list[str]:
+    """Within what the truth lies, and how much of the result the scan does not fix, where that is known."""
+    lines = []
+    if report.interval is not None:
+        text = _("In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).")
+        half, covered = amount(report, report.interval), percent(report.interval_coverage)
+        lines.append(text.format(half=half, covered=covered, n=report.interval_subjects))
+    if report.invented is not None:
+        text = _("In tissue {part} on average is not determined by the scan, but filled in.")
+        lines.append(text.format(part=amount(report, report.invented)))
+    return lines
 
 
 def combinedLine(node: Any) -> str:
@@ -225,18 +252,38 @@ def details(node: Any) -> str:
 
 
 def assumed(report: Report) -> str:
-    """What a run took for granted of the scan."""
+    """What a run took for granted of the scan, and what it knew."""
     modality = _("CT in HU") if report.modality == "CT" else report.modality
-    return _("Assumed: {modality}, slices as thick as they are apart.").format(modality=modality)
-
-
-def scanLine(spacing: Sequence[float]) -> str:
-    """What is known of a scan that matters here: slices that are thicker than the pixels; nothing of others."""
-    if max(spacing) < THICK * min(spacing):
-        return ""
-    return _("Thick slices: {thick} mm apart, pixels of {fine} mm.").format(
-        thick=f"{max(spacing):.3g}", fine=f"{min(spacing):.3g}"
+    if report.scanner is None:
+        return _("Assumed: {modality}, slices as thick as they are apart.").format(modality=modality)
+    return _("Assumed: {modality}. {scan}").format(
+        modality=modality, scan=scanLine(report.input_spacing, report.scanner)
     )
+
+
+def scanLine(spacing: Sequence[float], scanner: Scanner) -> str:
+    """What is known of a scan, and from where: thickness and distance of its slices, gaps, the profile, and noise."""
+    sources = {"assumed": _("assumed"), "dicom": _("from DICOM"), "user": _("as given"), "estimated": _("estimated")}
+    across = scanner.across(spacing)
+    axis, step = scanner.axes[across], spacing[across]
+    width = axis.width_at(step)
+    line = _("Slices {width} mm thick every {step} mm ({source}), pixels of {fine} mm.").format(
+        width=f"{width:.3g}",
+        step=f"{step:.3g}",
+        source=sources[axis.told],
+        fine=f"{min(s for n, s in enumerate(spacing) if n != across):.3g}",
+    )
+    sentences = [line]
+    if abs(width - step) > SAME * step:
+        gap = _("Gaps of {size} mm between them.") if width < step else _("They overlap by {size} mm.")
+        sentences.append(gap.format(size=f"{abs(step - width):.2g}"))
+    if axis.shape == "user":
+        name = axis.profile if isinstance(axis.profile, str) else axis.profile.name
+        sentences.append(_("Profile: {name} (as given).").format(name=name))
+    if scanner.noise is not None:
+        noise = _("Noise {percent}% ({source}).")
+        sentences.append(noise.format(percent=f"{100 * scanner.noise:.2g}", source=sources[scanner.noise_told]))
+    return " ".join(sentences)
 
 
 def reportOf(node: Any) -> Report:
@@ -251,10 +298,15 @@ def combinedReportOf(node: Any) -> CombineReport:
 
 def residual(report: Report) -> str:
     """How far the result, degraded again, is from the scan: in HU, or as a part of the range of intensities."""
+    return amount(report, report.consistency_residual)
+
+
+def amount(report: Report, value: float) -> str:
+    """A difference of intensities: in HU, or as a part of their range."""
     if report.modality == "CT":
-        return f"{report.consistency_residual:.2g} HU"
+        return f"{value:.2g} HU"
     low, high = report.window
-    share = 100 * report.consistency_residual / (high - low) if high > low else 0.0
+    share = 100 * value / (high - low) if high > low else 0.0
     return _("{percent}% of the range of intensities").format(percent=f"{share:.2g}")
 
 

@@ -28,8 +28,7 @@ def run(options: argparse.Namespace) -> int:
     request = request_from(options)
     _check(request)
     targets = {
-        path: outputs.targets_of(options.output / path.name, request.uncertainty)
-        for path in files.volumes_in(options.input)
+        path: outputs.targets_of(options.output / path.name, request.maps) for path in files.volumes_in(options.input)
     }
     outputs.make_folder(options.output)
     _check_names(targets)

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Callable
 
 from .. import __version__
+from ..engine.checks import REPLACED
 from ..engine.errors import RefusalError, plain
 from .channels import guarded, say, silence
 
@@ -89,7 +90,7 @@ def uninterrupted(sentence: str) -> Iterator[None]:
 def _refusal(error: Exception) -> str | None:
     """What is not the program's fault, in a sentence."""
     if isinstance(error, RefusalError):
-        return str(error)
+        return str(error).replace(REPLACED, f"{REPLACED} (--fill-nonfinite)")
     torch = _torch_problem(error)
     if torch is not None:
         return torch

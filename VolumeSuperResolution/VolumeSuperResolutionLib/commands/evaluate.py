@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..engine.errors import RefusalError
-from ..engine.models import zoo
+from ..engine.models import automatic, zoo
 from ..engine.physics import degradation
 from ..engine.readers import read_numbers, read_whole
 from ..engine.request import options as request_options
@@ -38,12 +38,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the volumes are stacks of one thing: predict each from the others combined",
     )
     what.add_argument("--precision", action="store_true", help="measure only in which precisions the models stay good")
+    parser.add_argument(
+        "--intervals",
+        action="store_true",
+        help="with --scale: measure only the error bounds that hold in nine of ten voxels",
+    )
+    parser.add_argument(
+        "--same-subject",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="with --intervals: files of these names are of one subject; others are of one each",
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --stacks: write the simulated stacks there")
     parser.add_argument(
         "--crop",
         type=reader("crop", read_whole, "a number of voxels"),
         metavar="N",
-        help="with --stacks: only the middle of every volume, so many voxels long",
+        help="with --stacks or --intervals: only the middle of every volume, so many voxels long",
     )
     parser.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile", help="and how")
     parser.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
@@ -73,6 +85,9 @@ def run(options: argparse.Namespace) -> None:
 
     if options.precision:
         _precisions(models, options, tell)
+        return
+    if options.intervals:
+        _intervals(models, options, tell)
         return
     if options.stacks or options.leave_one_out:
         _stacks(models, options, tell)
@@ -105,7 +120,8 @@ def run(options: argparse.Namespace) -> None:
     if options.save:
         for model in models:
             card = zoo.card(model)
-            measured = {**card.gains, options.protocol: evaluation.gains(scores, model)}
+            entry = automatic.entry(card, options.protocol, [int(f) for f in options.scale])
+            measured = {**card.gains, entry: evaluation.gains(scores, model)}
             known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
 
@@ -121,6 +137,32 @@ def _precisions(models: Sequence[str], options: argparse.Namespace, tell: Callab
         if options.save:
             zoo.write_card(precision.told(card, measured[model]))
     print(precision.table(measured))
+
+
+def _intervals(models: Sequence[str], options: argparse.Namespace, tell: Callable[[str], None]) -> None:
+    """Within what the truth lies of each model's results."""
+    from ..training import calibration
+
+    measured = {}
+    for model in models:
+        measured[model] = calibration.calibrate(
+            model,
+            options.volumes,
+            options.scale,
+            options.protocol,
+            options.same_subject,
+            options.aside,
+            options.crop,
+            options.device,
+            tell,
+        )
+        if options.save:
+            zoo.write_intervals(zoo.card(model), measured[model])
+        for table in measured[model]:
+            print(f"{model}: {table.words()}")
+    if options.json_file is not None:
+        values = {model: [vars(table) for table in tables] for model, tables in measured.items()}
+        options.json_file.write_text(json.dumps(values, indent=1, allow_nan=False))
 
 
 def _stacks(models: Sequence[str], options: argparse.Namespace, tell: Callable[[str], None]) -> None:
@@ -153,7 +195,12 @@ def _check(options: argparse.Namespace, models: list[str]) -> None:
     """Refuse what could not be written at the end."""
     if options.json_file is not None:
         outputs.check_file(options.json_file, files.volumes_in(options.volumes))
+    if options.intervals and (options.scale is None or not models):
+        raise RefusalError("Intervals are measured of a model at a factor; give --model and --scale.")
     for card in map(zoo.card, models if options.save else ()):
-        if card.folder is None:
+        if card.folder is None and options.intervals:
+            outputs.check_file(zoo.INTERVALS_FILE)
+        elif card.folder is None:
             raise RefusalError(f"{card.title} has no card to write gains into; leave --save out, or name a model.")
-        outputs.check_file(card.folder / zoo.CARD_FILE)
+        else:
+            outputs.check_file(card.folder / zoo.CARD_FILE)

@@ -33,5 +33,4 @@ def run(options: argparse.Namespace) -> None:
         gallery.draw([card for card in cards if card.learned], volumes, options.gallery[1])
     else:
         for card in cards:
-            factor = "any" if not card.learned else " x ".join(map(str, card.factor))
-            print(f"{card.id:24} {factor:10} {card.summary}")
+            print(f"{card.id:24} {card.factor_words:10} {card.summary}")

@@ -27,9 +27,9 @@ def beside(path: Path, word: str) -> Path:
     return path.with_name(f"{stem}-{word}{dot}{suffixes}")
 
 
-def targets_of(path: Path, uncertainty: bool) -> list[Path]:
-    """The volumes that a run writes to a path."""
-    return [path, beside(path, "uncertainty")] if uncertainty else [path]
+def targets_of(path: Path, maps: Iterable[str]) -> list[Path]:
+    """The volumes that a run writes to a path: the result, then its maps."""
+    return [path, *(beside(path, name) for name in maps)]
 
 
 def check_volumes(targets: Sequence[Path], sources: Iterable[Path]) -> None:

@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     request = request_from(options)
     checks.check_request(request)
-    targets = outputs.targets_of(options.output, request.uncertainty)
+    targets = outputs.targets_of(options.output, request.maps)
     outputs.check_volumes(targets, files.read_by(options.input))
     result, metadata = upscale_file(options.input, request, options.quiet or options.json, options.series)
     save(result, targets, metadata)
@@ -63,5 +63,5 @@ def upscale_file(
 
 
 def save(result: Result, targets: list[Path], metadata: Mapping[str, str]) -> None:
-    """The result, and its map of uncertainty where there is one."""
-    outputs.write_together(dict(zip(targets, filter(None, (result.volume, result.uncertainty)))), metadata)
+    """The result, and its maps where there are some."""
+    outputs.write_together(dict(zip(targets, (result.volume, *result.maps.values()))), metadata)

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import intervals
 from .errors import RefusalError
-from .models import automatic, plan, zoo
+from .models import automatic, grids, plan, zoo
 from .models.automatic import AUTOMATIC
-from .models.card import MOST_ROUNDS, Card
-from .models.domain import warnings_for
+from .models.card import ANY_FACTOR, MOST_ROUNDS, Card
+from .models.domain import Traits, beyond, traits
+from .models.interval_table import IntervalTable
 from .physics.noise import white_noise
 from .physics.scanner import Scanner, named_profile
 from .request import MEGA, Estimate, Request
@@ -22,7 +24,7 @@ from .volumes import intensity
 from .volumes.grid import Grid, Region, Volume, check_region, check_target, target_size
 
 # The last resampling may stretch what the networks give by this much, and shrink it to more than half.
-FURTHEST_STRETCH = 1.5
+FURTHEST_STRETCH = grids.FURTHEST_STRETCH
 # What a network needs at the least beside input and output.
 SLAB_BYTES = 100 * 2**20
 FLIPS = tuple(product((1, -1), repeat=3))
@@ -55,6 +57,9 @@ class Prepared(NamedTuple):
     scanner: Scanner
     # Of the noise, as it travels.
     sigma: float
+    # Within what the truth lies, or why that is not known.
+    table: IntervalTable | None
+    missing: str
     notes: tuple[str, ...]
 
 
@@ -152,12 +157,17 @@ def lay_out(grid: Grid, request: Request) -> Layout:
         card = _automatic(source.size, size, request)
         _check_settings(card, request)
     if card.learned:
-        order = orientation(card, source.size[::-1], size[::-1])
-        check_reach(card, [source.size[::-1][axis] for axis in order], [size[::-1][axis] for axis in order])
+        given, wanted = oriented(card, source.size, size)
+        check_reach(card, given, wanted)
+        factor = grids.sub_voxels(given, wanted) if card.every_grid else None
+        card = card if factor is None else card.on(factor)
     scanner = scanner_of(grid, request)
     step = steps(card, request, scanner, [m > n for n, m in zip(source.size, size)])
     rounds = card.least_consistency if step else rounds_of(card, request)
-    return Layout(card, region, source, source.refined(size), scanner, rounds, step)
+    layout = Layout(card, region, source, source.refined(size), scanner, rounds, step)
+    if request.interval:
+        _interval(layout, request, request.modality)
+    return layout
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
@@ -173,6 +183,7 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
     agrees = layout.rounds > 0 or layout.step
     if agrees or flips:
         floats += voxels * (1 + 2 * flips + request.uncertainty) + read * agrees
+    floats += voxels * (request.interval + request.invented) + read * request.invented
     return Estimate(
         size=size,
         spacing=layout.grid.spacing,
@@ -192,6 +203,8 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     layout = lay_out(volume.grid, request)
     if request.label_map and invents_labels(request):
         raise RefusalError("A label map can only be upscaled with the model nearest; others would invent labels.")
+    if request.label_map and request.invented:
+        raise RefusalError("Of a label map nothing is invented; leave that map out.")
     _check_memory(volume.grid, array.dtype, request)
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
@@ -208,7 +221,8 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         mm = " x ".join(f"{s:.4g}" for s in layout.grid.spacing)
         notes.append(f"The spacing was adjusted to {mm} mm so that the field of view stays as it is.")
     modality = intensity.guess_modality(array) if request.modality == "auto" else request.modality
-    notes += warnings_for(layout.card, Volume(array, volume.grid), modality)
+    found = traits(Volume(array, volume.grid), modality) if layout.card.learned or layout.card.intervals else None
+    notes += beyond(layout.card, found) if found is not None else ()
     carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
     window = intensity.window_for(array, modality)
     scanner = layout.scanner
@@ -216,19 +230,47 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         scanner = replace(scanner, noise=white_noise(array, modality), noise_told="estimated")
     low, high = intensity.percentiles(array)
     sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
-    return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, tuple(notes))
+    table, missing = _interval(layout, request, modality, found)
+    return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, table, missing, tuple(notes))
+
+
+def _interval(
+    layout: Layout, request: Request, modality: str, found: Traits | None = None
+) -> tuple[IntervalTable | None, str]:
+    """The table of intervals that a result can be told by, or why there is none, which a request for one is told."""
+    factor = [m / n for n, m in zip(layout.source.size, layout.grid.size)]
+    table, missing = intervals.find(layout.card, request, factor, modality, found)
+    if table is None and request.interval:
+        raise RefusalError(missing)
+    return table, missing
 
 
 def orientation(card: Card, shape: Sequence[int], size: Sequence[int]) -> tuple[int, int, int]:
-    """The order of axes in which the card works: its one scaled axis first, where it scales one."""
+    """The order of axes in which the card works: its one scaled axis first, where it scales one.
+
+    For a network for every grid, which scales each as it has to, by falling factor.
+    """
+    if card.every_grid:
+        return grids.order(shape, size)
     if not card.through_plane:
         return plan.WHOLE
     scaled = int(np.argmax([m / n for n, m in zip(shape, size)]))
     return (scaled, *(axis for axis in range(3) if axis != scaled))  # type: ignore[return-value]
 
 
+def oriented(card: Card, size: Sequence[int], target: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Two sizes (i, j, k) in the card's own order of axes."""
+    order = orientation(card, size[::-1], target[::-1])
+    given, wanted = ([sizes[::-1][axis] for axis in order] for sizes in (size, target))
+    return given, wanted
+
+
 def check_reach(card: Card, shape: Sequence[int], size: Sequence[int]) -> None:
     """Refuse targets that would be interpolation more than super-resolution, or would throw detail away."""
+    if card.factor == ANY_FACTOR:
+        if grids.sub_voxels(shape, size) is None:
+            raise RefusalError(_out_of_reach(card))
+        return
     natural = plan.natural_shape(card, shape)
     for n, natural_n, target_n in zip(shape, natural, size):
         if n > 1 and not 0.5 * natural_n < target_n <= FURTHEST_STRETCH * natural_n:
@@ -241,16 +283,19 @@ def _automatic(size: Sequence[int], target: Sequence[int], request: Request) -> 
         return zoo.card("nearest")
 
     def distance(card: Card) -> float | None:
-        order = orientation(card, size[::-1], target[::-1])
-        given, wanted = ([sizes[::-1][axis] for axis in order] for sizes in (size, target))
+        given, wanted = oriented(card, size, target)
         try:
             check_reach(card, given, wanted)
         except RefusalError:
             return None
+        if card.every_grid:
+            return 0.0
         natural = plan.natural_shape(card, given)
         return max(abs(float(np.log(m / n))) for g, n, m in zip(given, natural, wanted) if g > 1)
 
-    return automatic.choose(distance, request.modality)
+    # An axis that gets coarser has no detail to gain.
+    factors = [max(1.0, m / n) for n, m in zip(size, target)]
+    return automatic.choose(distance, request.modality, factors)
 
 
 def _out_of_reach(card: Card) -> str:
@@ -260,10 +305,14 @@ def _out_of_reach(card: Card) -> str:
             f"{card.title} scales one axis by {s} and can be stretched to {FURTHEST_STRETCH * s:g}; choose a target "
             "that refines the slice axis by about that and keeps the others."
         )
-    words = " x ".join(str(f) for f in card.factor)
+    if card.every_grid:
+        return (
+            f"{card.title} makes voxels up to {grids.FINEST * FURTHEST_STRETCH:g} times finer along each axis; choose "
+            "a target within that, or an interpolation."
+        )
     return (
-        f"{card.title} scales by {words}, which can be stretched to {FURTHEST_STRETCH:g} times that; choose a target "
-        "near it, a through-plane model for thick slices, or an interpolation."
+        f"{card.title} scales by {card.factor_words}, which can be stretched to {FURTHEST_STRETCH:g} times that; "
+        "choose a target near it, a through-plane model for thick slices, or an interpolation."
     )
 
 
@@ -289,6 +338,10 @@ def _check_memory(grid: Grid, dtype: np.dtype, request: Request) -> None:
         )
 
 
+# The command line adds the name of its option.
+REPLACED = "ask for them to be replaced"
+
+
 def all_numbers(array: np.ndarray) -> bool:
     """Whether no voxel is NaN or infinite."""
     return array.dtype.kind != "f" or all(bool(np.isfinite(plane).all()) for plane in array)
@@ -301,7 +354,7 @@ def filled(array: np.ndarray, allowed: bool) -> np.ndarray:
         raise RefusalError("The volume holds nothing but values that are not numbers; choose another one.")
     if not allowed:
         raise RefusalError(
-            f"The volume holds {array.size - int(finite.sum())} values that are not numbers; ask for them to be "
-            "replaced, or mend the volume."
+            f"The volume holds {array.size - int(finite.sum())} values that are not numbers; {REPLACED}, or mend the "
+            "volume."
         )
     return np.where(finite, array, array[finite].min())

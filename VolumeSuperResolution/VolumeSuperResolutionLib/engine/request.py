@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Callable, NamedTuple, TypeVar
 
+from .models.interval_table import percent
 from .physics.scanner import Scanner
 from .readers import read_answer, read_number, read_numbers, read_percent, read_region, read_triple, read_whole
 from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6
+# What can be asked for beside a result, on its grid.
+MAPS = ("uncertainty", "interval", "invented")
 NOT_TOLD = Scanner()
 
 
@@ -115,6 +118,14 @@ class Request(_Json):
     )
     ensemble: bool = field(default=False, metadata=_option("average over flips: eight times as long, a little better"))
     uncertainty: bool = field(default=False, metadata=_option("also write the standard deviation over flips"))
+    interval: bool = field(
+        default=False,
+        metadata=_option("also write error bounds that hold in nine of ten voxels, where these were measured"),
+    )
+    invented: bool = field(
+        default=False,
+        metadata=_option("also write what in the result the scan does not determine, and the model filled in"),
+    )
     modality: str = field(default="auto", metadata=_option("how intensities are read", choices=("auto", "MR", "CT")))
     fill_nonfinite: bool = field(
         default=False, metadata=_option("replace NaN and infinity with the minimum instead of refusing")
@@ -151,6 +162,11 @@ class Request(_Json):
     )
     # What the scan's file tells of it; the three fields above go over that.
     scanner: Scanner = NOT_TOLD
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The names of the maps that are asked for."""
+        return tuple(name for name in MAPS if getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -224,6 +240,14 @@ class Report(_Json):
     gpu_memory_mb: float = 0.0
     # Whether the request left the choice of the model open.
     automatic: bool = False
+    # Within what the truth lies with 90%: the median half width in tissue, in the scan's units; what such an interval
+    # was measured to cover of single subjects, at the least and the most, and on how many; or why there is none.
+    interval: float | None = None
+    interval_coverage: tuple[float, ...] = ()
+    interval_subjects: int = 0
+    interval_missing: str = ""
+    # Mean of what the scan does not fix in tissue, in its units, where a map of that was asked for.
+    invented: float | None = None
     # How the scan was taken, as far as it is known; None in reports of earlier versions, and for label maps.
     scanner: Scanner | None = None
 
@@ -242,8 +266,24 @@ class Report(_Json):
             f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{on_gpu}{', ' if self.tiles else ''}"
             f"{self.tiles}",
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average ({agreed})",
+            *self._doubts(),
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
+
+    def _doubts(self) -> list[str]:
+        """How far to trust it, where that is known."""
+        unit, lines = " HU" if self.modality == "CT" else "", []
+        if self.interval is not None:
+            lines.append(
+                f"in tissue the truth typically lies within ± {self.interval:.3g}{unit} with 90% "
+                f"({percent(self.interval_coverage)} measured on {self.interval_subjects} subjects)"
+            )
+        if self.invented is not None:
+            lines.append(
+                f"in tissue {self.invented:.3g}{unit} on average is not determined by the scan: the model filled it in "
+                "(the scan would be the same without it)"
+            )
+        return lines
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from math import gcd
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import quality
+from . import intervals, quality
 from .callbacks import Cancel, Progress
 from .checks import FLIPS, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
-from .models import plan, zoo
+from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
 from .physics import data_step, interpolation, separable
-from .request import MEGA, Estimate, Report, Request
+from .request import MAPS, MEGA, Estimate, Report, Request
 from .streaming import memory
 from .volumes import intensity
 from .volumes.grid import Region, Volume
@@ -30,11 +31,23 @@ NETWORKS_RESIDUAL = 0.05
 
 
 class Result(NamedTuple):
-    """The sharper volume, what was done, and, if asked for, the standard deviation over flips on the same grid."""
+    """The sharper volume, what was done, and, if asked for, maps on the same grid.
+
+    Of those, `uncertainty` is the standard deviation over flips, `interval` the half width of the interval that holds
+    the truth with 90%, and `invented` the part that the scan does not fix.
+    """
 
     volume: Volume
     report: Report
     uncertainty: Volume | None = None
+    interval: Volume | None = None
+    invented: Volume | None = None
+
+    @property
+    def maps(self) -> dict[str, Volume]:
+        """Those there are, by their names."""
+        found = {name: getattr(self, name) for name in MAPS}
+        return {name: volume for name, volume in found.items() if volume is not None}
 
 
 def upscale(
@@ -58,9 +71,14 @@ def upscale(
     scan = prepared.array[_slices(prepared.layout.region)]
     seen = prepared.scanner.matrices(values.shape, scan.shape, prepared.layout.source.spacing)
     with work.step(_residual_part(prepared)) as tell:
-        residual = quality.consistency_residual(carry(values), carry(scan), seen, tell, cancel) * prepared.carrier.unit
+        carried = carry(values)
+        residual = quality.consistency_residual(carried, carry(scan), seen, tell, cancel) * prepared.carrier.unit
+    doubts, maps = _doubts(prepared, request, carried, work)
+    if deviation is not None:
+        maps["uncertainty"] = deviation
     report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
-    return Result(Volume(values, grid), report, None if deviation is None else Volume(deviation, grid))
+    volumes = {name: Volume(array, grid) for name, array in maps.items()}
+    return Result(Volume(values, grid), replace(report, **doubts), **volumes)
 
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
@@ -73,7 +91,8 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         precisions=prepared.layout.card.precisions,
         progress=progress,
         cancel=cancel,
-        passes=len(_flips(prepared, request)) * passes + _residual_part(prepared),
+        passes=len(_flips(prepared, request)) * passes
+        + _residual_part(prepared) * (1 + request.interval + request.invented),
     )
 
 
@@ -82,9 +101,38 @@ def _residual_part(prepared: Prepared) -> float:
     return NETWORKS_RESIDUAL if prepared.layout.card.learned else 1.0
 
 
+def _doubts(
+    prepared: Prepared, request: Request, values: np.ndarray, work: plan.Run
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the report says of intervals and of what was invented, and the maps of these that are asked for.
+
+    `values` are the result's as they travel.
+    """
+    carrier, table, maps = prepared.carrier, prepared.table, {}
+    extent = intervals.intensity_range(prepared.array, prepared.modality) / carrier.unit
+    found: dict[str, Any] = {"interval_missing": prepared.missing}
+    tissue = (intensity.tissue_above(prepared.window, prepared.modality) - carrier.offset) / carrier.unit
+    if table is not None and extent > 0:
+        found["interval"] = intervals.typical(values, table, extent, tissue) * carrier.unit
+        found["interval_coverage"] = (min(table.coverage), max(table.coverage))
+        found["interval_subjects"] = table.subjects
+    if table is not None and request.interval:
+        with work.step(_residual_part(prepared)) as tell:
+            maps["interval"] = intervals.half_widths(values, table, extent, tell, work.cancel)
+    if request.invented:
+        source = prepared.layout.source
+        with work.step(_residual_part(prepared)) as tell:
+            invented = intervals.invent(values, source.size[::-1], prepared.scanner, source.spacing, tell, work.cancel)
+        found["invented"] = intervals.mean_in_tissue(invented, values, tissue) * carrier.unit
+        maps["invented"] = invented
+    if not carrier.plain:
+        maps = {name: array.astype(np.float64) * carrier.unit for name, array in maps.items()}
+    return found, maps
+
+
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
-    networks = zoo.load(prepared.layout.card, request.realism) if prepared.layout.card.learned else []
+    networks = _networks(prepared, request)
     region, added = _with_margin(prepared, networks, work, request.margin)
     low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
@@ -120,6 +168,17 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         return result, None
     deviation = np.sqrt(squares[crop] / len(flips))
     return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
+
+
+def _networks(prepared: Prepared, request: Request) -> list:
+    """The card's networks; one for every grid as it is for this grid and this scan."""
+    layout, traits = prepared.layout, None
+    if not layout.card.learned:
+        return []
+    if layout.card.every_grid:
+        low, high = layout.source.size[::-1], layout.grid.size[::-1]
+        traits = grids.traits(low, high, prepared.scanner, layout.source.spacing)
+    return zoo.load(layout.card, request.realism, traits)
 
 
 def _once(
@@ -165,11 +224,15 @@ def _once(
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
     """The data step on a result that lies as the scan does, where there is one to be made."""
-    layout, scanner = prepared.layout, prepared.scanner
-    if layout.step:
-        given = (high, low, scanner, layout.source.spacing, prepared.sigma, layout.card.learned)
-        with work.step() as tell:
-            data_step.explain(*given, tell, work.cancel)
+    layout = prepared.layout
+    if not layout.step:
+        return
+    given = (high, low, prepared.scanner, layout.source.spacing)
+    with work.step() as tell:
+        if layout.card.every_grid:
+            data_step.explain_as_trained(*given, tell, work.cancel)
+        else:
+            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:

@@ -16,7 +16,7 @@ from .patches import Cut
 FOLDER = Path(__file__).with_name("configs")
 # What a config says of the card itself; the rest of a card follows from the training.
 OF_THE_CARD = (
-    *("title", "summary", "factor", "kernel", "consistency", "group", "paper", "convention", "ensemble"),
+    *("title", "summary", "factor", "kernel", "consistency", "group", "paper", "convention", "ensemble", "data_step"),
     *("license", "caution", "partner", "limits"),
 )
 NEEDED_OF_THE_CARD = ("title", "summary", "factor")
@@ -50,15 +50,18 @@ CHECKS = {
 class StageConfig:
     """One network of a model. `patch`, `degraded`, `target` and the rest of its cut are explained in patches.Cut.
 
+    For a network for every grid `patch` is that of three equal factors, in coarse voxels, and there is no `degraded`
+    (training/grids.py).
+
     Training ends after `steps` or `minutes`, whichever comes first; that one also drives the cosine schedule of the
     learning rate.
     """
 
     network: str
     patch: tuple[int, int, int]
-    degraded: tuple[int, int, int]
     losses: Mapping[str, float]
     steps: int
+    degraded: tuple[int, int, int] = (1, 1, 1)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     views: tuple[str, ...] = ()
     target: tuple[int, int, int] = (1, 1, 1)

@@ -15,9 +15,11 @@ from ..engine import quality
 from ..engine.checks import all_numbers, check_device, check_request, filled
 from ..engine.errors import RefusalError, about
 from ..engine.physics import degradation
+from ..engine.physics.scanner import Scanner, of_blur
 from ..engine.upscale import Request, upscale
 from ..engine.volumes import files, intensity
 from ..engine.volumes.grid import Volume
+from .precision import middle
 
 if TYPE_CHECKING:
     from .perception import Perception
@@ -69,27 +71,43 @@ class Score:
 
 @dataclass(frozen=True)
 class Case:
-    """A low-resolution volume and the truth it was made from."""
+    """A low-resolution volume, the truth it was made from, and what methods are told of how."""
 
     name: str
     modality: str
     low: Volume
     truth: np.ndarray
+    scanner: Scanner
 
 
-def make_case(path: Path, factor: Sequence[int], protocol: str, fill_nonfinite: bool = False) -> Case:
-    """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it."""
+def make_case(
+    path: Path, factor: Sequence[int], protocol: str, fill_nonfinite: bool = False, crop: int | None = None
+) -> Case:
+    """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it; `crop`: only so many voxels a side.
+
+    The crop is where most tissue is; it is put where the volume begins.
+    """
     with about(path.name):
         volume = files.read(path).volume
         array = volume.array if all_numbers(volume.array) else filled(volume.array, fill_nonfinite)
+    if crop:
+        array = array[middle(array, crop)]
     steps = tuple(factor)[::-1]
     if any(n < f for n, f in zip(array.shape, steps)):
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
     truth = array[tuple(slice(0, n - n % f) for n, f in zip(array.shape, steps))].astype(np.float32)
     low = degradation.observe(truth, steps, protocol, path.name)
     k, j, i = truth.shape
-    grid = volume.grid.cropped(((0, i), (0, j), (0, k)))
-    return Case(path.name, intensity.guess_modality(truth), Volume(low, grid.refined(low.shape[::-1])), truth)
+    grid = volume.grid.cropped(((0, i), (0, j), (0, k))).refined(low.shape[::-1])
+    told = degradation.PROTOCOLS[protocol].told
+    scanner = of_blur(degradation.drawn(protocol, path.name), grid.spacing) if told else Scanner()
+    return Case(path.name, intensity.guess_modality(truth), Volume(low, grid), truth, scanner)
+
+
+def check_factor(factor: Sequence[float]) -> None:
+    """Refuse what volumes cannot be degraded by."""
+    if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
+        raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
 
 
 def evaluate(
@@ -105,8 +123,7 @@ def evaluate(
     fill_nonfinite: bool = False,
 ) -> list[Score]:
     """Scores of the baselines and the models on every volume of a folder."""
-    if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
-        raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
+    check_factor(factor)
     i, j, k = map(float, factor)
     scale = (i, j, k)
     for model in models:
@@ -127,7 +144,9 @@ def evaluate(
         right = None
         for model in sorted(methods, key=lambda m: m != "lanczos"):
             rounds = None if model in BASELINES else consistency
-            request = Request(model, scale=scale, device=device, modality=case.modality, consistency=rounds)
+            request = Request(
+                model, scale=scale, device=device, modality=case.modality, consistency=rounds, scanner=case.scanner
+            )
             with about(path.name):
                 result = upscale(case.low, request)
             array = result.volume.array

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 
 from ..engine.errors import RefusalError
-from ..engine.models import domain, weights, zoo
+from ..engine.models import domain, grids, weights, zoo
 from ..engine.networks import Network
+from ..engine.networks.anygrid import AnyGrid3d
+from ..engine.networks.edsr import Edsr3d
 from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
 from ..engine.volumes.grid import Grid, Volume
@@ -52,7 +54,7 @@ def export(
     (output / zoo.WEIGHTS_FILE).write_bytes(data)
     if (folders[-1] / CURVE_FILE).is_file():
         shutil.copyfile(folders[-1] / CURVE_FILE, output / CURVE_FILE)
-    factor = np.array(config.card["factor"])
+    factor = np.array(config.card["factor"] if any(config.card["factor"]) else (1, grids.FINEST))
     spacings = np.array([scan.spacing for scan in scans])
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
@@ -78,8 +80,16 @@ def export(
 
 
 def start_networks(model: str, config: Config) -> list[Network]:
-    """The config's networks, initialized from a model with the same ones, or with narrower or noiseless ones."""
+    """The config's networks, initialized from a model with the same ones, or with narrower or noiseless ones.
+
+    That for every grid may start from an EDSR, too.
+    """
     card = zoo.card(model)
+    if [stage.network for stage in config.stages] == [grids.NETWORK]:
+        edsr, network = zoo.load(card)[0], config.stages[0].build()
+        if isinstance(edsr, Edsr3d) and isinstance(network, AnyGrid3d):
+            widening.adopt(network, edsr)
+            return [network]
     if _kinds(card.stages) != _kinds(config.stages):
         raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
     networks = []
@@ -173,7 +183,7 @@ def _speed(card: zoo.Card) -> float:
     zoo.write_card(card)
     grid = Grid((SPEED_SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
-    i, j, k = map(float, card.factor)
+    i, j, k = map(float, card.typical)
     request = Request(model=str(card.folder), scale=(i, j, k), device="cpu", modality="MR")
     seconds = upscale(Volume(values, grid), request).report.seconds
     return round(seconds * 1e6 / SPEED_SIZE**3, 3)

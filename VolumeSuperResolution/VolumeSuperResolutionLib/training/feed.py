@@ -30,6 +30,15 @@ class Batch(NamedTuple):
     scale: torch.Tensor
     spread: torch.Tensor
 
+    @property
+    def given(self) -> tuple[torch.Tensor, ...]:
+        """What the network and its data consistency see."""
+        return self.input, self.scanned
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(*(part.to(device) for part in self))
+
 
 class Feed:
     """This process's share of each batch. Modalities alternate; within one, all volumes are equally likely."""

@@ -28,9 +28,9 @@ def draw(cards: Sequence[Card], volumes: Sequence[Path], path: Path, protocol: s
     figure, axes = plt.subplots(len(rows), len(PICTURE_COLUMNS), figsize=(10, 2.1 * len(rows)), squeeze=False)
     cases: dict[tuple, Case] = {}
     for line, (card, volume) in zip(axes, rows):
-        key = (volume, card.factor)
+        key = (volume, card.typical)
         if key not in cases:
-            cases[key] = make_case(volume, card.factor, protocol)
+            cases[key] = make_case(volume, card.typical, protocol)
         _draw_row(line, card, cases[key])
     for axis, name in zip(axes[0], PICTURE_COLUMNS):
         axis.set_title(name, fontsize=9)
@@ -40,7 +40,7 @@ def draw(cards: Sequence[Card], volumes: Sequence[Path], path: Path, protocol: s
 
 
 def _draw_row(line: Sequence, card: Card, case: Case) -> None:
-    i, j, k = map(float, card.factor)
+    i, j, k = map(float, card.typical)
     request = Request(card.id, scale=(i, j, k), modality=case.modality)
     result = upscale(case.low, request).volume.array
     shape = case.truth.shape

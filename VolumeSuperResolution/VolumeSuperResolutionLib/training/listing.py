@@ -86,10 +86,8 @@ def _table(cards: Sequence[Card]) -> list[str]:
             for protocol, column, _ in PAGE_COLUMNS
         ]
         seconds = card.seconds_per_megavoxel * 128**3 / 1e6
-        factor = " x ".join(map(str, card.factor))
-        lines.append(
-            f"| [{card.id}](#{card.id}) | {factor} | {card.parameters:,} | {' | '.join(cells)} | {seconds:.1f} |"
-        )
+        named = f"| [{card.id}](#{card.id}) | {card.factor_words} | {card.parameters:,} |"
+        lines.append(f"{named} {' | '.join(cells)} | {seconds:.1f} |")
     return lines
 
 
@@ -149,6 +147,8 @@ def _details(card: Card) -> list[str]:
                 f"{values['over_backprojection'][0]:+.2f}, over the best classical "
                 f"{values['over_best_classical'][0]:+.2f} dB"
             )
+    lines += [f"- Interval of 90%: {table.words()}" for table in card.intervals]
+    lines += [] if card.intervals else ["- Interval of 90%: not measured"]
     if card.caution:
         lines.append(f"- Caution: {card.caution}")
     lines += [f"- Known limit: {limit}" for limit in card.limits]

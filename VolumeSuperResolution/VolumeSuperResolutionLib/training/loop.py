@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +20,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from ..engine.networks.anygrid import AnyGrid3d
 from ..engine.streaming import trials
 from ..engine.streaming.devices import choose_device
 from ..engine.volumes import files
-from . import checkpoints, export, features, losses, rounding
+from . import checkpoints, export, features, grids, losses, rounding
 from .adversary import Adversary
 from .configs import StageConfig, read
-from .feed import Batch, Feed
+from .feed import Feed
+from .grids_validation import GridsValidation
 from .journal import ACCURACY, Journal
 from .optimizers import OPTIMIZERS
 from .patches import Scan, read_scan
@@ -184,19 +187,31 @@ class Trainer:
                 raise RefusalError("Adversarial training runs in one process; start it without torchrun.")
             self.adversary = Adversary(config.discriminator, self.rate, self.device)
         self.objective = losses.Objective(config.losses, config.slices, self.device, self.adversary)
-        trained = losses.Trained(self.network, config.losses, config.consistency)
-        self.trained = DistributedDataParallel(trained) if self.world > 1 else trained
+        self.alone: nn.Module = losses.Trained(self.network, config.losses, config.consistency)
+        if isinstance(self.network, AnyGrid3d):
+            self.alone = grids.Trained(self.network, config.losses)
+        self.trained = DistributedDataParallel(self.alone) if self.world > 1 else self.alone
         self.optimizer = OPTIMIZERS[config.optimizer](self.network, self.rate, config.weight_decay)
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
-        cut = config.cut(network)
-        self.feed = Feed(scans, cut, network.dimensions, seed, config.batch, self.rank, self.world)
+        self.feed, self.validation = self._data(scans, held_out)
         self.feed.draw_ahead(self.device)
-        lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
-        self.validation = Validation(held_out, cut, network.dimensions, lpips) if self.rank == 0 else None
         self.norms = {name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm3d)}
         self.half = has_fast_half(self.device)
         self.step, self.seconds, self.done = 0, 0.0, 0.0
         self.journal = Journal(self.folder)
+
+    def _data(
+        self, scans: Sequence[Scan], held_out: Sequence[Scan]
+    ) -> tuple[Feed | grids.Feed, Validation | GridsValidation | None]:
+        """What it learns from, and, in the first process, what it is measured on."""
+        config, network, share = self.config, self.network, (self.seed, self.config.batch, self.rank, self.world)
+        if isinstance(network, AnyGrid3d):
+            drawn = grids.Feed(scans, config.patch, *share)
+            return drawn, None if self.rank else GridsValidation(held_out, config.patch)
+        cut = config.cut(network)
+        lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
+        feed = Feed(scans, cut, network.dimensions, *share)
+        return feed, None if self.rank else Validation(held_out, cut, network.dimensions, lpips)
 
     def run(self, resume: bool = False) -> Journal:
         """Trains to the end. Checkpoints are only ever written of finite weights."""
@@ -240,9 +255,10 @@ class Trainer:
     def gains(self, state: Mapping[str, torch.Tensor]) -> dict[str, float]:
         """Validation gains over interpolation, with the given weights (the EMA) in place of those being trained."""
 
-        def upscale(x: torch.Tensor, scanned: torch.Tensor) -> torch.Tensor:
-            out = torch.func.functional_call(self.network, dict(state), (x,))
-            return losses.consistent(out, scanned, self.config.consistency)
+        named = {f"network.{name}": tensor for name, tensor in state.items()}
+
+        def upscale(*given: Any) -> torch.Tensor:
+            return torch.func.functional_call(self.alone, named, given)[0]
 
         assert self.validation is not None  # only the first process measures
         self.network.eval()
@@ -275,7 +291,7 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """One step of the optimizer; returns the parts of the loss."""
-        batch = Batch(*(part.to(self.device) for part in self.feed(self.step)))
+        batch: Any = self.feed(self.step).to(self.device)
         self._learn()
         rate = self._rate()
         for group in self.optimizer.param_groups:
@@ -283,7 +299,7 @@ class Trainer:
         half = self.half and self.done < self.config.half_share
         with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             random = np.random.default_rng([self.seed, self.step, self.rank, 1])
-            out = self.trained(batch.input, batch.scanned)
+            out = self.trained(*batch.given)
             parts = self.objective(out, batch, random)
             loss = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)

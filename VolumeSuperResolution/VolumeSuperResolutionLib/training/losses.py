@@ -93,12 +93,12 @@ def consistent(out: torch.Tensor, scanned: torch.Tensor, rounds: int) -> torch.T
     with torch.autocast(out.device.type, enabled=False):
         out = out.float()
         for _ in range(rounds):
-            seen = _resampled(out, interpolation.forward_matrices, high, low)
-            out = out + _resampled(scanned - seen, _lanczos, low, high)
+            seen = resampled(out, interpolation.forward_matrices, high, low)
+            out = out + resampled(scanned - seen, lanczos, low, high)
     return out
 
 
-def _lanczos(shape: Sequence[int], size: Sequence[int]) -> tuple[np.ndarray | None, ...]:
+def lanczos(shape: Sequence[int], size: Sequence[int]) -> tuple[np.ndarray | None, ...]:
     return interpolation.matrices(shape, size, "lanczos")
 
 
@@ -107,7 +107,7 @@ def _matrices(operator: Callable, shape: tuple, size: tuple, device: torch.devic
     return [m if m is None else torch.from_numpy(m).float().to(device) for m in operator(shape, size)]
 
 
-def _resampled(x: torch.Tensor, operator: Callable, shape: tuple, size: tuple) -> torch.Tensor:
+def resampled(x: torch.Tensor, operator: Callable, shape: tuple, size: tuple) -> torch.Tensor:
     for axis, matrix in enumerate(_matrices(operator, shape, size, x.device)):
         if matrix is not None:
             x = torch.movedim(torch.movedim(x, 2 + axis, -1) @ matrix.T, -1, 2 + axis)

@@ -38,11 +38,20 @@ def crops(arrays: Iterable[np.ndarray], modalities: Sequence[str], edge: int = E
     for array in arrays:
         kind = found.get(intensity.guess_modality(array))
         if kind is not None and len(kind) < CROPS:
-            tissue = np.argwhere(quality.foreground(array, intensity.guess_modality(array)))
-            middle = np.median(tissue, axis=0) if len(tissue) else np.array(array.shape) / 2
-            starts = (int(np.clip(m - edge / 2, 0, max(0, n - edge))) for m, n in zip(middle, array.shape))
-            kind.append(array[tuple(slice(start, start + edge) for start in starts)].astype(np.float32))
+            kind.append(array[middle(array, edge)].astype(np.float32))
     return [crop for kind in found.values() for crop in kind]
+
+
+def middle(array: np.ndarray, edge: int) -> tuple[slice, ...]:
+    """The part with most tissue in view, as large as the volume allows."""
+    tissue = quality.foreground(array, intensity.guess_modality(array))
+    parts = []
+    for axis, n in enumerate(array.shape):
+        counts = np.cumsum(tissue.sum(axis=tuple(other for other in range(array.ndim) if other != axis)))
+        center = np.searchsorted(counts, counts[-1] / 2) if counts[-1] else n / 2
+        start = int(np.clip(center - edge / 2, 0, max(0, n - edge)))
+        parts.append(slice(start, min(start + edge, n)))
+    return tuple(parts)
 
 
 def crops_of(folder: Path, modalities: Sequence[str]) -> list[np.ndarray]:
@@ -73,7 +82,7 @@ def losses(
 
 def _psnr(card: zoo.Card, truth: np.ndarray, precision: str) -> float:
     """Of a crop that was degraded and restored in a precision; infinitely bad if that could not hold the numbers."""
-    i, j, k = card.factor
+    i, j, k = card.typical
     steps, scale = (k, j, i), (float(i), float(j), float(k))
     truth = truth[tuple(slice(0, n - n % f) for n, f in zip(truth.shape, steps))]
     modality, low = intensity.guess_modality(truth), degradation.degrade(truth, steps)

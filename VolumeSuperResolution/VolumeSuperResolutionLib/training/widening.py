@@ -1,4 +1,4 @@
-"""Initializes a wide network from a trained narrow one, which is much cheaper to train."""
+"""Initializes a network from a trained one: a wide one from a narrow one, and that for every grid from an EDSR."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
+from ..engine.networks.anygrid import AnyGrid3d
+from ..engine.networks.edsr import Edsr3d
 
 TOLERANCE = 1e-4
 
@@ -29,3 +31,16 @@ def widen(network: Network, narrow: Network) -> None:
         before, after = narrow.eval()(x), network.eval()(x)
     if not torch.allclose(before, after, atol=TOLERANCE):
         raise RefusalError(f"A {type(network).__name__} cannot be widened; start from one as wide.")
+
+
+def adopt(network: AnyGrid3d, edsr: Edsr3d) -> None:
+    """Gives the network for every grid the features of a 3D EDSR as wide and deep; its tail starts at zero.
+
+    The EDSR's own tail leaves coarse structure to rounds of data consistency, which are none here.
+    """
+    own, given = network.state_dict(), edsr.state_dict()
+    features = {name: weight for name, weight in given.items() if name.startswith(("head.", "body."))}
+    if {n: own[n].shape for n in own if n.startswith(("head.", "body."))} != {n: t.shape for n, t in features.items()}:
+        raise RefusalError("A network for every grid can start from a 3D EDSR of as many features and blocks only.")
+    zero = {name: torch.zeros_like(own[name]) for name in ("tail.weight", "tail.bias")}
+    network.load_state_dict({**own, **features, **zero})

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Callable
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+import numpy as np
 
 from . import zoo
 from .zoo import Card
@@ -11,40 +14,59 @@ from .zoo import Card
 AUTOMATIC = "auto"
 # How scans were degraded to measure the gain that counts: with an unknown blur and noise, as a user's are.
 PROTOCOL = "scanner"
-# Back-projection gained on noisy MR and lost on noisy CT against plain Lanczos, where both were measured.
-CLASSICAL = {"MR": "backprojection"}
-PLAIN = "lanczos"
+# What is left where no network gains: measured, the data step is the better of the classical methods on noisy scans.
+CLASSICAL = "datastep"
 
 
-def choose(distance: Callable[[Card], float | None], modality: str) -> Card:
+def choose(distance: Callable[[Card], float | None], modality: str, factors: Sequence[float] = ()) -> Card:
     """The card for a target: of the models that gain on noisy scans, the one nearest to it, then the best.
 
-    `distance` tells how far a target is from what a card's networks give by themselves; None if it is out of reach.
-    Where the modality is not known a model counts as much as on the one where it gains least. Without torch, or where
-    no model reaches the target or gains, it is the better of the classical methods.
+    `distance` tells how far a target is from what a card's networks give by themselves; None if it is out of reach. A
+    network for every grid is never far; it counts as much as it gained by factors like these (i, j, k). Where the
+    modality is not known a model counts as much as on the one where it gains least. Without torch, or where no model
+    reaches the target or gains, it is the data step.
     """
     suited = []
     for card in zoo.cards().values() if networks_at_hand() else ():
-        far, gained = distance(card) if card.learned else None, gain(card, modality)
+        far, gained = distance(card) if card.learned else None, gain(card, modality, factors)
         # Models for looks, which may draw what is not there, are for those who choose them.
         if far is not None and gained > 0 and not card.caution and not card.partner:
             suited.append((round(far, 3), -gained, card.id, card))
-    if suited:
-        return min(suited)[-1]
-    return classical(modality)
+    return min(suited)[-1] if suited else classical()
 
 
-def classical(modality: str) -> Card:
-    """The better interpolation for a modality."""
-    return zoo.card(CLASSICAL.get(modality, PLAIN))
+def classical() -> Card:
+    """The method where no network is."""
+    return zoo.card(CLASSICAL)
 
 
-def gain(card: Card, modality: str) -> float:
+def gain(card: Card, modality: str, factors: Sequence[float] = ()) -> float:
     """The measured gain in dB over the best interpolation on noisy scans; 0 where it was not measured."""
-    measured = {name: values["over_best_classical"][0] for name, values in card.gains.get(PROTOCOL, {}).items()}
-    if modality in measured:
-        return measured[modality]
-    return min(measured.values(), default=0.0) if modality == "auto" else 0.0
+    found = measured(card, PROTOCOL, factors)
+    gained = {name: values["over_best_classical"][0] for name, values in found.items()}
+    if modality in gained:
+        return gained[modality]
+    return min(gained.values(), default=0.0) if modality == "auto" else 0.0
+
+
+def measured(card: Card, protocol: str, factors: Sequence[float] = ()) -> Mapping[str, Any]:
+    """What a card holds of a protocol by modality: of the factors most like these, where there are several."""
+    known = {key: _factors(key, card) for key in card.gains if key.split(" ", 1)[0] == protocol}
+    if not known:
+        return {}
+    wanted = np.log(sorted(factors or card.typical))
+    return card.gains[min(known, key=lambda key: float(np.abs(np.log(known[key]) - wanted).sum()))]
+
+
+def entry(card: Card, protocol: str, factor: Sequence[int]) -> str:
+    """Under what a card keeps what was measured by a factor: a network for every grid has several."""
+    own = tuple(factor) == card.typical or not card.every_grid
+    return protocol if own else f"{protocol} {' x '.join(map(str, factor))}"
+
+
+def _factors(key: str, card: Card) -> list[float]:
+    _, _, words = key.partition(" ")
+    return sorted(map(float, words.split(" x ") if words else card.typical))
 
 
 def networks_at_hand() -> bool:

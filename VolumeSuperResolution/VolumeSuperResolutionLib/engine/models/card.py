@@ -6,16 +6,16 @@ Every field says what it means and what it may hold, and is checked by that when
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..errors import RefusalError
-from . import schema
+from . import grids, schema
+from .interval_table import MODALITIES, IntervalTable, interval_table
 
 CARD_FILE = "card.json"
-MODALITIES = ("MR", "CT")
 PRECISIONS = ("tf32", "bf16", "fp16")
 # Of networks; far above any published one.
 LARGEST_SCALE = 16
@@ -23,6 +23,7 @@ LARGEST_ARGUMENT = 4096
 MOST_STAGES = 8
 MOST_ROUNDS = 10
 MOST_WEIGHT_BYTES = 2**30
+ANY_FACTOR = (0, 0, 0)
 
 
 class _Described(Protocol):
@@ -35,10 +36,6 @@ class _Described(Protocol):
 
 
 Described = TypeVar("Described", bound=_Described)
-
-
-def _field(means: str, check: schema.Check, **default: Any) -> Any:
-    return field(metadata={"means": means, "check": check}, **default)
 
 
 def _argument(value: Any) -> Any:
@@ -63,11 +60,11 @@ def _figures(value: Any) -> Any:
 class Stage:
     """One network, and how it is applied: on the whole volume, or on the slices of each view, averaged."""
 
-    network: str = _field("the name of the architecture", schema.name)
-    arguments: Mapping[str, Any] = _field(
+    network: str = schema.entry("the name of the architecture", schema.name)
+    arguments: Mapping[str, Any] = schema.entry(
         "what it is built with, where that is not the default", schema.table(_argument, 32), default_factory=dict
     )
-    views: tuple[str, ...] = _field(
+    views: tuple[str, ...] = schema.entry(
         "of a 2D network: the axes its slices are perpendicular to",
         schema.several(schema.one_of("k", "j", "i"), 0, 3),
         default=(),
@@ -75,7 +72,7 @@ class Stage:
 
 
 def _stage(value: Any) -> Stage:
-    values = schema.record(_checks(Stage), ("network",))(value)
+    values = schema.record(schema.checks_of(Stage), ("network",))(value)
     return Stage(**{f.name: values[f.name] for f in fields(Stage) if f.name in values})
 
 
@@ -83,83 +80,88 @@ def _stage(value: Any) -> Stage:
 class Card:
     """What a model is, what it was made from, and how good it was measured to be."""
 
-    id: str = _field("what the model is called by, and its folder", schema.name)
-    title: str = _field("what it is called in a list", schema.text(1, 200))
-    summary: str = _field("what it is good for, in a sentence", schema.text(1, 1000))
-    factor: tuple[int, int, int] = _field(
+    id: str = schema.entry("what the model is called by, and its folder", schema.name)
+    title: str = schema.entry("what it is called in a list", schema.text(1, 200))
+    summary: str = schema.entry("what it is good for, in a sentence", schema.text(1, 1000))
+    factor: tuple[int, int, int] = schema.entry(
         "the networks' own factor along i, j, k; with 1, 1, s it works along any one axis; zeros: any factor",
-        schema.several(schema.whole(1, LARGEST_SCALE), 3, 3),
-        default=(0, 0, 0),
+        schema.several(schema.whole(0, LARGEST_SCALE), 3, 3),
+        default=ANY_FACTOR,
     )
-    stages: tuple[Stage, ...] = _field(
+    stages: tuple[Stage, ...] = schema.entry(
         "the networks, each applied to what the one before gives", schema.several(_stage, 1, MOST_STAGES), default=()
     )
-    kernel: str = _field(
+    kernel: str = schema.entry(
         "of a method without a network: the interpolation",
         schema.one_of("nearest", "linear", "bspline", "lanczos"),
         default="lanczos",
     )
-    consistency: int = _field(
+    consistency: int = schema.entry(
         "rounds that make the result agree with the scan", schema.whole(0, MOST_ROUNDS), default=0
     )
-    least_consistency: int = _field(
+    least_consistency: int = schema.entry(
         "the rounds it was trained through: with fewer, what the network gives is not an image yet",
         schema.whole(0, MOST_ROUNDS),
         default=0,
     )
-    data_step: bool = _field(
+    data_step: bool = schema.entry(
         "whether one data step makes the result agree with the scan where no rounds are asked for",
         schema.flag,
         default=False,
     )
-    group: str = _field("under what it is listed", schema.text(0, 200), default="Classical")
-    paper: str = _field("where it was published", schema.text(), default="")
-    convention: str = _field(
+    group: str = schema.entry("under what it is listed", schema.text(0, 200), default="Classical")
+    paper: str = schema.entry("where it was published", schema.text(), default="")
+    convention: str = schema.entry(
         "where fine voxels lie on coarse ones", schema.one_of("field of view"), default="field of view"
     )
-    ensemble: str = _field(
+    ensemble: str = schema.entry(
         "how slice-wise networks join flips and rotations", schema.one_of("mean", "median"), default="mean"
     )
-    modalities: tuple[str, ...] = _field(
+    modalities: tuple[str, ...] = schema.entry(
         "what it was trained on", schema.several(schema.one_of(*MODALITIES), 1, 2), default=MODALITIES
     )
-    spacing_mm: tuple[float, float] = _field(
+    spacing_mm: tuple[float, float] = schema.entry(
         "the finest and the coarsest voxels of the scans that it is for",
         schema.several(schema.number(0, 1e4), 2, 2),
         default=(0.0, 1000.0),
     )
-    noise: float = _field(
+    noise: float = schema.entry(
         "the most noise it was trained with, as a part of the intensity range", schema.number(0, 1), default=1.0
     )
-    precisions: tuple[str, ...] = _field(
+    precisions: tuple[str, ...] = schema.entry(
         "those beside fp32 whose results were found to be as good: within 0.02 dB of PSNR",
         schema.several(schema.one_of(*PRECISIONS), 0, len(PRECISIONS)),
         default=(),
     )
-    seconds_per_megavoxel: float = _field(
+    seconds_per_megavoxel: float = schema.entry(
         "time for a million voxels of the scan on the CPU that it was measured on; 0: not measured",
         schema.number(0, 1e7),
         default=0.0,
     )
-    parameters: int = _field("how many numbers it learned", schema.whole(0, 10**9), default=0)
-    license: str = _field("of the weights", schema.text(0, 200), default="Apache-2.0")
-    caution: str = _field("what a user is told with every result", schema.text(), default="")
-    partner: str = _field(
+    parameters: int = schema.entry("how many numbers it learned", schema.whole(0, 10**9), default=0)
+    license: str = schema.entry("of the weights", schema.text(0, 200), default="Apache-2.0")
+    caution: str = schema.entry("what a user is told with every result", schema.text(), default="")
+    partner: str = schema.entry(
         "the id of a faithful model of the same networks, whose weights this one's can be mixed with",
         schema.text(0, 200),
         default="",
     )
-    limits: tuple[str, ...] = _field("what is known to go wrong", schema.several(schema.text()), default=())
-    training: Mapping[str, Any] = _field(
+    limits: tuple[str, ...] = schema.entry("what is known to go wrong", schema.several(schema.text()), default=())
+    training: Mapping[str, Any] = schema.entry(
         "volumes, licenses, steps and settings", schema.table(schema.document), default_factory=dict
     )
-    degradation: str = _field("how scans were made coarse for the training", schema.text(), default="")
-    gains: Mapping[str, Any] = _field(
+    degradation: str = schema.entry("how scans were made coarse for the training", schema.text(), default="")
+    gains: Mapping[str, Any] = schema.entry(
         "by protocol and modality: what was measured, mean and deviation over volumes",
         schema.table(schema.table(schema.table(_figures))),
         default_factory=dict,
     )
-    weights: Mapping[str, Any] = _field(
+    intervals: tuple[IntervalTable, ...] = schema.entry(
+        "within what the truth lies with 90%, by modality and factor, as measured on scans that no training saw",
+        schema.several(interval_table),
+        default=(),
+    )
+    weights: Mapping[str, Any] = schema.entry(
         "the size in bytes and the checksum (sha256) of the weights' file",
         schema.record(
             {"bytes": schema.whole(9, MOST_WEIGHT_BYTES), "sha256": schema.text(64, 64)}, ("bytes", "sha256")
@@ -176,6 +178,26 @@ class Card:
         return bool(self.stages)
 
     @property
+    def every_grid(self) -> bool:
+        """Whether its network is one for every grid: its factor is only known with a target's."""
+        return [stage.network for stage in self.stages] == [grids.NETWORK]
+
+    @property
+    def typical(self) -> tuple[int, int, int]:
+        """Its factor; of a network for every grid, the one that it is shown and measured with."""
+        return self.factor if any(self.factor) else (2, 2, 2)
+
+    @property
+    def factor_words(self) -> str:
+        """ "2 x 2 x 2" or "any"."""
+        return " x ".join(map(str, self.factor)) if any(self.factor) else "any"
+
+    def on(self, factor: Sequence[int]) -> Card:
+        """Of a network for every grid: the card for one, by its factor in array order (k, j, i)."""
+        stage = replace(self.stages[0], arguments={**self.stages[0].arguments, "factor": list(factor)})
+        return replace(self, factor=tuple(factor[::-1]), stages=(stage,))  # type: ignore[arg-type]
+
+    @property
     def through_plane(self) -> bool:
         """Whether it scales one axis only: for thick slices."""
         return self.factor[:2] == (1, 1)
@@ -184,6 +206,7 @@ class Card:
         """What card.json holds."""
         values = {f.name: getattr(self, f.name) for f in described()}
         values["stages"] = [vars(stage) for stage in self.stages]
+        values["intervals"] = [vars(table) for table in self.intervals]
         return {**values, **self.others}
 
 
@@ -194,7 +217,7 @@ def described() -> list[Field]:
 
 def checked(values: Any, needed: tuple[str, ...] = ()) -> dict[str, Any]:
     """Values of a card, each as its field wants it; raises ValueError where one is not what the field may hold."""
-    return schema.record(_checks(Card), needed)(values)
+    return schema.record(schema.checks_of(Card), needed)(values)
 
 
 def read_card(path: Path) -> Card:
@@ -232,14 +255,13 @@ def noiseless(stage: Described) -> Described:
     return replace(stage, arguments={name: value for name, value in stage.arguments.items() if name != "noise"})
 
 
-def _checks(kind: type) -> dict[str, schema.Check]:
-    return {f.name: f.metadata["check"] for f in fields(kind) if f.metadata}
-
-
 def _check_agreement(card: Card) -> None:
     """What no field can tell by itself."""
     if card.least_consistency > card.consistency:
         raise ValueError(f"consistency is {card.consistency}, but has to be {card.least_consistency} at the least")
+    if (card.factor == ANY_FACTOR) != card.every_grid or (0 in card.factor and any(card.factor)):
+        wrong, wanted = (max, "0: it is known with a target only") if card.every_grid else (min, "1 or more")
+        raise ValueError(f"factor is {wrong(card.factor)}, but has to be {wanted}")
     if card.spacing_mm[0] > card.spacing_mm[1]:
         raise ValueError("spacing_mm names the coarsest voxels first")
     if card.partner == card.id:

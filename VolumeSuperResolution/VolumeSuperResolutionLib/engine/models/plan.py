@@ -18,6 +18,7 @@ from ..callbacks import Block, Cancel, Progress, ReadBlock, WriteBlock
 from ..errors import RefusalError
 from ..physics import interpolation, separable
 from ..volumes.intensity import Window
+from .card import ANY_FACTOR
 
 if TYPE_CHECKING:
     from ..networks import Network
@@ -82,6 +83,8 @@ def natural_shape(card: Card, shape: Sequence[int]) -> Shape:
 
 def check_fit(card: Card, networks: Sequence[Network]) -> None:
     """Refuse networks that do not give, one after the other, what the card says of them."""
+    if card.factor == ANY_FACTOR:
+        return  # that is said for a target
     reached = natural_shape(card, (1, 1, 1)) if networks[0].on_interpolated else (1, 1, 1)
     for stage, network in zip(card.stages, networks):
         if bool(stage.views) != (network.dimensions == 2):

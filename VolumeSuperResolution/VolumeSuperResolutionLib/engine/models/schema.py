@@ -7,6 +7,7 @@ import math
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, Callable, NoReturn
 
@@ -16,6 +17,16 @@ from ..errors import plain
 Check = Callable[[Any], Any]
 
 MOST_BYTES = 4 * 2**20
+
+
+def entry(means: str, check: Check, **default: Any) -> Any:
+    """A field of a dataclass that says what it means and what it may hold."""
+    return field(metadata={"means": means, "check": check}, **default)
+
+
+def checks_of(kind: type) -> dict[str, Check]:
+    """The checks of a dataclass's fields, by their names."""
+    return {f.name: f.metadata["check"] for f in fields(kind) if f.metadata}
 
 
 def whole(low: int, high: int) -> Check:

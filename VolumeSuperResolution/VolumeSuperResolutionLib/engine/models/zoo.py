@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import logging
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,21 +20,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import RefusalError
-from . import plan, weights
+from . import plan, schema, weights
 from .card import CARD_FILE, Card, Stage, noiseless, read_card, write_card
+from .interval_table import IntervalTable, read_tables
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..networks import Network
 
-__all__ = ["CARD_FILE", "Card", "Stage", "card", "cards", "load", "noiseless", "partner", "read_card", "write_card"]
+__all__ = [
+    "CARD_FILE",
+    "INTERVALS_FILE",
+    "Card",
+    "Stage",
+    "card",
+    "cards",
+    "load",
+    "noiseless",
+    "partner",
+    "read_card",
+    "write_card",
+    "write_intervals",
+]
 
 WEIGHTS_FILE = "weights.safetensors"
 # Additional folders with models, separated as in PATH.
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
 # Python modules, separated by commas, that register networks of the user's. A card alone never brings code.
 MODULES_VARIABLE = "VSR_NETWORKS"
+# The interval tables of the methods that have no card of their own in a file.
+INTERVALS_FILE = Path(__file__).with_name("intervals.json")
 # How alike two names have to be for one to be taken for the other mistyped.
 ALIKE = 0.6
 
@@ -93,7 +112,13 @@ def card(model_id: str) -> Card:
 
 def _look() -> tuple[dict[str, Card], list[RefusalError]]:
     """The cards that are sound, and what is wrong with the others."""
-    found, broken = {card.id: card for card in CLASSICAL}, []
+    broken = []
+    try:
+        tables = _read_intervals(*_state(INTERVALS_FILE))
+    except RefusalError as refusal:
+        broken.append(refusal)
+        tables = {}
+    found = {card.id: replace(card, intervals=tables.get(card.id, ())) for card in CLASSICAL}
     for folder in folders():
         for path in _card_files(folder):
             try:
@@ -128,6 +153,34 @@ def _read_once(path: Path, *state: int) -> Card:
     return read_card(path)
 
 
+@lru_cache(maxsize=4)
+def _read_intervals(*state: int) -> dict[str, tuple[IntervalTable, ...]]:
+    try:
+        return read_tables(schema.read_json(INTERVALS_FILE))
+    except (OSError, ValueError) as error:
+        raise RefusalError(
+            f"The intervals in {INTERVALS_FILE} cannot be read ({error}); install them again."
+        ) from error
+
+
+def write_intervals(model: Card, tables: Sequence[IntervalTable]) -> None:
+    """What was measured into a model's card, in the place of what was measured there of the same scans and factor."""
+    new = [(table.modality, table.factor, table.protocol) for table in tables]
+    kept = [table for table in model.intervals if (table.modality, table.factor, table.protocol) not in new]
+    changed = replace(model, intervals=(*kept, *tables))
+    if model.folder is not None:
+        write_card(changed)
+        return
+    every = {
+        **{known.id: known.intervals for known in cards().values() if known.folder is None},
+        model.id: changed.intervals,
+    }
+    values = {name: [vars(table) for table in found] for name, found in every.items() if found}
+    partial = INTERVALS_FILE.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(INTERVALS_FILE)
+
+
 @cache
 def _log_once(sentence: str) -> None:
     logging.warning(sentence)
@@ -152,10 +205,11 @@ def partner(model: Card) -> Card:
     return other
 
 
-def load(card: Card, realism: float | None = None) -> list[Network]:
+def load(card: Card, realism: float | None = None, traits: np.ndarray | None = None) -> list[Network]:
     """A card's networks, one a stage, with verified weights, in float32 on the CPU, ready to infer.
 
-    Below 1, realism is the share of the card's own weights; the rest are those of its partner.
+    Below 1, realism is the share of the card's own weights; the rest are those of its partner. A network for every grid
+    becomes that for the card's factor and a scan's traits, where they are given.
     """
     import torch
 
@@ -171,6 +225,8 @@ def load(card: Card, realism: float | None = None) -> list[Network]:
         for name in _floats(network):
             state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"]))
         network.eval().requires_grad_(False)
+        if traits is not None:
+            network.settle(traits)  # type: ignore[operator]  # only networks for every grid are given any
     return networks
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import RefusalError
+from . import anygrid
 from .base import Network
 from .cnnil import CnnilDepth, CnnilInPlane
 from .dcsrn import Dcsrn3d, Mdcsrn3d
@@ -31,6 +32,7 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "srcnn3d": Srcnn3d,
     "fsrcnn3d": Fsrcnn3d,
     "edsr3d": Edsr3d,
+    anygrid.NETWORK: anygrid.AnyGrid3d,
     "srresnet3d": Srresnet3d,
     "dcsrn3d": Dcsrn3d,
     "mdcsrn3d": Mdcsrn3d,

@@ -24,6 +24,9 @@ WIDEST_AT_CUT = 1.2
 # What scanners are expected to differ by: the width of the profile in coarse voxels, noise in parts of the range.
 SCANNER_WIDTHS = (0.7, 1.2)
 SCANNER_NOISE = 0.01
+# And slices, which may have gaps between them or overlap.
+THICK_WIDTHS = (0.7, 1.3)
+THICK_NOISE = (0.0, 0.02)
 
 # Weights (not normalized) of fine voxels at a distance from a coarse center, for a width and a coarse spacing; all
 # lengths in fine voxels.
@@ -84,23 +87,32 @@ class Blur:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How volumes are degraded to measure a method that is told none of it."""
+    """How volumes are degraded to measure methods, which are told of it or not."""
 
     words: str
-    profile: str = "gaussian"
+    profiles: tuple[str, ...] = ("gaussian",)
     widths: tuple[float, float] = (1.0, 1.0)
-    noise: float = 0.0
+    noise: tuple[float, float] = (0.0, 0.0)
+    told: bool = False
 
     def draw(self, random: np.random.Generator) -> Blur:
         """The degradation of one volume."""
-        low, high = self.widths
-        return Blur(self.profile, low if low == high else random.uniform(low, high), self.noise)
+
+        def between(low: float, high: float) -> float:
+            return low if low == high else random.uniform(low, high)
+
+        width = between(*self.widths)
+        first, *others = self.profiles
+        profile = self.profiles[random.integers(len(self.profiles))] if others else first
+        return Blur(profile, width, between(*self.noise))
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "profile": Protocol("a Gaussian as wide as a coarse voxel"),
-    "box": Protocol("the mean of each coarse voxel", profile="box"),
-    "scanner": Protocol("a Gaussian of a width not told, and noise", widths=SCANNER_WIDTHS, noise=SCANNER_NOISE),
+    "box": Protocol("the mean of each coarse voxel", ("box",)),
+    "scanner": Protocol("a Gaussian of a width not told, and noise", widths=SCANNER_WIDTHS, noise=(SCANNER_NOISE,) * 2),
+    "thick": Protocol("a Gaussian or box, gaps or overlaps, and noise", tuple(PROFILES), THICK_WIDTHS, THICK_NOISE),
+    "thick-told": Protocol("the same, which is told", tuple(PROFILES), THICK_WIDTHS, THICK_NOISE, told=True),
 }
 
 
@@ -172,9 +184,18 @@ def degrade(array: np.ndarray, factors: Sequence[float], profile: str = "gaussia
     return separable.apply(array, matrices(array.shape, factors, profile, width))
 
 
+def drawn(protocol: str, name: str) -> Blur:
+    """What a protocol does to the volume of this name."""
+    return PROTOCOLS[protocol].draw(_random(name))
+
+
+def _random(name: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
 def observe(array: np.ndarray, factors: Sequence[float], protocol: str, name: str) -> np.ndarray:
     """What a protocol makes of a volume; what it draws follows from the file's name."""
-    random = np.random.default_rng(zlib.crc32(name.encode()))
+    random = _random(name)
     blur = PROTOCOLS[protocol].draw(random)
     low = degrade(array, factors, blur.profile, blur.width)
     if not blur.noise:

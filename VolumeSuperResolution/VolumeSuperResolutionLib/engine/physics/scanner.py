@@ -189,7 +189,7 @@ class Scanner:
 
         The thickness in mm is that of the slices, the profile a name or a file, the noise in percent of the range.
         """
-        across, result = self._across(spacing), self
+        across, result = self.across(spacing), self
         if profile is not None:
             shape = named_profile(profile)
             # What was measured is how slices look, not pixels.
@@ -216,7 +216,7 @@ class Scanner:
 
     def words(self, spacing: Sequence[float]) -> str:
         """One line: "slices 3 mm thick every 3.6 mm (from DICOM), noise 1.2% (estimated)"."""
-        across, wide = self._across(spacing), [(axis.width, axis.told) for axis in self.axes]
+        across, wide = self.across(spacing), [(axis.width, axis.told) for axis in self.axes]
         shapes = [_shape_words(axis) for axis in self.axes]
         alike = len(set(shapes)) == 1
         pixels = [_width_words(self.axes[n], spacing[n], "wide") for n in range(3) if n != across]
@@ -232,7 +232,7 @@ class Scanner:
             parts.append(f"noise {100 * self.noise:.2g}% ({TOLD[self.noise_told]})")
         return ", ".join(filter(None, parts))
 
-    def _across(self, spacing: Sequence[float]) -> int:
+    def across(self, spacing: Sequence[float]) -> int:
         """The axis across the slices: the one whose width is told, as DICOM does, or the one of the largest spacing."""
         told = [n for n, axis in enumerate(self.axes) if axis.told != "assumed"]
         return told[0] if len(told) == 1 else slice_axis(spacing)
@@ -254,6 +254,12 @@ class Scanner:
 def slice_axis(spacing: Sequence[float]) -> int:
     """The axis across the slices: the one with the largest spacing, the last where all are the same."""
     return 2 - int(np.argmax(np.round(spacing, 4)[::-1]))
+
+
+def of_blur(blur: degradation.Blur, spacing: Sequence[float]) -> Scanner:
+    """A degradation to voxels of this spacing (mm), as one who knows it would tell it."""
+    axes = tuple(Axis(blur.profile, blur.width * step, "user", "user") for step in spacing)
+    return Scanner(axes, blur.noise, "user")  # type: ignore[arg-type]
 
 
 def from_dicom(thickness: str | float | None, spacing: Sequence[float]) -> Scanner:

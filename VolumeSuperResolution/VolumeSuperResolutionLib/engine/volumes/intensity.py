@@ -50,10 +50,10 @@ class Window:
         return self.high - self.low if self.high > self.low else 1.0
 
 
-def percentiles(array: np.ndarray) -> tuple[float, float]:
-    """The 0.1 and 99.9 percentile; of a regular subset where the volume is very large."""
+def percentiles(array: np.ndarray, which: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
+    """The 0.1 and 99.9 percentile, or others; of a regular subset where the volume is very large."""
     flat = array.reshape(-1)
-    low, high = np.percentile(flat[:: max(1, flat.size // LARGEST_SAMPLE)], PERCENTILES)
+    low, high = np.percentile(flat[:: max(1, flat.size // LARGEST_SAMPLE)], which)
     return float(low), float(high)
 
 
@@ -66,6 +66,11 @@ def guess_modality(array: np.ndarray, limits: tuple[float, float] | None = None)
 def window_for(array: np.ndarray, modality: str) -> Window:
     """The window of a volume: fixed for CT so that HU survive, by percentiles for everything else."""
     return Window(*CT_WINDOW) if modality == "CT" else Window(*percentiles(array))
+
+
+def tissue_above(window: Window, modality: str) -> float:
+    """The value above which there is tissue, in a volume of this window."""
+    return CT_FOREGROUND if modality == "CT" else window.low + MR_FOREGROUND * (window.high - window.low)
 
 
 def output_type(array: np.ndarray) -> np.dtype:

@@ -1,0 +1,133 @@
+"""How a volume was scanned: what Slicer's DICOM database tells, what the user says, and what is said of it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scenes
+import slicer
+from conftest import app
+from scenes import choose
+from VolumeSuperResolutionLib.application import acquisition, runs, wording
+from VolumeSuperResolutionLib.engine.physics.scanner import Scanner
+
+pytestmark = pytest.mark.usefixtures("warmed")
+
+
+@pytest.fixture
+def told(volume, monkeypatch):
+    """told(text): the volume (3 mm slices) comes from DICOM, which says this thickness."""
+
+    def tell(text: str) -> None:
+        volume.SetAttribute(acquisition.INSTANCES, f"{text}.1 {text}.2 {text}.3")
+        values = {(f"{text}.1", "0018,0050"): text}
+        database = SimpleNamespace(instanceValue=lambda *asked: values.get(asked, ""))
+        monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+        volume.Modified()
+        app.processEvents()
+
+    return tell
+
+
+def test_a_volume_from_a_file_is_in_no_database(volume, monkeypatch):
+    assert acquisition.scannerOf(volume) == Scanner()
+    volume.SetAttribute(acquisition.INSTANCES, "9.9.1")
+    assert acquisition.scannerOf(volume) == Scanner()
+    database = SimpleNamespace(instanceValue=lambda *asked: "")
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    assert acquisition.scannerOf(volume) == Scanner()
+
+
+@pytest.mark.parametrize(
+    ("thickness", "line"),
+    [
+        ("2.4", "Slices 2.4 mm thick every 3 mm (from DICOM), pixels of 1 mm. Gaps of 0.6 mm between them. Noise "),
+        ("4", "Slices 4 mm thick every 3 mm (from DICOM), pixels of 1 mm. They overlap by 1 mm. Noise "),
+        ("3", "Slices 3 mm thick every 3 mm (from DICOM), pixels of 1 mm. Noise "),
+        ("", "Slices 3 mm thick every 3 mm (assumed), pixels of 1 mm. Noise "),
+        ("400", "Slices 3 mm thick every 3 mm (assumed), pixels of 1 mm. Noise "),
+    ],
+)
+def test_the_panel_says_what_dicom_tells(opened, told, thickness, line):
+    told(thickness)
+    assert opened.ui.scanLabel.text.startswith(line)
+    assert opened.ui.scanLabel.text.endswith("% (estimated).")
+
+
+def test_what_the_user_says_is_kept_shown_and_used(opened, volume, told):
+    told("2.4")
+    ui, parameters = opened.ui, opened.panel.choosing.parameters
+    assert (ui.thicknessSpinBox.text, ui.noiseSpinBox.text) == ("Automatic", "Automatic")
+    request = opened.panel.choosing.request()
+    assert (request.slice_thickness, request.profile, request.noise) == (None, None, None)
+    assert request.scanner.axes[2].width == 2.4
+    ui.thicknessSpinBox.value = 3.5
+    ui.noiseSpinBox.value = 1.5
+    choose(ui.profileSelector, "box")
+    app.processEvents()
+    assert (parameters.sliceThickness, parameters.profile, parameters.noise) == (3.5, "box", 1.5)
+    request = opened.panel.choosing.request()
+    assert (request.slice_thickness, request.profile, request.noise) == (3.5, "box", 1.5)
+    assert ui.scanLabel.text == (
+        "Slices 3.5 mm thick every 3 mm (as given), pixels of 1 mm. They overlap by 0.5 mm. Profile: box (as given). "
+        "Noise 1.5% (as given)."
+    )
+    ui.thicknessSpinBox.value = 31
+    app.processEvents()
+    assert "thickness of 31 mm along k is not possible" in ui.estimateLabel.text
+    assert not ui.applyButton.enabled
+
+
+def test_what_was_said_of_one_scan_is_not_said_of_the_next(opened, scene):
+    parameters = opened.panel.choosing.parameters
+    parameters.sliceThickness, parameters.profile, parameters.noise = 3.5, "box", 1.5
+    app.processEvents()
+    parameters.inputVolume = scenes.addVolume(scene, name="other")
+    app.processEvents()
+    request = opened.panel.choosing.request()
+    assert (request.slice_thickness, request.profile, request.noise) == (None, None, None)
+
+
+def test_a_profile_of_a_script_is_kept(opened, tmp_path):
+    (tmp_path / "profile.txt").write_text("-1 0\n0 1\n1 0\n")
+    opened.panel.choosing.parameters.profile = str(tmp_path / "profile.txt")
+    app.processEvents()
+    assert opened.ui.profileSelector.currentText == str(tmp_path / "profile.txt")
+    assert "Profile: measured (as given)." in opened.ui.scanLabel.text
+
+
+def test_a_run_in_the_worker_is_as_one_here_and_both_say_what_was_known(volume, told, wait):
+    told("2.4")
+    options = {"model": "datastep", "scale": (1, 1, 2), "noise": 1}
+    here = runs.runHere(volume, runs.makeRequest(volume, **options))
+    job = runs.Upscaling([volume], runs.makeRequest(volume, **options))
+    ended = []
+    job.finished.connect(ended.append)
+    wait(lambda: ended, 60)
+    assert np.array_equal(slicer.util.arrayFromVolume(here), slicer.util.arrayFromVolume(ended[0]))
+    for node in (here, ended[0]):
+        assert "2.4 mm thick every 3 mm (from DICOM), noise 1% (as given)" in str(wording.reportOf(node))
+        line = "Slices 2.4 mm thick every 3 mm (from DICOM), pixels of 1 mm. Gaps of 0.6 mm between them. Noise 1% (as"
+        assert line in wording.resultLine(node)
+    # What is made of it is no such scan.
+    assert acquisition.scannerOf(here) == Scanner()
+
+
+def test_an_acquisition_transform_is_told_in_the_panel_and_in_the_report(opened, volume, scene):
+    plain = scenes.linearTransform(scene)
+    volume.SetAndObserveTransformNodeID(plain.GetID())
+    app.processEvents()
+    assert "acquisition" not in opened.ui.warningLabel.text
+    transform = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "T1 acquisition transform")
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    app.processEvents()
+    assert "T1 with an acquisition transform: its slices are unevenly spaced" in opened.ui.warningLabel.text
+    result = runs.runHere(volume, runs.makeRequest(volume, model="linear"))
+    assert wording.reportOf(result).warnings[0].startswith("Slicer has loaded T1 with an acquisition transform")
+
+
+def test_reports_of_earlier_versions_are_read(volume):
+    result = runs.runHere(volume, runs.makeRequest(volume, model="nearest"))
+    assert "slices as thick as they are apart" in wording.resultLine(result)
