@@ -384,7 +384,7 @@
         <translation>Auch ein Volumen der Fehlergrenzen erzeugen, innerhalb derer die Wahrheit in neun von zehn Voxeln liegt: weit, wo das Modell irren kann. Nur für Modelle, Ziele und Aufnahmen, für die das gemessen wurde.</translation>
     </message>
     <message>
-        <source>Inter&amp;val map</source>
+        <source>&amp;Interval map</source>
         <translation>Inter&amp;vallkarte</translation>
     </message>
     <message>

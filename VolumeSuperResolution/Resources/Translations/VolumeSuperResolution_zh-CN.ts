@@ -384,7 +384,7 @@
         <translation>同时生成误差范围的体数据，十个体素中有九个的真值在此范围内：模型可能出错处范围较宽。仅适用于已测量过的模型、目标和扫描。</translation>
     </message>
     <message>
-        <source>Inter&amp;val map</source>
+        <source>&amp;Interval map</source>
         <translation>区间图(&amp;V)</translation>
     </message>
     <message>
