@@ -245,11 +245,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         return combining.runHere(nodes, request, maps, outputVolume, progress, cancel)
 
     def startCombine(self, volumes, outputVolume=None, maps=False, **options):
-        """Begin the same in a process of its own and return at once, with a job as that of startUpscale.
-
-        >>> job = logic.startCombine([getNode("axial"), getNode("sagittal"), getNode("coronal")])
-        >>> job.finished.connect(lambda node: print(node.GetName()))
-        """
+        """Begin the same in a process of its own and return at once, with a job as that of startUpscale."""
         from VolumeSuperResolutionLib.application import combining
 
         nodes, request = combining.makeRequest(volumes, **options)

@@ -73,7 +73,7 @@ def main(folder: Path) -> None:
     panel.ui.advancedCollapsibleButton.collapsed = False
     panel.save(folder / "Advanced.png")
     panel.close()
-    drawStacks(folder)
+    subprocess.run([sys.executable, __file__, "--stacks", str(folder)], check=True)
 
 
 def drawStacks(folder: Path) -> None:

@@ -870,6 +870,10 @@
         <translation>{name}: {method}{realism}, {time} auf der {device}; stimmt mit der Aufnahme im Mittel auf {residual} überein.</translation>
     </message>
     <message>
+        <source>Factor: {factor}; {parameters} parameters</source>
+        <translation>Faktor: {factor}; {parameters} Parameter</translation>
+    </message>
+    <message>
         <source>No error bounds are known for it.</source>
         <translation>Fehlergrenzen sind dafür nicht bekannt.</translation>
     </message>
@@ -1028,10 +1032,6 @@
     <message>
         <source>Assumed: {modality}, slices as thick as they are apart.</source>
         <translation>Angenommen: {modality}, Schichten so dick wie ihr Abstand.</translation>
-    </message>
-    <message>
-        <source>Factor: {factor}; {parameters} parameters</source>
-        <translation>Faktor: {factor}; {parameters} Parameter</translation>
     </message>
     <message>
         <source>{modality}: {noisy} over the best interpolation on noisy scans.</source>

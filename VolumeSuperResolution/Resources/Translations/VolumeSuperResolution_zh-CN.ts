@@ -870,6 +870,10 @@
         <translation>{name}：{method}{realism}，在 {device} 上用时 {time}；与扫描平均相差 {residual}。</translation>
     </message>
     <message>
+        <source>Factor: {factor}; {parameters} parameters</source>
+        <translation>倍数：{factor}；{parameters} 个参数</translation>
+    </message>
+    <message>
         <source>No error bounds are known for it.</source>
         <translation>尚无已知的误差范围。</translation>
     </message>
@@ -1028,10 +1032,6 @@
     <message>
         <source>Assumed: {modality}, slices as thick as they are apart.</source>
         <translation>假设：{modality}，层厚等于层间距。</translation>
-    </message>
-    <message>
-        <source>Factor: {factor}; {parameters} parameters</source>
-        <translation>倍数：{factor}；{parameters} 个参数</translation>
     </message>
     <message>
         <source>{modality}: {noisy} over the best interpolation on noisy scans.</source>

@@ -69,9 +69,9 @@ class StackForm:
         """What belongs together: with the input volume, if there is something; else the most that there is."""
         return stacks.proposed(self._choosing.node) or stacks.proposed()
 
-    def reference(self) -> Any:
-        """The chosen reference, or the one that is proposed; None where nothing is ticked."""
-        nodes, own = list(self.ticked()), self._choosing.parameters.stackReference
+    def reference(self, ticked: dict | None = None) -> Any:
+        """The chosen reference of what is ticked, or the one that is proposed; None where nothing is."""
+        nodes, own = list(self.ticked() if ticked is None else ticked), self._choosing.parameters.stackReference
         first = next((node for node in (own, self._choosing.node) if node in nodes), None)
         return first or next(iter(nodes), None)
 
@@ -86,7 +86,7 @@ class StackForm:
         parameters, ticked = self._choosing.parameters, self.ticked()
         nodes, request = combining.makeRequest(
             list(ticked),
-            reference=self.reference(),
+            reference=self.reference(ticked),
             thickness=[width or None for width in ticked.values()],
             spacing=parameters.stackSpacing,
             fov=parameters.stackFov,
@@ -99,7 +99,7 @@ class StackForm:
         self._filling = True
         ticked = self.ticked()
         self._showList(ticked)
-        self._showReference(list(ticked))
+        self._showReference(ticked)
         parameters, selector = self._choosing.parameters, self._ui.fovSelector
         if selector.findData(parameters.stackFov) < 0:
             parameters.stackFov = "reference"
@@ -155,11 +155,11 @@ class StackForm:
         height = max([tree.sizeHintForRow(0), *(box.property("sizeHint").height() for box in self._boxes.values())])
         tree.setFixedHeight(round(rows * height))
 
-    def _showReference(self, nodes: list) -> None:
-        selector, reference = self._ui.referenceSelector, self.reference()
+    def _showReference(self, ticked: dict) -> None:
+        selector, reference = self._ui.referenceSelector, self.reference(ticked)
         selector.clear()
-        fill(selector, ((node.GetID(), node.GetName()) for node in nodes))
-        selector.enabled = bool(nodes)
+        fill(selector, ((node.GetID(), node.GetName()) for node in ticked))
+        selector.enabled = bool(ticked)
         if reference is not None:
             selector.setCurrentIndex(selector.findData(reference.GetID()))
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import SequenceMatcher
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import slicer
@@ -69,12 +68,27 @@ def scannerOf(node: Any, told: float | None = None) -> Scanner:
     return known.told(node.GetSpacing(), thickness=told) if told else known
 
 
+class _Facts(NamedTuple):
+    """What tells whether a stack belongs to another; what is not known is empty."""
+
+    node: Any
+    plane: str
+    bounds: np.ndarray
+    study: int
+    modality: str
+    contrast: frozenset
+    echo: float
+    # Of the name, without planes and series numbers.
+    words: frozenset
+
+
 def proposed(first: Any = None) -> list:
     """Stacks of one study and contrast, each in a plane of its own; those that go with `first`, if that is given."""
-    thick = [node for node in candidates() if plane(node) != SOLID]
-    if first is not None and first not in thick:
+    nodes = candidates()
+    if first is not None and (first not in nodes or plane(first) == SOLID):
         return []
-    groups = [_group(node, thick) for node in ([first] if first is not None else thick)]
+    thick = [facts for facts in map(_facts, nodes) if facts.plane != SOLID]
+    groups = [_group(facts, thick) for facts in thick if first is None or facts.node is first]
     largest = max(groups, key=len, default=[])
     return largest if len(largest) >= FEWEST else []
 
@@ -108,60 +122,44 @@ def named(sentence: str, nodes: Sequence) -> str:
     return re.sub(r"\b[Ss]cans? (\d+)(?: and (\d+))?\b", name, sentence)
 
 
-def _group(first: Any, others: Sequence) -> list:
-    found, planes = [first], {plane(first)}
-    alike = sorted((node for node in others if _belongs(first, node)), key=lambda node: -_likeness(first, node))
-    for node in alike:
-        if plane(node) not in planes and len(found) < MOST:
-            found.append(node)
-            planes.add(plane(node))
-    return sorted(found, key=list(others).index)
-
-
-def _belongs(a: Any, b: Any) -> bool:
-    """Whether two scans are of one study and contrast, as far as the scene tells."""
-    if a is b or not _overlap(a, b):
-        return False
-    for known in (_study, _modality, _contrast):
-        own, other = known(a), known(b)
-        if own and other and own != other:
-            return False
-    echoes = sorted(filter(None, (acquisition.dicomNumber(node, ECHO_TIME) for node in (a, b))))
-    return len(echoes) < 2 or echoes[1] <= SAME_ECHO * echoes[0]
-
-
-def _overlap(a: Any, b: Any) -> bool:
-    bounds = np.zeros((2, 6))
-    for node, row in zip((a, b), bounds):
-        node.GetRASBounds(row)
-    low, high = bounds[:, ::2].max(axis=0), bounds[:, 1::2].min(axis=0)
-    return bool(np.all(low < high))
-
-
-def _study(node: Any) -> int:
+def _facts(node: Any) -> _Facts:
+    words = re.findall(r"[a-z]+[0-9]?|[0-9]+", (node.GetName() or "").lower())
+    contrast = (CONTRASTS.match(word) for word in words)
     hierarchy = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
     item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
-    return hierarchy.GetItemAncestorAtLevel(item, "Study") if item else 0
+    modality, bounds = runs.modalityOf(node), np.zeros(6)
+    node.GetRASBounds(bounds)
+    return _Facts(
+        node=node,
+        plane=plane(node),
+        bounds=bounds,
+        study=hierarchy.GetItemAncestorAtLevel(item, "Study") if item else 0,
+        modality=modality if modality != "auto" else "",
+        contrast=frozenset(match.group() for match in contrast if match),
+        echo=acquisition.dicomNumber(node, ECHO_TIME),
+        words=frozenset(word for word in words if not PLANE_WORDS.match(word) and not word.isdigit()),
+    )
 
 
-def _modality(node: Any) -> str:
-    known = runs.modalityOf(node)
-    return known if known != "auto" else ""
+def _group(first: _Facts, others: Sequence[_Facts]) -> list:
+    found, planes = [first], {first.plane}
+    belonging = [other for other in others if _belongs(first, other)]
+    for other in sorted(belonging, key=lambda other: len(first.words ^ other.words)):
+        if other.plane not in planes and len(found) < MOST:
+            found.append(other)
+            planes.add(other.plane)
+    return [other.node for other in others if any(other is one for one in found)]
 
 
-def _contrast(node: Any) -> frozenset:
-    found = (CONTRASTS.match(word) for word in _words(node))
-    return frozenset(match.group() for match in found if match)
-
-
-def _words(node: Any) -> list[str]:
-    return re.findall(r"[a-z]+[0-9]?|[0-9]+", (node.GetName() or "").lower())
-
-
-def _likeness(a: Any, b: Any) -> float:
-    """Of two names, planes and series numbers left out."""
-    names = [" ".join(w for w in _words(n) if not PLANE_WORDS.match(w) and not w.isdigit()) for n in (a, b)]
-    return SequenceMatcher(None, *names).ratio()
+def _belongs(a: _Facts, b: _Facts) -> bool:
+    """Whether two scans are of one study and contrast, as far as the scene tells."""
+    for own, other in ((a.study, b.study), (a.modality, b.modality), (a.contrast, b.contrast)):
+        if own and other and own != other:
+            return False
+    if a.echo and b.echo and max(a.echo, b.echo) > SAME_ECHO * min(a.echo, b.echo):
+        return False
+    low, high = (f(a.bounds, b.bounds) for f in (np.maximum, np.minimum))
+    return a is not b and bool(np.all(low[::2] < high[1::2]))
 
 
 def _between(node: Any, other: Any) -> np.ndarray | None:
