@@ -15,7 +15,7 @@ from vtk.util import numpy_support
 
 from .. import __version__
 from ..engine.errors import RefusalError
-from ..engine.request import describe_realism
+from ..engine.request import NOTICE, describe_realism
 from ..engine.volumes.grid import Grid, Volume
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ UNCERTAINTY_ROLE, COVERAGE_ROLE, RESIDUAL_ROLE = PREFIX + "Uncertainty", PREFIX 
 MAPS = {UNCERTAINTY_ROLE: "uncertainty", COVERAGE_ROLE: "coverage", RESIDUAL_ROLE: "residual"}
 # What stands for the model of a volume that was made of several.
 COMBINED = "combine"
-NOTICE = "Research use only - not for diagnosis."
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0])
 
 

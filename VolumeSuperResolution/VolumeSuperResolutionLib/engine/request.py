@@ -8,10 +8,12 @@ from typing import Any, Callable, NamedTuple, TypeVar
 
 from .physics.scanner import Scanner
 from .readers import read_answer, read_number, read_numbers, read_percent, read_region, read_triple, read_whole
+from .volumes.derived import MAKER, Derivation
 from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6
 NOT_TOLD = Scanner()
+NOTICE = "Research use only - not for diagnosis."
 
 
 def _restored(value: Any) -> Any:
@@ -244,6 +246,15 @@ class Report(_Json):
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average ({agreed})",
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
+
+    def derivation(self, version: str) -> Derivation:
+        """What a DICOM series of the result says of it."""
+        sentence = (
+            f"{self.title} ({self.model}{describe_realism(self.realism)}) of {MAKER} {version}: "
+            f"{describe_grid(self.input_size, self.input_spacing)} to "
+            f"{describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
+        )
+        return Derivation(f"super-resolution ({self.model})", sentence, version)
 
 
 @dataclass(frozen=True)
