@@ -14,6 +14,7 @@ from hostile.language import DONE, TOLD, UPSCALE, Case
 from hostile.makers import scan
 from hostile.makers_dicom import COUNT, SECONDARY_CAPTURE, SPACING, multi_frame, save, series
 from hostile.makers_files import both, in_place, same_values
+from hostile.makers_results import full_disk
 from hostile.makers_series import (
     all_with,
     compressed,
@@ -45,6 +46,7 @@ from hostile.makers_series import (
 OUT = ("out.nrrd",)
 FOLDER = UPSCALE.replace("scan.nrrd", "scan")
 NEAREST = FOLDER.replace("linear", "nearest")
+DERIVED = FOLDER.replace("out.nrrd", "out") + " --dicom"
 
 
 def refused(name: str, make, says: str) -> Case:
@@ -61,6 +63,11 @@ def kept(name: str, make, truth: str = "scan") -> Case:
 def told(name: str, make, tells: str, check=None) -> Case:
     """A folder that is read, and of which something is told."""
     return Case(name, make, TOLD.replace("scan.nrrd", "scan"), DONE, leaves=OUT, tells=tells, check=check)
+
+
+def beside(make):
+    """A sound series, and something where its result should go."""
+    return lambda folder: (series(folder), make(folder / "out"))
 
 
 EIGHT_BITS = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0}
@@ -226,4 +233,14 @@ CASES = [
         FOLDER,
         says="no DICOM",
     ),
+    Case("a series from a file that is none", scan, UPSCALE.replace("out.nrrd", "out --dicom"), says="no DICOM series"),
+    Case(
+        "a series where a file is", beside(lambda place: place.write_text("mine")), DERIVED, says="not an empty folder"
+    ),
+    Case(
+        "a series where files are", beside(lambda place: place.mkdir() or (place / "a").touch()), DERIVED, says="not an"
+    ),
+    Case("a series in a folder that is not there", series, DERIVED.replace(" out ", " no/out "), says="does not exist"),
+    Case("a series over the one that is read", series, DERIVED.replace(" out ", " scan "), says="not an empty"),
+    Case("a series without room", series, DERIVED, says="check the space", while_=lambda: full_disk(500)),
 ]

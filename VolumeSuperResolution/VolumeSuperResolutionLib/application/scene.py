@@ -16,7 +16,7 @@ from vtk.util import numpy_support
 from .. import __version__
 from ..engine.errors import RefusalError
 from ..engine.request import MAPS as MAPS_OF_ONE
-from ..engine.request import describe_realism
+from ..engine.request import NOTICE, describe_realism
 from ..engine.volumes.grid import Grid, Volume
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ COVERAGE_ROLE, RESIDUAL_ROLE = PREFIX + "Coverage", PREFIX + "Residual"
 MAPS = {PREFIX + name.capitalize(): name for name in (*MAPS_OF_ONE, "coverage", "residual")}
 # What stands for the model of a volume that was made of several.
 COMBINED = "combine"
-NOTICE = "Research use only - not for diagnosis."
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0])
 
 

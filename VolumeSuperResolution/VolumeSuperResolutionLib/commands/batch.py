@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         for path in targets:
             try:
-                result, metadata = upscale_file(path, request, options.quiet or options.json)
-                save(result, targets[path], metadata)
+                result, loaded = upscale_file(path, request, options.quiet or options.json)
+                save(result, targets[path], loaded.metadata)
             except BrokenPipeError:
                 raise
             except Exception as error:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from .. import __version__
 from ..engine import checks
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import from_dicom
 from ..engine.request import Request
 from ..engine.upscale import Result, upscale
-from ..engine.volumes import files
+from ..engine.volumes import derived, files
 from . import outputs
 from .bar import Bar
 from .options import add_request, add_series, request_from
@@ -21,8 +22,11 @@ from .options import add_request, add_series, request_from
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="IN", help="a volume file, or a folder of DICOM slices")
-    parser.add_argument("output", type=Path, metavar="OUT", help="NRRD, NIfTI or MetaImage")
+    parser.add_argument("output", type=Path, metavar="OUT", help="NRRD, NIfTI or MetaImage; with --dicom, a new folder")
     add_series(parser)
+    parser.add_argument(
+        "--dicom", action="store_true", help="write a DICOM series, derived from the one that was read, of its study"
+    )
     add_request(parser)
 
 
@@ -30,9 +34,15 @@ def run(options: argparse.Namespace) -> None:
     request = request_from(options)
     checks.check_request(request)
     targets = outputs.targets_of(options.output, request.maps)
-    outputs.check_volumes(targets, files.read_by(options.input))
-    result, metadata = upscale_file(options.input, request, options.quiet or options.json, options.series)
-    save(result, targets, metadata)
+    if options.dicom:
+        _check_series(options.input, options.output, len(targets))
+    else:
+        outputs.check_volumes(targets, files.read_by(options.input))
+    result, loaded = upscale_file(options.input, request, options.quiet or options.json, options.series)
+    if options.dicom:
+        derived.write(result.volume, options.output, loaded.images, result.report.derivation(__version__))
+    else:
+        save(result, targets, loaded.metadata)
     try:
         if options.json:
             print(json.dumps(result.report.to_dict()))
@@ -43,10 +53,8 @@ def run(options: argparse.Namespace) -> None:
         raise
 
 
-def upscale_file(
-    path: Path, request: Request, quiet: bool, series: str | None = None
-) -> tuple[Result, Mapping[str, str]]:
-    """One volume file or folder, and the keys of its own that the result keeps."""
+def upscale_file(path: Path, request: Request, quiet: bool, series: str | None = None) -> tuple[Result, files.Loaded]:
+    """One volume file or folder upscaled, and what was read."""
     loaded = files.read(path, series)
     if request.label_map is None:
         if loaded.label_map is None and checks.invents_labels(request):
@@ -59,7 +67,17 @@ def upscale_file(
     with Bar(path.name, hidden=quiet) as bar:
         result = upscale(loaded.volume, request, progress=bar)
     report = replace(result.report, warnings=(*loaded.notes, *result.report.warnings))
-    return result._replace(report=report), loaded.metadata
+    return result._replace(report=report), loaded
+
+
+def _check_series(source: Path, target: Path, volumes: int) -> None:
+    """Refuse what cannot become a DICOM series, before the work."""
+    if volumes > 1:
+        raise RefusalError("Maps are written into files beside the result; leave out --dicom, or the maps.")
+    if not files.is_dicom(source):
+        raise RefusalError(f"{source} is no DICOM series that another could be derived from; leave out --dicom.")
+    derived.check_folder(target)
+    outputs.remove_leftovers(target.parent)
 
 
 def save(result: Result, targets: list[Path], metadata: Mapping[str, str]) -> None:

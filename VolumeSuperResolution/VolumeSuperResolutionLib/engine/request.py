@@ -9,12 +9,14 @@ from typing import Any, Callable, NamedTuple, TypeVar
 from .models.interval_table import percent
 from .physics.scanner import Scanner
 from .readers import read_answer, read_number, read_numbers, read_percent, read_region, read_triple, read_whole
+from .volumes.derived import MAKER, Derivation
 from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6
 # What can be asked for beside a result, on its grid.
 MAPS = ("uncertainty", "interval", "invented")
 NOT_TOLD = Scanner()
+NOTICE = "Research use only - not for diagnosis."
 
 
 def _restored(value: Any) -> Any:
@@ -284,6 +286,15 @@ class Report(_Json):
                 "(the scan would be the same without it)"
             )
         return lines
+
+    def derivation(self, version: str) -> Derivation:
+        """What a DICOM series of the result says of it."""
+        sentence = (
+            f"{self.title} ({self.model}{describe_realism(self.realism)}) of {MAKER} {version}: "
+            f"{describe_grid(self.input_size, self.input_spacing)} to "
+            f"{describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
+        )
+        return Derivation(f"super-resolution ({self.model})", sentence, version)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from . import dicom, labels, pixels, stored
 from .grid import Grid, Volume
 from .headers import header as header_of
 from .itk import to_image
+from .slices import Slice
 from .writing import check_apart, check_writable, write, written_by
 
 __all__ = [
@@ -35,13 +36,15 @@ class Loaded(NamedTuple):
     """A volume from a file, and what the file and the voxels tell of it.
 
     `label_map` is None where it could be either. `metadata` are the file's own keys (NRRD, NIfTI, MetaImage), or DICOM
-    values by keyword (Modality, SliceThickness, SpacingBetweenSlices as the positions have it, ...).
+    values by keyword (Modality, SliceThickness, SpacingBetweenSlices as the positions have it, ...). `images` are those
+    of a DICOM series.
     """
 
     volume: Volume
     label_map: bool | None
     notes: tuple[str, ...]
     metadata: Mapping[str, str]
+    images: Sequence[Slice] = ()
 
 
 def from_image(image: sitk.Image) -> Volume:
@@ -87,7 +90,12 @@ def read(path: str | Path, series: str | None = None) -> Loaded:
     stack = dicom.select(path, series)
     stack.grid.check()
     array = pixels.read(path, stack.slices)
-    return Loaded(Volume(array, stack.grid), False, stack.notes, stack.metadata)
+    return Loaded(Volume(array, stack.grid), False, stack.notes, stack.metadata, stack.slices)
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a path would be read as DICOM."""
+    return header_of(Path(path)) is None
 
 
 def read_by(path: str | Path) -> set[Path]:
