@@ -118,3 +118,14 @@ def test_the_report_names_the_model_that_ran_and_that_it_was_chosen(tmp_path, mo
     assert not named.report.automatic and "chosen" not in str(named.report)
     assert np.array_equal(named.volume.array, result.volume.array)
     assert Report.from_dict(result.report.to_dict()) == result.report
+
+
+def test_what_was_measured_is_kept_by_factor_for_a_network_for_every_grid():
+    every = zoo.Card("every", "Every", "For a test.", stages=(zoo.Stage("anygrid3d"),))
+    two = zoo.Card("two", "Two", "For a test.", factor=(2, 2, 2), stages=(zoo.Stage("edsr3d"),))
+    assert automatic.entry(every, "box", (2, 2, 2)) == automatic.entry(two, "box", (2, 2, 2)) == "box"
+    assert automatic.entry(every, "box", (1, 1, 3)) == "box 1 x 1 x 3"
+    held = replace(every, gains={"thick": {}, "box": {"MR": {}}, "box 1 x 1 x 3": {"CT": {}}})
+    assert set(automatic.measured(held, "box", (4.0, 1.0, 1.0))) == {"CT"}
+    assert set(automatic.measured(held, "box")) == {"MR"}
+    assert automatic.measured(held, "scanner") == {}

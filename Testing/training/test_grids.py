@@ -58,6 +58,8 @@ def test_factors_of_every_kind_are_drawn_and_all_can_be_served():
         one += factors[1] == 1
         alike += factors[0] == factors[2]
     assert 0.35 < one / 300 < 0.55 and 0.33 < alike / 300 < 0.47
+    small = [grids.draw_setting((4, 4, 4), np.random.default_rng(n)) for n in range(50)]
+    assert all(told.sub_voxels(setting.coarse, setting.fine) is not None for setting in small)
     drawn = [s.fine[0] / s.coarse[0] for s in settings()]
     assert max(drawn) > 5.5 and len(set(drawn)) > 50
 

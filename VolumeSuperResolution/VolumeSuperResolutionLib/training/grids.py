@@ -31,7 +31,8 @@ Shape = tuple[int, int, int]
 
 # How often one axis is refined alone, and all of them alike; else each by its own factor, or not at all.
 ONE_AXIS, ALIKE, LEFT = 0.4, 0.4, 0.25
-ONE_FACTORS, ALIKE_FACTORS, OTHER_FACTORS = (1.5, 6.0), (1.2, 4.0), (1.1, 4.0)
+# Log-uniform: small factors are common, and have the most to gain.
+ONE_FACTORS, ALIKE_FACTORS, OTHER_FACTORS = (1.2, 6.0), (1.2, 4.0), (1.1, 4.0)
 # The extents of a patch in parts of the config's, for thick slices: also a flat one, which thick scans have room for.
 THICK = ((0.625, 1.25, 1.25), (0.625, 2.5, 0.625))
 # Spacings further apart than this: the coarse axis is no truth for finer ones.
@@ -202,17 +203,23 @@ def kind_shares(scans: Sequence[Scan]) -> np.ndarray:
 
 def draw_setting(patch: Shape, random: np.random.Generator) -> Setting:
     """Factors, and the shapes of a patch that is about as much work for all of them."""
+
+    def factor(lowest: float, highest: float) -> float:
+        return float(np.exp(random.uniform(np.log(lowest), np.log(highest))))
+
     chance, parts = random.random(), np.ones(3)
     if chance < ONE_AXIS:
-        factors = [random.uniform(*ONE_FACTORS), 1.0, 1.0]
+        factors = [factor(*ONE_FACTORS), 1.0, 1.0]
         parts = np.array(THICK[random.integers(len(THICK))])
     elif chance < ONE_AXIS + ALIKE:
-        factors = [random.uniform(*ALIKE_FACTORS)] * 3
+        factors = [factor(*ALIKE_FACTORS)] * 3
     else:
-        drawn = [1.0 if random.random() < LEFT else random.uniform(*OTHER_FACTORS) for _ in range(2)]
-        factors = sorted([random.uniform(*OTHER_FACTORS), *drawn], reverse=True)
+        drawn = [1.0 if random.random() < LEFT else factor(*OTHER_FACTORS) for _ in range(2)]
+        factors = sorted([factor(*OTHER_FACTORS), *drawn], reverse=True)
     coarse = [max(LEAST_EXTENT, round(n * part)) for n, part in zip(patch, parts)]
-    return Setting(tuple(coarse), tuple(round(n * f) for n, f in zip(coarse, factors)))  # type: ignore[arg-type]
+    fine = [round(n * f) for n, f in zip(coarse, factors)]
+    fine[0] = max(fine[0], coarse[0] + 1)
+    return Setting(tuple(coarse), tuple(fine))  # type: ignore[arg-type]
 
 
 def draw_degraded(random: np.random.Generator) -> Degraded:
