@@ -28,8 +28,8 @@ DESCRIPTION = os.path.join(ROOT, "pyproject.toml")
 INSTALLED = "requirements.sha256"
 LOADED = "libraries-load"
 LINKED = "command-linked"
-# Tests run in a process for each core, a file's tests in one of them; `-n 0` among the arguments runs them in one.
-IN_PROCESSES = ("-n", "auto", "--maxprocesses", "8", "--dist", "loadfile")
+# Tests run in a process for each core; one that is done takes over from another. `-n 0` among the arguments: in one.
+IN_PROCESSES = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
 
 # The versions that every pinned package has builds for, the most widely built first.
 VERSIONS = ("3.11", "3.12", "3.13", "3.10")

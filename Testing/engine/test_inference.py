@@ -51,7 +51,7 @@ class Volume:
 def test_no_budget_however_small_changes_the_result(name, monkeypatch):
     monkeypatch.setattr(inference, "OVERHEAD", 0)
     network = small(name)
-    shape = (6, 41, 70)
+    shape = (4, 41, 70)
     truth = whole(network, noise(shape))
     columns = []
     for memory in (None, 0, 400_000, 3_000_000):
@@ -312,9 +312,9 @@ from VolumeSuperResolutionLib.engine.networks import build
 torch.set_num_threads(1)
 results = []
 for name, options, shape, budget in (
-    ("edsr3d", dict(features=16, blocks=3), (24, 96, 96), 90 << 20),
-    ("edsr3d", dict(features=16, blocks=3), (24, 96, 96), 40 << 20),
-    ("cnnil_inplane", dict(features=32), (16, 160, 160), 60 << 20),
+    ("edsr3d", dict(features=16, blocks=3), (16, 96, 96), 90 << 20),
+    ("edsr3d", dict(features=16, blocks=3), (16, 96, 96), 40 << 20),
+    ("cnnil_inplane", dict(features=32), (8, 160, 160), 60 << 20),
 ):
     network = enlivened(build(name, **options))
     factor = (1,) * (3 - len(network.factor)) + tuple(network.factor)

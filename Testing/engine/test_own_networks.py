@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -66,7 +68,7 @@ def test_a_registered_module_with_a_card_upscales(tmp_path):
     assert np.abs(result.volume.array - expected(network, SCAN.array)).max() < 1e-5 * 2000
     assert not any("windows" in warning for warning in result.report.warnings)
     # With less memory in windows, which the report says, and near the same.
-    tiled = upscale(SCAN, Request(**{**request.to_dict(), "memory_mb": 1}))
+    tiled = upscale(SCAN, replace(request, memory_mb=1))
     assert any("windows" in w and "InstanceNorm3d" in w for w in tiled.report.warnings)
     assert np.corrcoef(tiled.volume.array.ravel(), result.volume.array.ravel())[0, 1] > 0.98
 

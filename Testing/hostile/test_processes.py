@@ -48,7 +48,7 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         check=False,
     )
@@ -61,7 +61,7 @@ def several(folder: Path, commands, before: str = "", **environment: str) -> lis
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         check=False,
     )
