@@ -320,7 +320,7 @@ def test_evaluate_scores_the_baselines(tmp_path, capsys):
 def test_the_module_runs_as_a_program():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "VolumeSuperResolutionLib", "models"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
     assert done.returncode == 0, done.stderr
 
 

@@ -29,7 +29,9 @@ def run(command, folder):
     """What the command printed; it must go well, and finds nothing of this repository by itself."""
     hidden = ("PYTHONPATH", "PYTHONHOME", zoo.FOLDERS_VARIABLE)
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    done = subprocess.run([str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(word) for word in command], cwd=folder, env=environment, capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

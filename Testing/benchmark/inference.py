@@ -31,7 +31,7 @@ def run(**case: Any) -> dict[str, Any] | None:
     """One case; None where it ran out of memory or was ended by the system."""
     print(f"  {case}", file=sys.stderr, flush=True)
     done = subprocess.run(
-        [sys.executable, str(HERE / "cases.py"), json.dumps(case)], capture_output=True, text=True, check=False
+        [sys.executable, str(HERE / "cases.py"), json.dumps(case)], capture_output=True, encoding="utf-8", check=False
     )
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])

@@ -334,7 +334,7 @@ print(json.dumps(results))
 def test_the_peak_memory_stays_within_the_budget():
     places = [str(Path(__file__).parent), str(Path(inference.__file__).parents[3])]
     script = f"import sys; sys.path[:0] = {places!r}\n{MEASURE}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     for forgot, peak, budget, columns in json.loads(done.stdout):
         if not forgot:

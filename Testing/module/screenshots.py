@@ -147,7 +147,9 @@ def changeLook(percent: int = 100, dark: bool = False, rightToLeft: bool = False
     if language:
         source = translations.FOLDER / f"{translations.NAME}_{language}.ts"
         target = Path(slicer.app.temporaryPath) / f"{source.stem}-{os.getpid()}.qm"
-        subprocess.run([Path(PySide6.__file__).parent / "lrelease", source, "-qm", target], check=True, text=True)
+        subprocess.run(
+            [Path(PySide6.__file__).parent / "lrelease", source, "-qm", target], check=True, encoding="utf-8"
+        )
         translator = QtCore.QTranslator()
         translator.load(str(target))
         app.installTranslator(translator)

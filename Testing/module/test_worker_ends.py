@@ -154,7 +154,7 @@ def test_the_child_and_its_files_go_with_the_application(tmp_path, monkeypatch, 
     here = Path(__file__).resolve().parent
     paths = [str(LIBRARY), str(here), str(here.parent)]
     program = PARENT.format(paths=paths, folder=str(tmp_path), then=then)
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, encoding="utf-8")
     pid = int(parent.stdout.readline())
     if then != "sys.exit(0)":
         assert list(tmp_path.glob("VolumeSuperResolution-*/run-1/*"))
