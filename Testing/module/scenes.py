@@ -257,3 +257,15 @@ def addStacks(scene, made) -> list:
         matrix = matrixOf(stack.volume.grid)
         added.append(addVolume(scene, stack.volume.array, matrix[:3, :3], name, matrix[:3, 3]))
     return added
+
+
+def pixelsOf(sliceWidget):
+    """What is in the window of a slice view, with all that is drawn over it, from bottom to top."""
+    window = sliceWidget.sliceView().renderWindow()
+    window.Render()
+    grab = vtk.vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    columns, rows, _depth = grab.GetOutput().GetDimensions()
+    return vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)

@@ -29,9 +29,9 @@ import standins  # noqa: E402
 import vtk  # noqa: E402
 from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
 from standins import application  # noqa: E402
-from vtk.util.numpy_support import vtk_to_numpy  # noqa: E402
 
 app = standins.install()
+import scenes  # noqa: E402
 import slicer  # noqa: E402
 import translations  # noqa: E402
 from sliceviews import picture  # noqa: E402
@@ -234,14 +234,7 @@ def drawComparison(sideBySide: Any, title: str, folder: Path) -> None:
 
 def rendered(sliceWidget: Any) -> np.ndarray:
     """What is in the window of a slice view, with all that is drawn over it."""
-    window = sliceWidget.sliceView().renderWindow()
-    window.Render()
-    grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    grab.Update()
-    columns, rows, _depth = grab.GetOutput().GetDimensions()
-    return vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3].copy()
+    return scenes.pixelsOf(sliceWidget)[::-1, :, :3].copy()
 
 
 def wait(condition: Callable[[], Any]) -> None:

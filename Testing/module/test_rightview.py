@@ -7,7 +7,6 @@ import pytest
 import qt
 import scenes
 import slicer
-import vtk
 from conftest import app
 from PySide6 import QtGui
 from scenes import choose
@@ -16,7 +15,6 @@ from VolumeSuperResolutionLib.application.comparison import VIEW_NAMES, Comparis
 from VolumeSuperResolutionLib.application.overlay import BOTH_WAYS, UPWARDS, colorTable
 from VolumeSuperResolutionLib.application.rightview import legends
 from VolumeSuperResolutionLib.engine.request import MAPS
-from vtk.util.numpy_support import vtk_to_numpy
 
 DARK, BRIGHT = 200, 600
 WINDOW, LEVEL = 1000, 500
@@ -56,14 +54,7 @@ def right():
 
 def drawn():
     """The pixels of the right view's window, from bottom to top."""
-    window = right().sliceView().renderWindow()
-    window.Render()
-    grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    grab.Update()
-    columns, rows, _depth = grab.GetOutput().GetDimensions()
-    return vtk_to_numpy(grab.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1).astype(int)
+    return scenes.pixelsOf(right()).astype(int)
 
 
 def props():

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import torch
-from VolumeSuperResolutionLib.training import features
+from VolumeSuperResolutionLib.training import configs, features, loop
 from VolumeSuperResolutionLib.training.checkpoints import read_checkpoint
 
 
@@ -25,6 +25,18 @@ def weights(folder, stage=0, kind="network"):
 
 def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def begun(config, volumes, folder, done, steps):
+    """The first so many steps of a run of one stage, saved as if it had been stopped then."""
+    recipe = configs.read(config)
+    scans, held_out = loop.read_volumes(volumes)
+    work = loop.Workplace(folder / "stage0", torch.device("cpu"))
+    trainer = loop.Trainer(recipe.stages[0], recipe.seed, scans, held_out, work)
+    for _ in range(done):
+        trainer.train_step()
+        trainer.done = trainer.step / steps
+    trainer.save()
 
 
 def checkpoint_of_vgg16():

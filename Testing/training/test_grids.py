@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_runs import config_file, equal, weights
+from small_runs import begun, config_file, equal, weights
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import grids as told
 from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.physics.scanner import Axis, Scanner
 from VolumeSuperResolutionLib.engine.volumes.intensity import Window
-from VolumeSuperResolutionLib.training import configs, export, grids, loop
+from VolumeSuperResolutionLib.training import configs, export, grids
 from VolumeSuperResolutionLib.training.grids import Degraded, Setting
 from VolumeSuperResolutionLib.training.loop import train
 from VolumeSuperResolutionLib.training.patches import Scan
@@ -146,14 +146,7 @@ def test_losses_that_look_at_slices_are_not_for_it():
 def test_three_and_three_steps_are_six_and_the_model_runs(tmp_path, volumes):
     config = config_file(tmp_path, STAGE, factor=(0, 0, 0))
     train(config, volumes, tmp_path / "whole")
-    recipe = configs.read(config)
-    scans, held_out = loop.read_volumes(volumes)
-    work = loop.Workplace(tmp_path / "halves" / "stage0", torch.device("cpu"))
-    first = loop.Trainer(recipe.stages[0], recipe.seed, scans, held_out, work)
-    for _ in range(3):
-        first.train_step()
-        first.done = first.step / 6
-    first.save()
+    begun(config, volumes, tmp_path / "halves", 3, 6)
     train(config, volumes, tmp_path / "halves", resume=True)
     for kind in ("network", "ema"):
         assert equal(weights(tmp_path / "halves", kind=kind), weights(tmp_path / "whole", kind=kind))

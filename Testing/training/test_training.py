@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from safetensors.numpy import load as load_safetensors
-from small_runs import config_file, equal, weights
+from small_runs import begun, config_file, equal, weights
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.networks import anygrid, build
@@ -55,14 +55,7 @@ DEPTH = {
 def test_six_and_six_steps_are_twelve(tmp_path, volumes, optimizer):
     config = config_file(tmp_path, FSRCNN, optimizer=optimizer)
     train(config, volumes, tmp_path / "whole")
-    plan = configs.read(config)
-    scans, held_out = loop.read_volumes(volumes)
-    work = loop.Workplace(tmp_path / "halves" / "stage0", torch.device("cpu"))
-    first = loop.Trainer(plan.stages[0], plan.seed, scans, held_out, work)
-    for _ in range(6):
-        first.train_step()
-        first.done = first.step / 12
-    first.save()
+    begun(config, volumes, tmp_path / "halves", 6, 12)
     train(config, volumes, tmp_path / "halves", resume=True)
     for kind in ("network", "ema"):
         assert equal(weights(tmp_path / "halves", kind=kind), weights(tmp_path / "whole", kind=kind))

@@ -14,9 +14,9 @@ from pathlib import Path
 from ..engine.errors import RefusalError
 from ..engine.volumes import files
 from ..engine.volumes.grid import Volume
+from ..engine.volumes.writing import TEMPORARY as PREFIX
 from .ending import uninterrupted
 
-PREFIX = ".vsr-"
 # A temporary folder whose owner cannot be asked, on another machine for one, is nobody's after a day.
 STALE_SECONDS = 24 * 3600
 

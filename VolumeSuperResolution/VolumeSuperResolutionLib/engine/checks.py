@@ -55,7 +55,7 @@ class Prepared(NamedTuple):
     carrier: intensity.Carrier
     # With the noise that was told or estimated.
     scanner: Scanner
-    # Of the noise, as it travels.
+    # Of the noise, as it travels; only known where a data step needs it.
     sigma: float
     # Within what the truth lies, or why that is not known.
     table: IntervalTable | None
@@ -228,8 +228,10 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     scanner = layout.scanner
     if scanner.noise is None and layout.card.id != "nearest":
         scanner = replace(scanner, noise=white_noise(array, modality), noise_told="estimated")
-    low, high = intensity.percentiles(array)
-    sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
+    sigma = 0.0
+    if layout.step:
+        low, high = intensity.percentiles(array)
+        sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
     table, missing = _interval(layout, request, modality, found)
     return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, table, missing, tuple(notes))
 

@@ -22,6 +22,7 @@ from ..errors import RefusalError
 from . import dicom, elements
 from .grid import Grid, Volume
 from .slices import Slice
+from .writing import TEMPORARY
 
 Values = dict[int, tuple[str, bytes]]
 
@@ -91,7 +92,7 @@ def check_folder(folder: Path) -> None:
             raise RefusalError(f"{folder} is there already and not an empty folder; give another name for the series.")
         if not folder.parent.is_dir():
             raise RefusalError(f"{folder} cannot be written: the folder it would lie in does not exist.")
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vsr-"):
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=TEMPORARY):
             pass
     except OSError as error:
         raise RefusalError(f"{folder} cannot be written: {error.strerror}; choose another folder.") from error
@@ -106,7 +107,7 @@ def write(volume: Volume, folder: Path, source: Sequence[Slice], derivation: Der
     scaling = _scaling(volume.array, source)
     common = _common(volume, source, derivation, scaling)
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vsr-") as place:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=TEMPORARY) as place:
             made = Path(place) / "series"
             made.mkdir()
             for k, plane in enumerate(volume.array):
@@ -164,9 +165,10 @@ def _common(volume: Volume, source: Sequence[Slice], derivation: Derivation, sca
     """What all slices of the series say."""
     file = elements.read(source[0].path)
     assert file is not None  # it was read before
-    item, values = file.item, _kept(file.item)
+    item = file.item
     modality = item.text(0x00080060).upper()
-    kind, _, _ = KINDS.get(modality, (SECONDARY_CAPTURE, set(), {}))
+    kind, empty, needed = KINDS.get(modality, (SECONDARY_CAPTURE, set(), {}))
+    values = _kept(item, empty, needed)
     types = item.text(0x00080008).split("\\")
     third = types[2] if len(types) > 2 and types[2] else THIRD_TYPE.get(modality, "OTHER")
     now = datetime.now()
@@ -201,10 +203,11 @@ def _common(volume: Volume, source: Sequence[Slice], derivation: Derivation, sca
     return values
 
 
-def _kept(item: elements.Item) -> Values:
-    """What the scan says that is true of the result, too, in the bytes that it says it in."""
-    modality = item.text(0x00080060).upper()
-    _, empty, needed = KINDS.get(modality, (SECONDARY_CAPTURE, set(), {}))
+def _kept(item: elements.Item, empty: set[int], needed: Mapping[int, str]) -> Values:
+    """What the scan says that is true of the result, too, in the bytes that it says it in.
+
+    `empty` is there even if the scan does not say it, and `needed` then says what it has to.
+    """
     values: Values = {tag: (KEPT[tag], b"") for tag in EMPTY | empty}
     for tag, kind in KEPT.items():
         value = item.get(tag, b"")

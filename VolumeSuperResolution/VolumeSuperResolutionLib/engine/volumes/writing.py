@@ -19,6 +19,8 @@ from .headers import check_name, header
 
 # Endings that are written, and those of the files that some formats write beside the one that is named.
 ENDINGS = {".nrrd": (), ".nhdr": (".raw.gz",), ".nii": (), ".nii.gz": (), ".mha": (), ".mhd": (".zraw",)}
+# What folders that are being written in begin with: those of killed runs are known by it, and removed.
+TEMPORARY = ".vsr-"
 # Of a scan, and no longer true of what is made from it.
 NOT_OF_A_RESULT = ("SliceThickness", "SpacingBetweenSlices")
 
@@ -29,7 +31,7 @@ def write(volume: Volume, path: str | Path, metadata: Mapping[str, str] | None =
     check_writable(path)
     ending = _ending(path)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".vsr-") as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
             made = Path(folder) / (path.name[: -len(ending)] + ending)
             image = itk.to_image(volume)
             for key, value in _keys(metadata or {}, ending).items():
@@ -54,7 +56,7 @@ def check_writable(path: Path) -> None:
         for each in written_by(path):
             if os.path.lexists(each) and not each.is_file():
                 raise RefusalError(f"{each} is there already and no regular file; give another name.")
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".vsr-") as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
             for each in written_by(path):
                 (Path(folder) / each.name).touch()
     except OSError as error:
