@@ -20,7 +20,8 @@ from ..engine.request import NOTICE, describe_realism
 from ..engine.volumes.grid import Grid, Volume
 
 if TYPE_CHECKING:
-    from ..engine.request import CombineReport, CombineRequest
+    from ..engine.combine_report import CombineReport
+    from ..engine.request import CombineRequest
     from ..engine.upscale import Request, Result
 
 PREFIX = "VolumeSuperResolution."

@@ -9,11 +9,12 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..engine.combine_report import CombineReport
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC, gain
 from ..engine.models.interval_table import percent
 from ..engine.physics.scanner import SAME, Scanner
-from ..engine.request import MEGA, CombineReport, Estimate, Report, describe_grid, describe_realism
+from ..engine.request import MEGA, Estimate, Report, describe_grid, describe_realism
 from .scene import PREFIX, inputsOf, isCombined
 from .stacks import named
 

@@ -21,8 +21,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..engine.combine_report import CombineReport
 from ..engine.errors import RefusalError
-from ..engine.request import CombineReport, CombineRequest, Report
+from ..engine.request import CombineRequest, Report
 from ..engine.volumes.grid import Grid, Volume
 from . import dependencies
 from .child import ChildProcess, killTree

@@ -18,6 +18,7 @@ from .models.domain import Traits, beyond, traits
 from .models.interval_table import IntervalTable
 from .physics.noise import white_noise
 from .physics.scanner import Scanner, named_profile
+from .readers import AUTO
 from .request import MEGA, Estimate, Request
 from .streaming import memory
 from .volumes import intensity
@@ -42,6 +43,8 @@ class Layout(NamedTuple):
     rounds: int
     # One data step, after the rounds that a model was trained through.
     step: bool
+    # How the model would run that the result is averaged with, where the card names one.
+    other: Layout | None = None
 
 
 class Prepared(NamedTuple):
@@ -72,6 +75,7 @@ def check_request(request: Request) -> Card | None:
     if request.memory_mb is not None and request.memory_mb <= 0:
         raise RefusalError(f"A memory budget of {request.memory_mb} MB is not possible; give a number above zero.")
     _check_scan(request)
+    _check_learning(request)
     return card
 
 
@@ -86,6 +90,18 @@ def _check_scan(request: Request) -> None:
         )
     if request.profile is not None:
         named_profile(request.profile)
+
+
+def _check_learning(request: Request) -> None:
+    """Refuse times and steps in which nothing can be learned."""
+    if request.learn is not None and request.learn != AUTO and not 0 < float(request.learn) < np.inf:
+        raise RefusalError(
+            f"Learning for {request.learn:g} minutes is not possible; give a number above zero, or auto."
+        )
+    if request.learn_steps is not None and request.learn_steps < 1:
+        raise RefusalError(f"Learning in {request.learn_steps} steps is not possible; give at least 1.")
+    if request.learn is not None and request.learn_steps is not None:
+        raise RefusalError("Give minutes to learn for, or steps, not both.")
 
 
 def _check_settings(card: Card, request: Request) -> None:
@@ -164,10 +180,21 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     scanner = scanner_of(grid, request)
     step = steps(card, request, scanner, [m > n for n, m in zip(source.size, size)])
     rounds = card.least_consistency if step else rounds_of(card, request)
-    layout = Layout(card, region, source, source.refined(size), scanner, rounds, step)
+    other = lay_out(grid, _of_other(card, request)) if card.averaged_with else None
+    layout = Layout(card, region, source, source.refined(size), scanner, rounds, step, other)
     if request.interval:
         _interval(layout, request, request.modality)
     return layout
+
+
+def _of_other(card: Card, request: Request) -> Request:
+    """The request for the model that this one's result is averaged with; refuses a chain of such."""
+    if zoo.card(card.averaged_with).averaged_with:
+        raise RefusalError(
+            f"{card.title} is averaged with {card.averaged_with}, which is an average itself; name another one in its "
+            "card."
+        )
+    return replace(request, model=card.averaged_with, realism=None, uncertainty=False, ensemble=False, interval=False)
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
@@ -181,6 +208,10 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
         several = len(card.stages) > 1 or len(card.stages[-1].views) > 1
         floats += natural * (several + (natural != voxels))
     agrees = layout.rounds > 0 or layout.step
+    seconds = card.seconds_per_megavoxel * read / MEGA * (len(FLIPS) if flips else 1)
+    if layout.other is not None:
+        other = estimate(grid, dtype, _of_other(card, request))
+        floats, seconds = floats + 2 * voxels + other.working_bytes // 4, seconds + other.seconds
     if agrees or flips:
         floats += voxels * (1 + 2 * flips + request.uncertainty) + read * agrees
     floats += voxels * (request.interval + request.invented) + read * request.invented
@@ -189,7 +220,7 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
         spacing=layout.grid.spacing,
         output_bytes=voxels * np.dtype(dtype).itemsize,
         working_bytes=4 * floats + (SLAB_BYTES if card.learned else 0),
-        seconds=card.seconds_per_megavoxel * read / MEGA * (len(FLIPS) if flips else 1),
+        seconds=seconds,
     )
 
 
@@ -229,7 +260,7 @@ def prepare(volume: Volume, request: Request) -> Prepared:
     if scanner.noise is None and layout.card.id != "nearest":
         scanner = replace(scanner, noise=white_noise(array, modality), noise_told="estimated")
     sigma = 0.0
-    if layout.step:
+    if layout.step or (layout.other is not None and layout.other.step):
         low, high = intensity.percentiles(array)
         sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
     table, missing = _interval(layout, request, modality, found)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .callbacks import Cancel, Progress
+from .combine_report import CombineReport, StackReport
 from .errors import CancelledError, RefusalError
 from .physics import reconstruction
 from .physics.reconstruction import Scan
 from .physics.scanner import Scanner
-from .request import MEGA, CombineReport, CombineRequest, Estimate, StackReport, describe_grid
+from .request import MEGA, CombineRequest, Estimate, describe_grid
 from .streaming import memory
 from .volumes import intensity
 from .volumes.grid import Grid, Volume

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any, Callable, NamedTuple
+
 from .volumes.grid import Region, Triple
+
+AUTO = "auto"
+
+
+class Option(NamedTuple):
+    """What a user has to know of a field: in `vsr --help`, and in the README's table.
+
+    `example` stands for the value; `parse` reads it from text, and is not needed where there are `choices`. Where it
+    cannot, the words of its ValueError go on after the value.
+    """
+
+    help: str
+    example: str = ""
+    parse: Callable[[str], Any] | None = None
+    choices: tuple[str, ...] = ()
+    # Of the targets exactly one is to be given.
+    target: bool = False
 
 
 def read_number(text: str) -> float:
@@ -59,3 +78,13 @@ def read_answer(text: str) -> bool | None:
     if text.lower() not in answers:
         raise ValueError("is neither auto, yes nor no")
     return answers[text.lower()]
+
+
+def read_minutes(text: str) -> float | str:
+    """ "3" as a number, or "auto"."""
+    if text.lower() == AUTO:
+        return AUTO
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("is neither auto nor a number") from None

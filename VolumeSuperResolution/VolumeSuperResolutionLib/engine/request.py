@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from .models.interval_table import percent
 from .physics.scanner import Scanner
-from .readers import read_answer, read_number, read_numbers, read_percent, read_region, read_triple, read_whole
+from .readers import (
+    Option,
+    read_answer,
+    read_minutes,
+    read_number,
+    read_numbers,
+    read_percent,
+    read_region,
+    read_triple,
+    read_whole,
+)
 from .volumes.derived import MAKER, Derivation
 from .volumes.grid import Region, Size, Triple
 
@@ -26,10 +36,12 @@ def _restored(value: Any) -> Any:
     return tuple(_restored(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
-_Made = TypeVar("_Made", bound="_Json")
+_Made = TypeVar("_Made", bound="Json")
 
 
-class _Json:
+class Json:
+    """Plain data that goes to JSON and back."""
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)  # type: ignore[call-overload]
@@ -41,27 +53,12 @@ class _Json:
         return cls(**{name: _restored(value) for name, value in values.items() if name in known})
 
 
-class Option(NamedTuple):
-    """What a user has to know of a field: in `vsr --help`, and in the README's table.
-
-    `example` stands for the value; `parse` reads it from text, and is not needed where there are `choices`. Where it
-    cannot, the words of its ValueError go on after the value.
-    """
-
-    help: str
-    example: str = ""
-    parse: Callable[[str], Any] | None = None
-    choices: tuple[str, ...] = ()
-    # Of the targets exactly one is to be given.
-    target: bool = False
-
-
 def _option(*values: Any, **more: Any) -> dict[str, Option]:
     return {"option": Option(*values, **more)}
 
 
 @dataclass(frozen=True)
-class Request(_Json):
+class Request(Json):
     """A model, one target (scale per axis, spacing in mm, or isotropic), and how to compute.
 
     The model "auto" is the one that serves the target best (models/automatic.py). All triples are in (i, j, k) order. A
@@ -107,7 +104,9 @@ class Request(_Json):
     consistency: int | None = field(
         default=None,
         metadata=_option(
-            "rounds that make the result agree with the scan; default: as the model's card says", "N", read_whole
+            "rounds that make the result agree with the scan; default: as the model's card says",
+            "N",
+            read_whole,
         ),
     )
     realism: float | None = field(
@@ -162,8 +161,26 @@ class Request(_Json):
             read_percent,
         ),
     )
-    # What the scan's file tells of it; the three fields above go over that.
+    learn: float | str | None = field(
+        default=None,
+        metadata=_option(
+            "of thick slices: learn from the scan itself first, for so long or until it gets no better (at most 10); "
+            "what was learned joins the model's result if that gets better by it",
+            "MINUTES|auto",
+            read_minutes,
+        ),
+    )
+    learn_steps: int | None = field(
+        default=None,
+        metadata=_option("the same for so many steps, which gives the same result each time", "N", read_whole),
+    )
+    # What the scan's file tells of it; the fields about the scan go over that.
     scanner: Scanner = NOT_TOLD
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is to learn from the scan itself."""
+        return self.learn is not None or self.learn_steps is not None
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -172,7 +189,7 @@ class Request(_Json):
 
 
 @dataclass(frozen=True)
-class CombineRequest(_Json):
+class CombineRequest(Json):
     """How several scans of one thing become one volume. `reference` counts the scans from 1.
 
     `scanners` says how each was scanned; where it is empty, a profile as wide as the spacing (or the thickness given)
@@ -212,7 +229,7 @@ def options(kind: type = Request) -> dict[str, Option]:
 
 
 @dataclass(frozen=True)
-class Report(_Json):
+class Report(Json):
     """What was done, on what, how long it took, and what the user should know."""
 
     model: str
@@ -252,6 +269,13 @@ class Report(_Json):
     invented: float | None = None
     # How the scan was taken, as far as it is known; None in reports of earlier versions, and for label maps.
     scanner: Scanner | None = None
+    # Where it learned from the scan: the share of that in the result (0: it was not used), by how many dB it was better
+    # on what was held out, and than which model, and how long it learned.
+    learned_share: float = 0.0
+    learning_gain: float | None = None
+    learning_beside: str = ""
+    learning_steps: int = 0
+    learning_seconds: float = 0.0
 
     def __str__(self) -> str:
         chosen = ", chosen automatically" if self.automatic else ""
@@ -265,12 +289,23 @@ class Report(_Json):
             f"{describe_grid(self.input_size, self.input_spacing)} -> "
             f"{describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
             *scan,
+            *self._learning(),
             f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{on_gpu}{', ' if self.tiles else ''}"
             f"{self.tiles}",
             f"degraded again, it differs from the scan by {self.consistency_residual:.3g} on average ({agreed})",
             *self._doubts(),
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
+
+    def _learning(self) -> list[str]:
+        """What learning from the scan came to, where that was asked for."""
+        if self.learning_gain is None:
+            return []
+        better = f"{self.learning_gain:+.2f} dB over {self.learning_beside} on what was held out"
+        share = f"share in the result {self.learned_share:.2g}" if self.learned_share else "too little to be used"
+        return [
+            f"learned from the scan: {self.learning_steps} steps in {self.learning_seconds:.0f} s, {better}; {share}"
+        ]
 
     def _doubts(self) -> list[str]:
         """How far to trust it, where that is known."""
@@ -295,67 +330,6 @@ class Report(_Json):
             f"{describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
         )
         return Derivation(f"super-resolution ({self.model})", sentence, version)
-
-
-@dataclass(frozen=True)
-class StackReport(_Json):
-    """What was found out about one of several scans. Its pose takes the reference's space to the scan's (LPS, mm)."""
-
-    rotation: tuple[float, ...]
-    shift: Triple
-    # How far it moves the middle of the volume, and by how much it turns it.
-    moved_mm: float
-    turned_degrees: float
-    # Correlation in tissue with what the other scans predict for it, and how much of its structure is inverted there.
-    alike: float
-    inverted: float
-    gain: float
-    offset: float
-    # In parts of the range of the reference: white noise, and what the result does not explain (root mean square).
-    noise: float
-    residual: float
-    slices: int
-    # Counted from 0 in the scan's own order.
-    dropped: tuple[int, ...]
-    scanner: str
-
-
-@dataclass(frozen=True)
-class CombineReport(_Json):
-    """What several scans were made into."""
-
-    reference: int
-    output_size: Size
-    output_spacing: Triple
-    scalar_type: str
-    fov: str
-    # By how many mm points come home wrong after a way through all scans; None where they were taken where they lie.
-    loop_error_mm: float | None
-    # The part of the result that so many scans saw: none, one, two, ...
-    coverage: tuple[float, ...]
-    stacks: tuple[StackReport, ...]
-    seconds: float
-    peak_memory_mb: float
-    warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> CombineReport:
-        """From what to_dict gave, or from JSON made of it; unknown names are left out."""
-        stacks = tuple(StackReport.from_dict(stack) for stack in values["stacks"])
-        return replace(super().from_dict({**values, "stacks": ()}), stacks=stacks)
-
-    def __str__(self) -> str:
-        loop = "" if self.loop_error_mm is None else f", loop error {self.loop_error_mm:.2f} mm"
-        lines = [
-            f"{len(self.stacks)} scans -> {describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
-            f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{loop}",
-        ]
-        for number, stack in enumerate(self.stacks, start=1):
-            place = f"moved {stack.moved_mm:.2f} mm, turned {stack.turned_degrees:.2f} degrees, alike {stack.alike:.2f}"
-            place = "the reference" if number == self.reference else place
-            dropped = f", {len(stack.dropped)} of {stack.slices} slices dropped" if stack.dropped else ""
-            lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
-        return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import intervals, quality
 from .callbacks import Cancel, Progress
-from .checks import FLIPS, Prepared, estimate, orientation, prepare
+from .checks import FLIPS, Layout, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
 from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
@@ -83,7 +83,7 @@ def upscale(
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = max(1, plan.count_passes(prepared.layout.card)) + (prepared.layout.rounds > 0) + prepared.layout.step
+    passes = sum(map(_passes, _layouts(prepared)))
     return plan.Run(
         device=request.device,
         precision=request.precision,
@@ -94,6 +94,16 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         passes=len(_flips(prepared, request)) * passes
         + _residual_part(prepared) * (1 + request.interval + request.invented),
     )
+
+
+def _layouts(prepared: Prepared) -> list[Layout]:
+    """How the model runs, and the one that its result is averaged with."""
+    layout = prepared.layout
+    return [layout] if layout.other is None else [layout, layout.other]
+
+
+def _passes(layout: Layout) -> int:
+    return max(1, plan.count_passes(layout.card)) + (layout.rounds > 0) + layout.step
 
 
 def _residual_part(prepared: Prepared) -> float:
@@ -132,7 +142,7 @@ def _doubts(
 
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
-    networks = _networks(prepared, request)
+    networks = [_networks(prepared, layout, request) for layout in _layouts(prepared)]
     region, added = _with_margin(prepared, networks, work, request.margin)
     low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
@@ -142,21 +152,18 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         value = prepared.array[_slices(region)].flat[0]
         constant = np.full(prepared.layout.grid.size[::-1], value, prepared.dtype)
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
-    direct = not (prepared.layout.rounds or prepared.layout.step or len(flips) > 1)
+    direct = not (prepared.layout.rounds or prepared.layout.step or prepared.layout.other or len(flips) > 1)
     values = np.empty(size, prepared.dtype if direct else np.float32)
     if direct:
-        _once(prepared, request, networks, low, values, work, prepared.carrier)
+        _once(prepared, request, networks[0], low, values, work, prepared.carrier)
         return np.ascontiguousarray(values[crop]), None
     carrier = prepared.carrier
     if len(flips) == 1:
-        _once(prepared, request, networks, low, values, work)
-        _explain(prepared, low, values, work)
+        _restore(prepared, request, networks, low, values, work)
         return _stored(values[crop], prepared.dtype, carrier), None
     plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
-        turned = tuple(slice(None, None, step) for step in steps)
-        _once(prepared, request, networks, low[turned], values[turned], work)
-        _explain(prepared, low, values, work)
+        _restore(prepared, request, networks, low, values, work, steps)
         if count == 1:
             plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
         _accumulate(values, mean, squares, count)
@@ -170,9 +177,31 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
 
 
-def _networks(prepared: Prepared, request: Request) -> list:
+def _restore(
+    prepared: Prepared,
+    request: Request,
+    networks: Sequence[list],
+    low: np.ndarray,
+    high: np.ndarray,
+    work: plan.Run,
+    flips: tuple[int, ...] = FLIPS[0],
+) -> None:
+    """`low` made fine and to explain the scan, turned by flips and back on the way; averaged with the other model's."""
+    turned = tuple(slice(None, None, step) for step in flips)
+    _once(prepared, request, networks[0], low[turned], high[turned], work)
+    _explain(prepared, low, high, work)
+    if prepared.layout.other is None:
+        return
+    other, share = np.empty_like(high), np.float32(prepared.layout.card.share)
+    _restore(prepared._replace(layout=prepared.layout.other), request, networks[1:], low, other, work, flips)
+    for mine, theirs in zip(high, other):
+        mine *= share
+        mine += (1 - share) * theirs
+
+
+def _networks(prepared: Prepared, layout: Layout, request: Request) -> list:
     """The card's networks; one for every grid as it is for this grid and this scan."""
-    layout, traits = prepared.layout, None
+    traits = None
     if not layout.card.learned:
         return []
     if layout.card.every_grid:
@@ -265,7 +294,7 @@ def _stored(values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, cop
 
 
 def _with_margin(
-    prepared: Prepared, networks: list, work: plan.Run, most: int | None
+    prepared: Prepared, networks: Sequence[list], work: plan.Run, most: int | None
 ) -> tuple[Region, list[tuple[int, int]]]:
     """The region grown by what its result depends on, and the output voxels that adds before and after each axis.
 
@@ -275,7 +304,8 @@ def _with_margin(
     layout, counts = prepared.layout, prepared.array.shape[::-1]
     if layout.region == tuple((0, n) for n in counts):
         return layout.region, [(0, 0)] * 3
-    margins = _margins(prepared, networks, work)
+    needed = [_margins(each, loaded, work) for each, loaded in zip(_layouts(prepared), networks)]
+    margins = [max(margin) for margin in zip(*needed)]
     if most is not None:
         margins = [min(margin, max(0, most)) for margin in margins]
     grown, added = [], []
@@ -288,9 +318,8 @@ def _with_margin(
     return tuple(grown), added[::-1]  # type: ignore[return-value]
 
 
-def _margins(prepared: Prepared, networks: list, work: plan.Run) -> list[int]:
+def _margins(layout: Layout, networks: list, work: plan.Run) -> list[int]:
     """How many voxels around it a voxel of the result depends on, along (k, j, i)."""
-    layout = prepared.layout
     low, high = layout.source.size[::-1], layout.grid.size[::-1]
     factors = [m / n for n, m in zip(low, high)]
     order = orientation(layout.card, low, high)

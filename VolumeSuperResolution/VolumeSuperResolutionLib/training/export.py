@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import platform
 import shutil
@@ -17,6 +16,7 @@ import torch
 
 from ..engine.errors import RefusalError
 from ..engine.models import domain, grids, weights, zoo
+from ..engine.models.weights import safetensors
 from ..engine.networks import Network
 from ..engine.networks.anygrid import AnyGrid3d
 from ..engine.networks.edsr import Edsr3d
@@ -106,23 +106,6 @@ def start_networks(model: str, config: Config) -> list[Network]:
 def _kinds(stages: Sequence[zoo.Stage | StageConfig]) -> list[tuple[str, dict[str, Any]]]:
     """What two models must have in common so that one can be initialized from the other."""
     return [(stage.network, {**zoo.noiseless(stage).arguments, "features": None}) for stage in stages]
-
-
-def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
-    """The tensors as a safetensors file."""
-    header, body = {}, b""
-    names = {dtype: name for name, dtype in weights.DTYPES.items()}
-    for name, tensor in sorted(tensors.items()):
-        raw = np.ascontiguousarray(tensor).tobytes()
-        header[name] = {
-            "dtype": names[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [len(body), len(body) + len(raw)],
-        }
-        body += raw
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + body
 
 
 def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequence[Scan]) -> dict[str, Any]:

@@ -146,6 +146,10 @@ class Card:
         schema.text(0, 200),
         default="",
     )
+    averaged_with: str = schema.entry(
+        "the id of another model: the result is the mean of both, each weighed by its share", schema.text(), default=""
+    )
+    share: float = schema.entry("this model's own share of such a mean", schema.number(0, 1), default=1.0)
     limits: tuple[str, ...] = schema.entry("what is known to go wrong", schema.several(schema.text()), default=())
     training: Mapping[str, Any] = schema.entry(
         "volumes, licenses, steps and settings", schema.table(schema.document), default_factory=dict

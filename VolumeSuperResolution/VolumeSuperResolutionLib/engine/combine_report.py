@@ -1,0 +1,71 @@
+"""What is told of several scans that became one volume: plain data, JSON both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .request import Json, describe_grid
+from .volumes.grid import Size, Triple
+
+
+@dataclass(frozen=True)
+class StackReport(Json):
+    """What was found out about one of several scans. Its pose takes the reference's space to the scan's (LPS, mm)."""
+
+    rotation: tuple[float, ...]
+    shift: Triple
+    # How far it moves the middle of the volume, and by how much it turns it.
+    moved_mm: float
+    turned_degrees: float
+    # Correlation in tissue with what the other scans predict for it, and how much of its structure is inverted there.
+    alike: float
+    inverted: float
+    gain: float
+    offset: float
+    # In parts of the range of the reference: white noise, and what the result does not explain (root mean square).
+    noise: float
+    residual: float
+    slices: int
+    # Counted from 0 in the scan's own order.
+    dropped: tuple[int, ...]
+    scanner: str
+
+
+@dataclass(frozen=True)
+class CombineReport(Json):
+    """What several scans were made into."""
+
+    reference: int
+    output_size: Size
+    output_spacing: Triple
+    scalar_type: str
+    fov: str
+    # By how many mm points come home wrong after a way through all scans; None where they were taken where they lie.
+    loop_error_mm: float | None
+    # The part of the result that so many scans saw: none, one, two, ...
+    coverage: tuple[float, ...]
+    stacks: tuple[StackReport, ...]
+    seconds: float
+    peak_memory_mb: float
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CombineReport:
+        """From what to_dict gave, or from JSON made of it; unknown names are left out."""
+        stacks = tuple(StackReport.from_dict(stack) for stack in values["stacks"])
+        return replace(super().from_dict({**values, "stacks": ()}), stacks=stacks)
+
+    def __str__(self) -> str:
+        loop = "" if self.loop_error_mm is None else f", loop error {self.loop_error_mm:.2f} mm"
+        lines = [
+            f"{len(self.stacks)} scans -> {describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
+            f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{loop}",
+        ]
+        for number, stack in enumerate(self.stacks, start=1):
+            place = f"moved {stack.moved_mm:.2f} mm, turned {stack.turned_degrees:.2f} degrees, alike {stack.alike:.2f}"
+            place = "the reference" if number == self.reference else place
+            dropped = f", {len(stack.dropped)} of {stack.slices} slices dropped" if stack.dropped else ""
+            lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
+        return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])

@@ -1,0 +1,149 @@
+"""The front door where a scan may be learned from: a volume and a request in, a sharper volume and a report out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..engine import checks
+from ..engine import upscale as engine
+from ..engine.callbacks import Cancel, Progress
+from ..engine.checks import Layout, Prepared
+from ..engine.errors import RefusalError
+from ..engine.physics.scanner import Scanner, slice_axis
+from ..engine.readers import AUTO
+from ..engine.request import Request
+from ..engine.upscale import Result
+from ..engine.volumes.grid import Grid, Volume
+from ..engine.volumes.writing import TEMPORARY
+from . import model
+from .model import name_of
+from .thick import Pairs, factor_of, thick_scan, why_not
+
+if TYPE_CHECKING:
+    from .loop import Learned, Limit, Standing
+
+SEED = 0
+# What was learned is used where it gains this many decibels on what is held out. Chosen on training volumes.
+MARGIN = 0.05
+
+
+def upscale(
+    volume: Volume,
+    request: Request,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    learning: Callable[[Standing], None] | None = None,
+    enough: Callable[[], bool] | None = None,
+    keep: Path | None = None,
+) -> Result:
+    """As the engine's, and where the request asks for it with what was learned from the scan itself, if that is better.
+
+    learning(standing) is called as it learns, progress(done, total) once it upscales. As soon as enough() answers True
+    it stops learning and goes on with the best so far. A folder to `keep` what was learned in must not be there.
+    """
+    plain = replace(request, learn=None, learn_steps=None)
+    if not request.learns:
+        return engine.upscale(volume, request, progress, cancel)
+    started = time.monotonic()
+    check(volume.grid, request)
+    prepared = checks.prepare(volume, plain)
+    beside = prepared.layout.card
+    learned = _learn(volume.grid, prepared, request, started, learning, cancel, enough)
+    used = learned.worth.gain >= MARGIN
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=None if keep is None else keep.parent) as place:
+        folder = Path(place) / (model.ID if keep is None else keep.name)
+        if used:
+            folder.mkdir()
+            model.write(folder, volume.grid, prepared, learned)
+            plain = replace(plain, model=str(folder))
+        result = engine.upscale(volume, plain, progress, cancel)
+        if used and keep is not None:
+            os.rename(folder, keep)
+    warnings = result.report.warnings
+    if not used and keep is not None:
+        warnings = (*warnings, f"Nothing was kept in {keep}, as what was learned is not used.")
+    report = replace(
+        result.report,
+        learned_share=round(learned.worth.share, 2) if used else 0.0,
+        learning_beside=beside.title,
+        learning_gain=round(learned.worth.gain, 2),
+        learning_steps=learned.steps,
+        learning_seconds=learned.seconds,
+        seconds=time.monotonic() - started,
+        warnings=warnings,
+    )
+    return result._replace(report=report)
+
+
+def check(grid: Grid, request: Request) -> Layout:
+    """Refuse what cannot be learned, before anything is computed or read; the layout of what would run without."""
+    plain = replace(request, learn=None, learn_steps=None)
+    layout = checks.lay_out(grid, plain)
+    for wrong, what in (
+        (request.label_map, "Nothing is learned from a label map"),
+        (request.interval, "The error bounds of what is learned are not known"),
+        (request.realism is not None, "What is learned has no realism to be chosen"),
+    ):
+        if wrong:
+            raise RefusalError(f"{what}; leave out the learning, or that.")
+    reason = why_not(grid)
+    if reason:
+        raise RefusalError(reason)
+    card, size, target = model.card_for(grid, request.modality), layout.source.size, layout.grid.size
+    scaled = 2 - checks.orientation(card, size[::-1], target[::-1])[0]
+    if scaled != slice_axis(grid.spacing):
+        raise RefusalError("What is learned makes slices thinner; choose a target that does, as isotropic does.")
+    checks.check_reach(card, *checks.oriented(card, size, target))
+    return layout
+
+
+def _learn(
+    grid: Grid,
+    prepared: Prepared,
+    request: Request,
+    started: float,
+    learning: Callable[[Standing], None] | None,
+    cancel: Cancel | None,
+    enough: Callable[[], bool] | None,
+) -> Learned:
+    """What is learned from the scan, and what it gains over what would run without."""
+    from . import loop  # brings torch
+    from .held_out import HeldOut
+
+    scan = thick_scan(grid, prepared)
+    held_out = HeldOut(scan, SEED)
+    others = [k for k in range(len(scan.slices)) if k not in held_out.numbers]
+    pairs = Pairs(scan, others, SEED)
+    scanner = _across_k(prepared.scanner, slice_axis(grid.spacing))
+    window = prepared.carrier.window(prepared.window)
+    held_out.beat(name_of(prepared.layout.card), request, scanner, window, cancel)
+    steps = checks.steps(model.card_for(grid, prepared.modality), request, scanner, (False, False, True))
+
+    def explain(high: np.ndarray, low: np.ndarray) -> None:
+        if steps:
+            held_out.step(high, low, scanner)
+
+    learner = loop.Learner(pairs, held_out, factor_of(grid), SEED, request.device)
+    return learner.run(_limit(request), started, explain, learning, cancel, enough)
+
+
+def _limit(request: Request) -> Limit:
+    from .loop import Limit
+
+    if request.learn_steps is not None:
+        return Limit(steps=request.learn_steps)
+    return Limit() if request.learn == AUTO else Limit(seconds=60 * float(request.learn or 0))
+
+
+def _across_k(scanner: Scanner, across: int) -> Scanner:
+    """How a scan was taken, with the axis across its slices as the last."""
+    axes = [axis for n, axis in enumerate(scanner.axes) if n != across]
+    return replace(scanner, axes=(axes[0], axes[1], scanner.axes[across]))
