@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..learning.loop import Standing
 
 WIDTH = 30
 
@@ -29,4 +33,14 @@ class Bar:
         left = (time.monotonic() - self._started) * (total - done) / done
         filled = "=" * (WIDTH * done // total)
         text = f"\r{self._name} [{filled:{WIDTH}}] {100 * done // total:3d}%, {left:.0f} s left\033[K"
+        print(text, end="", file=sys.stderr, flush=True)
+
+    def learning(self, standing: Standing) -> None:
+        """Before the work that is counted: how long it has learned from the scan, and what that gains so far."""
+        self._started = time.monotonic()
+        if self._hidden:
+            return
+        minutes, seconds = divmod(int(standing.seconds), 60)
+        gain = "" if standing.gain is None else f", {standing.gain:+.1f} dB on what was held out"
+        text = f"\r{self._name} learning {minutes}:{seconds:02d}{gain}\033[K"
         print(text, end="", file=sys.stderr, flush=True)

@@ -13,8 +13,9 @@ from ..engine import checks
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import from_dicom
 from ..engine.request import Request
-from ..engine.upscale import Result, upscale
+from ..engine.upscale import Result
 from ..engine.volumes import derived, files
+from ..learning.upscale import check_keep, upscale
 from . import outputs
 from .bar import Bar
 from .options import add_request, add_series, request_from
@@ -27,18 +28,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dicom", action="store_true", help="write a DICOM series, derived from the one that was read, of its study"
     )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="with --learn: a new folder for what was learned, for --model DIR",
+    )
     add_request(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     request = request_from(options)
     checks.check_request(request)
+    if options.keep is not None:
+        check_keep(options.keep, request)
     targets = outputs.targets_of(options.output, request.maps)
     if options.dicom:
         _check_series(options.input, options.output, len(targets))
     else:
         outputs.check_volumes(targets, files.read_by(options.input))
-    result, loaded = upscale_file(options.input, request, options.quiet or options.json, options.series)
+    result, loaded = upscale_file(options.input, request, options.quiet or options.json, options.series, options.keep)
     if options.dicom:
         derived.write(result.volume, options.output, loaded.images, result.report.derivation(__version__))
     else:
@@ -53,7 +62,9 @@ def run(options: argparse.Namespace) -> None:
         raise
 
 
-def upscale_file(path: Path, request: Request, quiet: bool, series: str | None = None) -> tuple[Result, files.Loaded]:
+def upscale_file(
+    path: Path, request: Request, quiet: bool, series: str | None = None, keep: Path | None = None
+) -> tuple[Result, files.Loaded]:
     """One volume file or folder upscaled, and what was read."""
     loaded = files.read(path, series)
     if request.label_map is None:
@@ -65,7 +76,7 @@ def upscale_file(path: Path, request: Request, quiet: bool, series: str | None =
     thickness = loaded.metadata.get("SliceThickness")
     request = replace(request, scanner=from_dicom(thickness, loaded.volume.grid.spacing))
     with Bar(path.name, hidden=quiet) as bar:
-        result = upscale(loaded.volume, request, progress=bar)
+        result = upscale(loaded.volume, request, bar, learning=bar.learning, keep=keep)
     report = replace(result.report, warnings=(*loaded.notes, *result.report.warnings))
     return result._replace(report=report), loaded
 

@@ -17,6 +17,7 @@ from ..engine import upscale as engine
 from ..engine.callbacks import Cancel, Progress
 from ..engine.checks import Layout, Prepared
 from ..engine.errors import RefusalError
+from ..engine.models.schema import name
 from ..engine.physics.scanner import Scanner, slice_axis
 from ..engine.readers import AUTO
 from ..engine.request import Request
@@ -54,6 +55,8 @@ def upscale(
         return engine.upscale(volume, request, progress, cancel)
     started = time.monotonic()
     check(volume.grid, request)
+    if keep is not None:
+        check_keep(keep, request)
     prepared = checks.prepare(volume, plain)
     beside = prepared.layout.card
     learned = _learn(volume.grid, prepared, request, started, learning, cancel, enough)
@@ -81,6 +84,21 @@ def upscale(
         warnings=warnings,
     )
     return result._replace(report=report)
+
+
+def check_keep(keep: Path, request: Request) -> None:
+    """Refuse a folder that what is learned cannot be kept in."""
+    if not request.learns:
+        raise RefusalError("Only what is learned can be kept; ask for that, too (--learn), or keep nothing.")
+    if os.path.lexists(keep):
+        raise RefusalError(f"{keep} is there already; give the name of a new folder for what is learned.")
+    try:
+        name(keep.name)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=keep.parent):
+            pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"its name {error}"
+        raise RefusalError(f"{keep} cannot be a folder for what is learned ({reason}); give another one.") from error
 
 
 def check(grid: Grid, request: Request) -> Layout:

@@ -211,6 +211,8 @@ class Card:
         values = {f.name: getattr(self, f.name) for f in described()}
         values["stages"] = [vars(stage) for stage in self.stages]
         values["intervals"] = [vars(table) for table in self.intervals]
+        if not self.averaged_with:
+            del values["averaged_with"], values["share"]
         return {**values, **self.others}
 
 
