@@ -17,10 +17,15 @@ def ramp(shape: tuple[int, ...] = (5, 6, 7), dtype: type = np.int16) -> np.ndarr
     return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
 
 
-def scan(folder: Path, name: str = "scan.nrrd", array: np.ndarray | None = None) -> Path:
+def scan(
+    folder: Path,
+    name: str = "scan.nrrd",
+    array: np.ndarray | None = None,
+    spacing: tuple[float, float, float] = (0.5, 0.75, 2.0),
+) -> Path:
     """A sound volume: oblique, anisotropic, with an origin of its own."""
     image = sitk.GetImageFromArray(ramp() if array is None else array)
-    image.SetSpacing((0.5, 0.75, 2.0))
+    image.SetSpacing(spacing)
     image.SetOrigin((10.0, -20.0, 30.0))
     image.SetDirection((0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
     sitk.WriteImage(image, str(folder / name))

@@ -19,6 +19,7 @@ from .start import start_for
 from .thick import Pairs, resampling
 
 RATE, WARM_UP, AVERAGE, CLIP = 1e-3, 20, 0.99, 1.0
+BETAS, EPSILON = (0.9, 0.99), 1e-8
 # It is measured on what is held out after so many steps.
 EVERY = 50
 # Without a limit of one's own: at most so long; and for at least so long, until the last part of that gained less than
@@ -64,7 +65,7 @@ class Learner:
         # torch does not declare memory_format
         self.network: Network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=RATE, betas=(0.9, 0.99))
+        self.optimizer = _Adam(list(network.parameters()))
         self.step = 0
         self.history: list[tuple[float, float]] = []
         self.landing: float | None = None
@@ -126,8 +127,6 @@ class Learner:
     def _learn(self, rate: float) -> None:
         """One step."""
         coarse, fine = self.pairs(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         self.network.train()
         given, wanted = (torch.from_numpy(np.ascontiguousarray(part)).to(self.device) for part in (coarse, fine))
         out = self.network(given.contiguous(memory_format=torch.channels_last))
@@ -135,10 +134,10 @@ class Learner:
         if up is not None:
             out = out @ torch.from_numpy(up.T).to(out)
         loss = (out - wanted).abs().mean()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self.optimizer.step()
+        self.optimizer.step(rate)
         share = 1 - min(AVERAGE, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             state = self.network.state_dict()
@@ -162,6 +161,26 @@ class Learner:
 
     def _weights(self) -> dict[str, np.ndarray]:
         return {name: value.cpu().numpy().copy() for name, value in self.average.items()}
+
+
+class _Adam:
+    """Adam (Kingma and Ba 2015). That of torch loads its compiler first, which takes seconds and leaves files."""
+
+    def __init__(self, parameters: list[torch.Tensor]):
+        self.parameters = parameters
+        self.means, self.squares = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+        self.steps = 0
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """One step along the gradients."""
+        self.steps += 1
+        for p, mean, square in zip(self.parameters, self.means, self.squares):
+            assert p.grad is not None
+            mean.lerp_(p.grad, 1 - BETAS[0])
+            square.lerp_(p.grad.square(), 1 - BETAS[1])
+            unbiased = (square / (1 - BETAS[1] ** self.steps)).sqrt_().add_(EPSILON)
+            p.addcdiv_(mean, unbiased, value=-rate / (1 - BETAS[0] ** self.steps))
 
 
 def resampled(high: np.ndarray, length: int) -> np.ndarray:

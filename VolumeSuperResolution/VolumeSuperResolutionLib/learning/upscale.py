@@ -103,8 +103,8 @@ def check_keep(keep: Path, request: Request) -> None:
 
 def check(grid: Grid, request: Request) -> Layout:
     """Refuse what cannot be learned, before anything is computed or read; the layout of what would run without."""
-    plain = replace(request, learn=None, learn_steps=None)
-    layout = checks.lay_out(grid, plain)
+    checks.check_request(request)
+    layout = checks.lay_out(grid, replace(request, learn=None, learn_steps=None))
     for wrong, what in (
         (request.label_map, "Nothing is learned from a label map"),
         (request.interval, "The error bounds of what is learned are not known"),
