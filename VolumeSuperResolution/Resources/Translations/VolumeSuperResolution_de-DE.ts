@@ -466,6 +466,10 @@
         <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
         <translation>Slicer hat {name} mit einer Aufnahmetransformation geladen: Die Schichten sind ungleichmäßig verteilt oder gekippt. Verfeinert wird, als wären sie gleichmäßig; für wahre Abstände zuerst mit dieser Transformation neu abtasten.</translation>
     </message>
+    <message>
+        <source>DICOM says of {name}: {words}. Slicer has loaded it as if they were even, so its distances are wrong, and the result's would be, too; load it with acquisition geometry regularization (a setting of DICOM), or export the series again.</source>
+        <translation>DICOM sagt über {name}: {words}. Slicer hat die Schichten geladen, als wären sie gleichmäßig; die Abstände darin stimmen daher nicht, und die im Ergebnis ebenso wenig. Mit „acquisition geometry regularization“ (Einstellungen zu DICOM) laden oder die Serie erneut exportieren.</translation>
+    </message>
 </context>
 <context>
     <name>application.catalog</name>

@@ -466,6 +466,10 @@
         <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
         <translation>Slicer 加载 {name} 时使用了采集变换：其层间距不均匀或倾斜。放大时按均匀处理；若需真实距离，请先按该变换重采样。</translation>
     </message>
+    <message>
+        <source>DICOM says of {name}: {words}. Slicer has loaded it as if they were even, so its distances are wrong, and the result's would be, too; load it with acquisition geometry regularization (a setting of DICOM), or export the series again.</source>
+        <translation>DICOM 对 {name} 的说明：{words}。Slicer 按均匀层间距加载了它，因此其中的距离不正确，结果中的距离也将不正确；请在 DICOM 设置中启用“acquisition geometry regularization”后重新加载，或重新导出该序列。</translation>
+    </message>
 </context>
 <context>
     <name>application.catalog</name>
