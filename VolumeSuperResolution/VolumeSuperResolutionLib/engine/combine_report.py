@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .request import Json, describe_grid
+from .request import NOTICE, Json, describe_grid
+from .volumes.derived import MAKER, Derivation
 from .volumes.grid import Size, Triple
 
 
@@ -69,3 +70,9 @@ class CombineReport(Json):
             dropped = f", {len(stack.dropped)} of {stack.slices} slices dropped" if stack.dropped else ""
             lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
+
+    def derivation(self, version: str) -> Derivation:
+        """What a DICOM series of the result says of it."""
+        made = f"Combined from {len(self.stacks)} scans by {MAKER} {version}"
+        sentence = f"{made}: {describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
+        return Derivation(f"combined from {len(self.stacks)} scans", sentence, version)
