@@ -198,7 +198,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         `realism` (0, faithful, to 1, realistic, where describe(model) names it), `ensemble`, `uncertainty`, `interval`
         and `invented` (maps beside the result), `modality` ("MR" or "CT"), `fill_nonfinite`; and, of how the volume was
         scanned, `slice_thickness` (mm; by default as DICOM tells), `profile` ("gaussian", "box", or a file) and `noise`
-        (percent of the range of intensities).
+        (percent of the range of intensities). Thick slices can be learned from first: `learn`, "auto" or minutes.
         progress(done, total) is called as the work goes on; the work ends with a CancelledError as soon as cancel()
         answers True. What cannot be done raises a RefusalError, which is a ValueError with a sentence for the user,
         and leaves the scene as it was.

@@ -220,6 +220,14 @@
         <translation>&amp;Anwenden</translation>
     </message>
     <message>
+        <source>Learn no more, and go on with the best that was learned so far.</source>
+        <translation>Nicht weiter lernen und mit dem Besten fortfahren, was bisher gelernt wurde.</translation>
+    </message>
+    <message>
+        <source>Enou&amp;gh</source>
+        <translation>Genu&amp;g</translation>
+    </message>
+    <message>
         <source>&amp;Undo</source>
         <translation>&amp;Rückgängig</translation>
     </message>
@@ -410,6 +418,14 @@
     <message>
         <source>Self-ensem&amp;ble</source>
         <translation>Selbstense&amp;mble</translation>
+    </message>
+    <message>
+        <source>First learn from the slices of this volume, which are sharp in plane, how to fill in what lies between them. That takes up to ten minutes, and is used as far as it makes the result better.</source>
+        <translation>Zuerst aus den Schichten dieses Volumens, die in ihrer Ebene scharf sind, lernen, was zwischen ihnen liegt. Das dauert bis zu zehn Minuten und wird so weit benutzt, wie es das Ergebnis besser macht.</translation>
+    </message>
+    <message>
+        <source>Le&amp;arn from this scan</source>
+        <translation>Aus diesem Scan lern&amp;en</translation>
     </message>
     <message>
         <source>Slice thic&amp;kness:</source>
@@ -665,6 +681,17 @@
     <message>
         <source>Writing {name} as DICOM</source>
         <translation>{name} wird als DICOM geschrieben</translation>
+    </message>
+</context>
+<context>
+    <name>application.learning</name>
+    <message>
+        <source>There is no volume to learn from.</source>
+        <translation>Es gibt kein Volumen, aus dem gelernt werden könnte.</translation>
+    </message>
+    <message>
+        <source>learning {time}, {gain} dB on what was held out</source>
+        <translation>lernt {time}, {gain} dB auf dem, was zurückgehalten wurde</translation>
     </message>
 </context>
 <context>
@@ -959,6 +986,14 @@
     <message>
         <source>{title}, chosen automatically</source>
         <translation>{title}, automatisch gewählt</translation>
+    </message>
+    <message>
+        <source>What was learned from the scan is {share}% of it: {gain} dB over {title} on what was held out.</source>
+        <translation>Aus dem Scan Gelerntes macht {share}% davon aus: {gain} dB gegenüber {title} auf dem, was zurückgehalten wurde.</translation>
+    </message>
+    <message>
+        <source>What was learned from the scan gained too little over {title} to be used ({gain} dB).</source>
+        <translation>Aus dem Scan Gelerntes war gegenüber {title} zu wenig besser, um benutzt zu werden ({gain} dB).</translation>
     </message>
     <message>
         <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>

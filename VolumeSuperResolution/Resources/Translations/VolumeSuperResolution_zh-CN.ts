@@ -220,6 +220,14 @@
         <translation>应用(&amp;A)</translation>
     </message>
     <message>
+        <source>Learn no more, and go on with the best that was learned so far.</source>
+        <translation>停止学习，用目前学到的最佳结果继续。</translation>
+    </message>
+    <message>
+        <source>Enou&amp;gh</source>
+        <translation>足够(&amp;G)</translation>
+    </message>
+    <message>
         <source>&amp;Undo</source>
         <translation>撤销(&amp;U)</translation>
     </message>
@@ -410,6 +418,14 @@
     <message>
         <source>Self-ensem&amp;ble</source>
         <translation>自集成(&amp;B)</translation>
+    </message>
+    <message>
+        <source>First learn from the slices of this volume, which are sharp in plane, how to fill in what lies between them. That takes up to ten minutes, and is used as far as it makes the result better.</source>
+        <translation>先从该体数据自身的层面（层面内清晰）学习如何填补层间内容。最多需要十分钟，仅在能改善结果的程度上使用。</translation>
+    </message>
+    <message>
+        <source>Le&amp;arn from this scan</source>
+        <translation>从本次扫描学习(&amp;A)</translation>
     </message>
     <message>
         <source>Slice thic&amp;kness:</source>
@@ -665,6 +681,17 @@
     <message>
         <source>Writing {name} as DICOM</source>
         <translation>正在将 {name} 写为 DICOM</translation>
+    </message>
+</context>
+<context>
+    <name>application.learning</name>
+    <message>
+        <source>There is no volume to learn from.</source>
+        <translation>没有可供学习的体数据。</translation>
+    </message>
+    <message>
+        <source>learning {time}, {gain} dB on what was held out</source>
+        <translation>学习中 {time}，在留出部分上 {gain} dB</translation>
     </message>
 </context>
 <context>
@@ -959,6 +986,14 @@
     <message>
         <source>{title}, chosen automatically</source>
         <translation>{title}（自动选择）</translation>
+    </message>
+    <message>
+        <source>What was learned from the scan is {share}% of it: {gain} dB over {title} on what was held out.</source>
+        <translation>其中 {share}% 来自从扫描中学到的内容：在留出部分上比 {title} 高 {gain} dB。</translation>
+    </message>
+    <message>
+        <source>What was learned from the scan gained too little over {title} to be used ({gain} dB).</source>
+        <translation>从扫描中学到的内容相比 {title} 改善太小（{gain} dB），未被使用。</translation>
     </message>
     <message>
         <source>In tissue the truth typically lies within ± {half} with 90% ({covered} measured on {n} subjects).</source>

@@ -2,7 +2,7 @@
 
 Started by path with the folder for arrays, the application's process id and the seconds until an idle child gives back
 what it can. Requests come as JSON lines on the standard input, answers go as JSON lines to the standard output; voxels
-are in files. Imports nothing but the engine. Ends, and takes the folder with it, when the application is gone.
+are in files. Imports nothing but engine and learning. Ends, and takes the folder with it, when the application is gone.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ class Child:
         os.dup2(2, 1)
         self._tasks: queue.Queue[dict] = queue.Queue()
         self._cancelled: set[int] = set()
+        # The jobs that are to learn no more.
+        self._enough: set[int] = set()
         self._told = 0.0
 
     def run(self) -> None:
@@ -120,6 +122,8 @@ class Child:
                 message = dict(json.loads(line))
                 if "cancel" in message:
                     self._cancelled.add(int(message["cancel"]))
+                elif "enough" in message:
+                    self._enough.add(int(message["enough"]))
                 else:
                     self._tasks.put(message)
             except (ValueError, TypeError, RecursionError) as error:
@@ -164,6 +168,7 @@ class Child:
             self._answer(job=job, **self._ending(error))
         finally:
             self._cancelled.discard(job)
+            self._enough.discard(job)
 
     def _run(self, task: dict) -> dict:
         from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
@@ -184,7 +189,7 @@ class Child:
             for part in task["inputs"]
         ]
         compute = {"upscale": self._upscale, "combine": self._combine}[task["kind"]]
-        result = compute(volumes, task["request"], progress, cancel)
+        result = compute(job, volumes, task["request"], progress, cancel)
         made = {name: getattr(result, name) for name in OUTPUTS[task["kind"]]}
         saved = {
             name: self._save(task["outputs"][name], volume, cancel)
@@ -193,16 +198,23 @@ class Child:
         }
         return {"report": result.report.to_dict(), "volumes": saved}
 
-    def _upscale(self, volumes: list, request: dict, *callbacks: Any) -> Any:
+    def _upscale(self, job: int, volumes: list, request: dict, *callbacks: Any) -> Any:
         from VolumeSuperResolutionLib.engine import upscale as engine
+        from VolumeSuperResolutionLib.learning.upscale import upscale
+
+        def learning(standing: Any) -> None:
+            now = time.monotonic()
+            if now - self._told >= PROGRESS_SECONDS:
+                self._told = now
+                self._answer(job=job, learning=list(standing))
 
         (volume,) = volumes
         wanted = engine.Request.from_dict(request)
         size = engine.estimate(volume.grid, volume.array.dtype, wanted).output_bytes
         self._check_disk(size * (1 + len(wanted.maps)))
-        return engine.upscale(volume, wanted, *callbacks)
+        return upscale(volume, wanted, *callbacks, learning, lambda: job in self._enough)
 
-    def _combine(self, volumes: list, request: dict, *callbacks: Any) -> Any:
+    def _combine(self, _job: int, volumes: list, request: dict, *callbacks: Any) -> Any:
         from VolumeSuperResolutionLib.engine import combine as engine
 
         wanted = engine.CombineRequest.from_dict(request)

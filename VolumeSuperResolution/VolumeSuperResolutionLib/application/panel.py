@@ -17,6 +17,7 @@ from .choosing import Choosing, makeReachable
 from .comparing import Comparing
 from .inspection import Inspection
 from .lastresult import LastResult
+from .learning import showLearning
 from .pace import Pace
 from .preview import Preview
 from .running import Running
@@ -46,10 +47,11 @@ class Panel:
         self.choosing = Choosing(ui, self.catalog)
         self.showing = Showing(ui, self.choosing, self.inspection, self.pace)
         self.stacks = StackForm(ui, self.choosing)
-        self.running = Running(ui.progressBar)
+        self.running = Running(ui.progressBar, ui.enoughButton)
         self.sideBySide = SideBySide()
         self.preview = Preview(self.choosing, self.running, self.sideBySide, self.pace)
         self._next: Any = None
+        self._learnTip = ui.learnCheckBox.toolTip
         self.comparing = Comparing(ui, self.sideBySide)
         self.lastResult = LastResult(ui, self.sideBySide)
         self._guiTag = None
@@ -116,6 +118,8 @@ class Panel:
         for widget in (ui.regionSelector, ui.memorySpinBox, ui.consistencySpinBox, ui.fillNonfiniteCheckBox):
             widget.enabled = not self.stacks.active
         ui.inventedCheckBox.enabled = not self.stacks.active
+        if self.stacks.active:
+            ui.learnCheckBox.enabled = False
         self.lastResult.show(self.stacks.reference() if self.stacks.active else parameters.inputVolume)
         if possible and card is not None and card.learned and dependencies.torchState()[0]:
             Worker.shared().prepare()  # so that the first run need not wait for torch
@@ -146,6 +150,7 @@ class Panel:
         card, possible = self.showing.show(len(stacks.proposed(node)) if node is not None else 0)
         for widget in (ui.realismLabel, ui.realismRow):
             widget.setVisible(card is not None and bool(card.partner))
+        showLearning(ui.learnCheckBox, self._learnTip, node)
         for widget in (ui.spacingLabel, ui.spacingRow):
             widget.setVisible(self.choosing.target == OWN_SPACING)
         return card, possible
@@ -240,7 +245,7 @@ class Panel:
 
     def _showResult(self, job: Any, node: Any, isNew: bool) -> None:
         self.lastResult.take(job.inputVolume, node, isNew)
-        if not isCombined(node):
+        if not isCombined(node) and not job.request.learns:
             self._learnPace(job, node)
         if self.choosing.parameters is not None and self.choosing.parameters.compareAfter:
             self.sideBySide.open(job.inputVolume, node, requestOf(node))

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
 
+from ..engine.readers import AUTO
+from .learning import whyNotLearn
 from .targets import optionsOf
 
 Millimeters = Annotated[float, WithinRange(0.01, 100.0), Default(1.0)]
@@ -40,6 +42,7 @@ class Parameters:
     interval: Annotated[bool, Default(False)]
     invented: Annotated[bool, Default(False)]
     ensemble: Annotated[bool, Default(False)]
+    learn: Annotated[bool, Default(False)]
     fillNonfinite: Annotated[bool, Default(False)]
     sliceThickness: Annotated[float, WithinRange(FROM_DICOM, 1000.0), Default(FROM_DICOM)]
     profile: Annotated[str, Default(ASSUMED)]
@@ -59,8 +62,9 @@ class Parameters:
 def optionsFrom(parameters: Parameters, card: Any, model: str, target: str) -> dict:
     """The keyword arguments that VolumeSuperResolutionLogic.upscale takes for these settings.
 
-    What the model of this card does not take is left out, and kept for one that does.
+    What the model of this card, or learning, does not take is left out, and kept for what does.
     """
+    learns = parameters.learn and not whyNotLearn(parameters.inputVolume)
     return {
         "model": model,
         **optionsOf(target, parameters),
@@ -68,11 +72,12 @@ def optionsFrom(parameters: Parameters, card: Any, model: str, target: str) -> d
         "precision": parameters.precision,
         "memory": parameters.memory if parameters.memory != AUTOMATIC_MEMORY else None,
         "consistency": parameters.consistency if parameters.consistency != CARDS_CONSISTENCY else None,
-        "realism": parameters.realism if card.partner and parameters.realism != AS_IT_IS else None,
+        "realism": parameters.realism if card.partner and parameters.realism != AS_IT_IS and not learns else None,
         "uncertainty": parameters.uncertainty and card.learned,
-        "interval": parameters.interval and any(table.holds for table in card.intervals),
+        "interval": parameters.interval and any(table.holds for table in card.intervals) and not learns,
         "invented": parameters.invented,
         "ensemble": parameters.ensemble and card.learned,
+        "learn": AUTO if learns else None,
         "region": parameters.region,
         "fill_nonfinite": parameters.fillNonfinite,
         "slice_thickness": parameters.sliceThickness if parameters.sliceThickness > FROM_DICOM else None,

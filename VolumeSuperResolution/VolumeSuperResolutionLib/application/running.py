@@ -11,19 +11,22 @@ from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
 from . import dependencies, runs, wording
+from .learning import learningWords
 from .signals import Signal
 
 
 class Running:
     """`changed` tells when a run has begun or is over."""
 
-    def __init__(self, progressBar: Any) -> None:
+    def __init__(self, progressBar: Any, enoughButton: Any) -> None:
         self.changed = Signal()
         self.job: runs.Run | None = None
         self.isQuiet = False
-        self._bar = progressBar
+        self._bar, self._enough = progressBar, enoughButton
         self._whenFinished: Callable[[Any, Any], None] | None = None
         progressBar.setVisible(False)
+        enoughButton.setVisible(False)
+        enoughButton.connect("clicked(bool)", lambda _on: self._endLearning())
 
     def start(
         self,
@@ -83,6 +86,7 @@ class Running:
         job = self.job
         return (
             (job.progressed, self._onProgressed),
+            (job.learning, self._onLearning),
             (job.finished, self._onFinished),
             (job.failed, self._onFailed),
             (job.cancelled, self._onCancelled),
@@ -93,9 +97,21 @@ class Running:
             signal.disconnect(slot)
         job, self.job = self.job, None
         self._bar.setVisible(False)
+        self._enough.setVisible(False)
         return job
 
+    def _onLearning(self, seconds: float, done: float, gain: float) -> None:
+        self._bar.setRange(0, 1000)
+        self._bar.setValue(int(1000 * done))
+        self._bar.setFormat(learningWords(seconds, gain))
+        self._enough.setVisible(True)
+
+    def _endLearning(self) -> None:
+        if self.job is not None:
+            self.job.endLearning()
+
     def _onProgressed(self, done: int, total: int, secondsLeft: float | None) -> None:
+        self._enough.setVisible(False)
         self._bar.setRange(0, int(total))
         self._bar.setValue(int(done))
         left = "" if secondsLeft is None else _(", {time} left").format(time=wording.duration(secondsLeft))

@@ -17,7 +17,8 @@ from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC
 from ..engine.physics.scanner import slice_axis
 from ..engine.request import MAPS, MEGA, Estimate, Request
-from ..engine.upscale import estimate, upscale
+from ..engine.upscale import estimate
+from ..learning.upscale import check, upscale
 from . import acquisition, dependencies, regions, scene
 from .signals import Signal
 from .worker import Worker
@@ -94,6 +95,8 @@ def cardOf(inputVolume: Any, request: Request) -> Any:
 
 def estimateRequest(inputVolume: Any, request: Request) -> Estimate:
     """Size, spacing, memory and time of a request; refuses what the engine would refuse."""
+    if request.learns:
+        check(scene.gridFromNode(inputVolume), request)
     return estimate(scene.gridFromNode(inputVolume), scene.volumeFromNode(inputVolume).array.dtype, request)
 
 
@@ -106,7 +109,7 @@ def runHere(
 ) -> Any:
     """Upscale in this process and add the node."""
     scene.checkTargets(slicer.mrmlScene, inputVolume, outputVolume)
-    if cardOf(inputVolume, request).learned:
+    if request.learns or cardOf(inputVolume, request).learned:
         dependencies.requireTorch()
     result = upscale(scene.volumeFromNode(inputVolume), request, progress, cancel)
     return addResult(inputVolume, result, request, outputVolume)
@@ -131,11 +134,13 @@ class Run:
         self.finished = Signal()
         self.failed = Signal()
         self.cancelled = Signal()
+        self.learning = Signal()
         self.inputs = list(inputs)
         self.request = request
         self._outputVolume = outputVolume
         self._job = Worker.shared().start(self._volumes(), request)
         self._job.progressed.connect(self.progressed.emit)
+        self._job.learning.connect(self.learning.emit)
         self._job.finished.connect(self._onFinished)
         self._job.failed.connect(self._onFailed)
         self._job.cancelled.connect(self.cancelled.emit)
@@ -158,6 +163,10 @@ class Run:
     def cancel(self) -> None:
         """End it within a second; nothing is added to the scene."""
         self._job.cancel()
+
+    def endLearning(self) -> None:
+        """Where it learns from the scan, go on with what it has learned."""
+        self._job.endLearning()
 
     def _volumes(self) -> list:
         """What the engine gets."""
@@ -187,7 +196,7 @@ class Upscaling(Run):
 
     @staticmethod
     def needsTorch(inputs: Sequence, request: Any) -> bool:
-        return cardOf(inputs[0], request).learned
+        return request.learns or cardOf(inputs[0], request).learned
 
     def _add(self, result: Any) -> Any:
         return addResult(self.inputVolume, result, self.request, self._outputVolume)
@@ -198,7 +207,14 @@ def previewRequest(inputVolume: Any, request: Request, ras: Sequence[float], rat
     edge = int(np.clip((PREVIEW_SECONDS * MEGA / rate) ** (1 / 3) if rate else np.inf, *PREVIEW_EDGES))
     margin = edge // 5
     values = request.to_dict()
-    values.update(model=cardOf(inputVolume, request).id, ensemble=False, margin=margin, **dict.fromkeys(MAPS, False))
+    values.update(
+        model=cardOf(inputVolume, request).id,
+        learn=None,
+        learn_steps=None,
+        ensemble=False,
+        margin=margin,
+        **dict.fromkeys(MAPS, False),
+    )
     values.update(region=regions.regionAround(inputVolume, ras, edge - 2 * margin))
     return Request.from_dict(values)
 

@@ -94,7 +94,7 @@ class Showing:
             fitHeight(label)
         for label in (ui.compareAfterLabel, ui.fillNonfiniteLabel, ui.uncertaintyLabel, ui.ensembleLabel):
             fitHeight(label)
-        for label in (ui.intervalLabel, ui.inventedLabel, ui.alignedLabel, ui.mapsLabel):
+        for label in (ui.intervalLabel, ui.inventedLabel, ui.learnLabel, ui.alignedLabel, ui.mapsLabel):
             fitHeight(label)
         for row in (ui.sourceRow, ui.runRow, ui.resultRow, ui.compareRow):
             fitRow(row)

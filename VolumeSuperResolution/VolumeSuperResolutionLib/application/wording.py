@@ -205,7 +205,19 @@ def resultLine(node: Any) -> str:
         device=deviceName(report.device),
         residual=residual(report),
     )
-    return "\n".join([line, *doubts(report), assumed(report), *report.warnings])
+    return "\n".join([line, *learned(report), *doubts(report), assumed(report), *report.warnings])
+
+
+def learned(report: Report) -> list[str]:
+    """What learning from the scan came to, where that was asked for."""
+    if report.learning_gain is None:
+        return []
+    if report.learned_share:
+        text = _("What was learned from the scan is {share}% of it: {gain} dB over {title} on what was held out.")
+    else:
+        text = _("What was learned from the scan gained too little over {title} to be used ({gain} dB).")
+    share, gained = round(100 * report.learned_share), f"{report.learning_gain:+.2f}"
+    return [text.format(share=share, gain=gained, title=report.learning_beside)]
 
 
 def doubts(report: Report) -> list[str]:

@@ -44,6 +44,8 @@ class Job:
         self.finished = Signal()
         self.failed = Signal()
         self.cancelled = Signal()
+        # learning(seconds, done, gain): while it learns from the scan, before any progress.
+        self.learning = Signal()
         self.running = True
         self.volumes = list(volumes)
         self.request = request
@@ -54,6 +56,11 @@ class Job:
         """End the run within a second, without a result."""
         if self.running:
             self._worker.cancel()
+
+    def endLearning(self) -> None:
+        """Where it learns from the scan, go on with what it has learned."""
+        if self.running:
+            self._worker.endLearning()
 
 
 class Worker:
@@ -129,6 +136,11 @@ class Worker:
         self._job.cancelling = True
         self._child.send(cancel=self._number)
         self._patience.start()
+
+    def endLearning(self) -> None:
+        """Tell the child to learn no more, but go on."""
+        if self._computingSince is not None:
+            self._child.send(enough=self._number)
 
     def stop(self) -> None:
         """End the job and the child, and remove all files; the next start begins afresh."""
@@ -222,6 +234,9 @@ class Worker:
             return
         if "progress" in message:
             self._tellProgress(*message["progress"])
+            return
+        if "learning" in message:
+            self._job.learning.emit(*message["learning"])
             return
         self._patience.stop()
         self._spoiled = self._spoiled or "spoiled" in message

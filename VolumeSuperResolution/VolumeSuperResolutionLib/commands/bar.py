@@ -41,6 +41,6 @@ class Bar:
         if self._hidden:
             return
         minutes, seconds = divmod(int(standing.seconds), 60)
-        gain = "" if standing.gain is None else f", {standing.gain:+.1f} dB on what was held out"
-        text = f"\r{self._name} learning {minutes}:{seconds:02d}{gain}\033[K"
+        gain = f"{standing.gain:+.1f} dB on what was held out"
+        text = f"\r{self._name} learning {minutes}:{seconds:02d}, {gain}\033[K"
         print(text, end="", file=sys.stderr, flush=True)

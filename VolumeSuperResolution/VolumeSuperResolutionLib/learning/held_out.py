@@ -2,7 +2,8 @@
 
 Turned slices are brought to cubes (across the slices, where they are coarse, by interpolation) and made coarse along
 one of their axes: a small thick scan whose truth is known, for any model. It is made of slices of the thickness that
-is told, and of thinner and thicker ones, as a model that is good only where that is exactly right is none to choose.
+is told, and of thinner and thicker ones (and with another profile, where none is told), as a model that is good only
+where that is exactly right is none to choose.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ SHARE, PLANES = 8, 20
 LONGEST = 112
 # What is not judged at each border, in coarse voxels along that axis, and in pixels along the others.
 BORDER = 2
-WIDTHS = (1 - DOUBT, 1.0, 1 + DOUBT)
+# Of each scan, the part of the width that is told, and by what chance it gets its profile, where that is not told.
+SCANS = ((1 - DOUBT, 1.0), (1.0, 0.0), (1 + DOUBT, 1.0))
 # What was learned gets this part of the share that is best here: other networks see less here than they will, as what
 # is interpolated across the slices tells them little. Chosen on training volumes.
 CAUTION = 0.7
@@ -74,9 +76,8 @@ class HeldOut:
 
         self.truth = cubes(turned[:, :m])
         self.scans = []
-        for part in WIDTHS:
-            profile = replace(scan.profile, width=scan.profile.width_at(scan.spacing[0]) * part)
-            seen = observing(square, 1, profile, 0, n, m)
+        for width, chance in SCANS:
+            seen = observing(square, 1, scan.doubted(width, chance), 0, n, m)
             coarse = np.einsum("nm,kmi->kni", seen, turned).astype(np.float32)
             missing = scan.noise * np.sqrt(np.maximum(0.0, 1 - (seen**2).sum(axis=1)))
             coarse += (missing[:, None] * random.standard_normal(coarse.shape)).astype(np.float32)

@@ -30,11 +30,11 @@ LAST_PART, LEAST_GAIN, LANDING = 0.3, 0.05, 0.25
 
 class Standing(NamedTuple):
     """How far it is: the seconds that it took, the part that is done, and the decibels that it gains on what is held
-    out, over what would run without; None before that was measured."""
+    out, over what would run without."""
 
     seconds: float
     done: float
-    gain: float | None
+    gain: float
 
 
 class Learned(NamedTuple):
@@ -80,7 +80,7 @@ class Learner:
         enough: Callable[[], bool] | None = None,
     ) -> Learned:
         """Learns; `started` is when the time began to count, `explain` what follows the network, in place."""
-        best, weights = None, self._weights()
+        best, weights = self._worth(explain), self._weights()
         every = EVERY if limit.steps is None else max(1, min(EVERY, limit.steps // 5))
         seconds = done = 0.0
         while done < 1 and not (enough is not None and enough()):
@@ -92,11 +92,11 @@ class Learner:
             if self.step % every == 0 or done >= 1:
                 worth = self._worth(explain)
                 self.history.append((seconds, worth.gain))
-                if best is None or worth.gain > best.gain:
+                if worth.gain > best.gain:
                     best, weights = worth, self._weights()
             if learning is not None:
-                learning(Standing(seconds, min(1.0, done), None if best is None else best.gain))
-        return Learned(weights, best or self._worth(explain), self.step, time.monotonic() - started, self.start)
+                learning(Standing(seconds, min(1.0, done), best.gain))
+        return Learned(weights, best, self.step, time.monotonic() - started, self.start)
 
     def _done(self, limit: Limit, seconds: float) -> float:
         """What part of it is done."""

@@ -16,6 +16,7 @@ import numpy as np
 from ..engine.checks import Prepared
 from ..engine.errors import RefusalError
 from ..engine.physics import interpolation
+from ..engine.physics.degradation import training_profile
 from ..engine.physics.scanner import Axis, slice_axis
 from ..engine.volumes.grid import Grid
 from ..engine.volumes.intensity import percentiles
@@ -70,6 +71,13 @@ class ThickScan:
     def fine_axes(self) -> list[int]:
         """The axes of the slices along which they can be made coarse."""
         return [axis for axis in (1, 2) if self.spacing[0] >= THICK * self.spacing[axis]]
+
+    def doubted(self, width: float, chance: float) -> Axis:
+        """The profile so many times as wide; where its shape is only assumed, any that scanners have, by chance."""
+        changed = replace(self.profile, width=self.profile.width_at(self.spacing[0]) * width)
+        if changed.shape != "assumed":
+            return changed
+        return replace(changed, profile=training_profile(chance).name)
 
     def patch(self, axis: int) -> tuple[int, int]:
         """How many coarse voxels, and how many fine ones in their place, a patch has along an axis."""
@@ -130,8 +138,8 @@ class Pairs:
             for c, size, length in zip(center, (aside, m), plane.shape)
         )
         rows = plane[row : row + aside]
-        width = scan.profile.width_at(scan.spacing[0]) * (1 + random.uniform(-DOUBT, DOUBT))
-        seen = observing(scan, axis, replace(scan.profile, width=width), start, n, m)
+        profile = scan.doubted(1 + random.uniform(-DOUBT, DOUBT), random.random())
+        seen = observing(scan, axis, profile, start, n, m)
         coarse = rows @ seen.T.astype(np.float32)
         coarse += _added_noise(scan.noise, seen) * random.standard_normal(coarse.shape, np.float32)
         fine = rows[:, start : start + m]
