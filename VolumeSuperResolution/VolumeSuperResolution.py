@@ -215,7 +215,8 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         """Begin the same in a process of its own and return at once; the application goes on.
 
         The job has cancel(), `running`, and the signals progressed(done, total, secondsLeft), finished(node),
-        failed(sentence) and cancelled(), of which exactly one of the last three is emitted. Its signals need Qt's
+        failed(sentence) and cancelled(), of which exactly one of the last three is emitted; where it learns also
+        learning(seconds, done, gain), until it ends or endLearning() is called. Its signals need Qt's
         event loop, so a script without one calls upscale. One job runs at a time.
 
         >>> job = logic.startUpscale(getNode("MRBrain"), model="lanczos", scale=2)

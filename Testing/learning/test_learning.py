@@ -150,7 +150,7 @@ def test_a_card_can_average_its_result_with_another_models(tmp_path):
 
 
 def test_where_it_is_not_better_the_result_is_what_it_would_have_been(scan, plain, tmp_path, monkeypatch):
-    monkeypatch.setattr(subject, "MARGIN", 100.0)
+    monkeypatch.setattr(subject, "MARGIN_ASSUMED", 100.0)
     result = subject.upscale(scan, REQUEST, keep=tmp_path / "mine")
     assert np.array_equal(result.volume.array, plain)
     assert result.report.model == "datastep" and result.report.learned_share == 0

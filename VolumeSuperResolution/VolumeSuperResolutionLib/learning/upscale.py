@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from .loop import Learned, Limit, Standing
 
 SEED = 0
-# What was learned is used where it gains this many decibels on what is held out. Chosen on training volumes.
-MARGIN = 0.05
+# What was learned is used where it gains this many decibels on what is held out; the second where the shape of the
+# profile is only assumed, as then that is no proof of it. Chosen on training volumes.
+MARGIN, MARGIN_ASSUMED = 0.05, 0.2
 
 
 def upscale(
@@ -60,7 +61,8 @@ def upscale(
     prepared = checks.prepare(volume, plain)
     beside = prepared.layout.card
     learned = _learn(volume.grid, prepared, request, started, learning, cancel, enough)
-    used = learned.worth.gain >= MARGIN
+    assumed = prepared.scanner.axes[slice_axis(volume.grid.spacing)].shape == "assumed"
+    used = learned.worth.gain >= (MARGIN_ASSUMED if assumed else MARGIN)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=None if keep is None else keep.parent) as place:
         folder = Path(place) / (model.ID if keep is None else keep.name)
         if used:
