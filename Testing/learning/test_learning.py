@@ -194,6 +194,7 @@ REFUSALS = {
     "bounds": (Grid((96, 96, 20), (1.0, 1.0, 3.0)), {"interval": True}, "measured|not known"),
     "labels": (Grid((96, 96, 20), (1.0, 1.0, 3.0)), {"label_map": True, "model": "nearest"}, "label map"),
     "no time": (Grid((96, 96, 20), (1.0, 1.0, 3.0)), {"learn_steps": None, "learn": 0.0}, "for 0 minutes"),
+    "words": (Grid((96, 96, 20), (1.0, 1.0, 3.0)), {"learn_steps": None, "learn": "long"}, "for long minutes"),
     "time and steps": (Grid((96, 96, 20), (1.0, 1.0, 3.0)), {"learn": 1.0}, "not both"),
     "no steps": (Grid((96, 96, 20), (1.0, 1.0, 3.0)), {"learn_steps": 0}, "at least 1"),
 }

@@ -16,6 +16,7 @@ from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC
 from ..engine.physics.scanner import slice_axis
+from ..engine.readers import AUTO
 from ..engine.request import MAPS, MEGA, Estimate, Request
 from ..engine.upscale import estimate
 from ..learning.upscale import check, upscale
@@ -56,6 +57,8 @@ def makeRequest(
         scale = (2.0 if scale is None else float(scale),) * 3
     if region is not None and hasattr(region, "IsA"):
         region = regions.regionFromRoi(region, inputVolume)
+    if isinstance(options.get("learn"), bool):
+        options["learn"] = AUTO if options["learn"] else None
     options.setdefault("modality", modalityOf(inputVolume))
     options.setdefault("scanner", acquisition.scannerOf(inputVolume))
     return Request(

@@ -94,10 +94,10 @@ def _check_scan(request: Request) -> None:
 
 def _check_learning(request: Request) -> None:
     """Refuse times and steps in which nothing can be learned."""
-    if request.learn is not None and request.learn != AUTO and not 0 < float(request.learn) < np.inf:
-        raise RefusalError(
-            f"Learning for {request.learn:g} minutes is not possible; give a number above zero, or auto."
-        )
+    minutes = request.learn
+    if minutes is not None and minutes != AUTO and (isinstance(minutes, str) or not 0 < minutes < np.inf):
+        words = minutes if isinstance(minutes, str) else f"{minutes:g}"
+        raise RefusalError(f"Learning for {words} minutes is not possible; give a number above zero, or auto.")
     if request.learn_steps is not None and request.learn_steps < 1:
         raise RefusalError(f"Learning in {request.learn_steps} steps is not possible; give at least 1.")
     if request.learn is not None and request.learn_steps is not None:
