@@ -87,6 +87,23 @@ def parse(data: bytes, path: Path) -> dict[str, np.ndarray]:
     return tensors
 
 
+def safetensors(tensors: Mapping[str, np.ndarray]) -> bytes:
+    """The tensors as a safetensors file."""
+    header, body = {}, b""
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    for name, tensor in sorted(tensors.items()):
+        raw = np.ascontiguousarray(tensor).tobytes()
+        header[name] = {
+            "dtype": names[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [len(body), len(body) + len(raw)],
+        }
+        body += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + body
+
+
 def _entry(values: Any, size: int) -> tuple[np.dtype, tuple[int, ...], int, int]:
     """Type, shape and place of a tensor within a body of `size` bytes; the words of a ValueError say what is wrong."""
     if not isinstance(values, dict):
