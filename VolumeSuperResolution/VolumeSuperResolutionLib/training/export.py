@@ -49,7 +49,8 @@ def export(
     """
     states = [read_checkpoint(folder) for folder in folders]
     networks = [stage.build() for stage in config.stages]
-    data = weights.safetensors({f"{n}.{name}": array for n, stage in enumerate(tensors) for name, array in stage.items()})
+    named = {f"{n}.{name}": array for n, stage in enumerate(tensors) for name, array in stage.items()}
+    data = weights.safetensors(named)
     output.mkdir(parents=True, exist_ok=True)
     (output / zoo.WEIGHTS_FILE).write_bytes(data)
     if (folders[-1] / CURVE_FILE).is_file():
