@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from VolumeSuperResolutionLib.commands.batches import manifest
 
 from hostile.language import DONE, Case
 from hostile.makers import scan
 from hostile.makers_models import put
 
+MANIFEST = f"out/{manifest.FILE}"
 BATCH = "batch . out --model linear --scale 2 --quiet"
 
 
@@ -70,16 +72,23 @@ CASES = [
         BATCH,
         says="(?s)b.nrrd.*1 of 3 volumes were not upscaled: b.nrrd",
         lines=2,
-        leaves=("out/a.nrrd", "out/c.nii.gz"),
+        leaves=("out/a.nrrd", "out/c.nii.gz", MANIFEST),
     ),
-    Case("a cut one", half, BATCH, says="1 of 2 volumes were not upscaled: b.mha", lines=2, leaves=("out/a.nrrd",)),
+    Case(
+        "a cut one",
+        half,
+        BATCH,
+        says="1 of 2 volumes were not upscaled: b.mha",
+        lines=2,
+        leaves=("out/a.nrrd", MANIFEST),
+    ),
     Case(
         "one without a number",
         with_hole,
         BATCH,
         says="b.nrrd: The volume holds nothing but",
         lines=2,
-        leaves=("out/a.nrrd",),
+        leaves=("out/a.nrrd", MANIFEST),
     ),
     Case(
         "one that may be a label map",
@@ -87,10 +96,14 @@ CASES = [
         BATCH,
         says="b.nrrd may be a scan or a label map",
         lines=2,
-        leaves=("out/a.nrrd",),
+        leaves=("out/a.nrrd", MANIFEST),
     ),
     Case(
-        "one that is said to be none", with_labels, BATCH + " --label-map no", DONE, leaves=("out/a.nrrd", "out/b.nrrd")
+        "one that is said to be none",
+        with_labels,
+        BATCH + " --label-map no",
+        DONE,
+        leaves=("out/a.nrrd", "out/b.nrrd", MANIFEST),
     ),
     Case(
         "all as JSON beside a broken one",
@@ -98,7 +111,7 @@ CASES = [
         BATCH.replace("--quiet", "--json"),
         lines=2,
         tells=r'(?s)"file": "a.nrrd".*"file": "c.nii.gz"',
-        leaves=("out/a.nrrd", "out/c.nii.gz"),
+        leaves=("out/a.nrrd", "out/c.nii.gz", MANIFEST),
     ),
     Case("a request that nothing fits, said once", three, BATCH.replace("scale 2", "scale 99"), says="out of reach"),
     Case("a model that is not there, said once", three, BATCH.replace("linear", "edsr9d"), says="no model called"),

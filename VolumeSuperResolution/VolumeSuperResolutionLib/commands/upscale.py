@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..engine import checks
+from ..engine.callbacks import Progress
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import from_dicom
 from ..engine.request import Request
@@ -54,6 +55,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def upscale_file(path: Path, request: Request, quiet: bool, series: str | None = None) -> tuple[Result, files.Loaded]:
+    """One volume file or folder upscaled with a bar, and what was read."""
+    with Bar(path.name, hidden=quiet) as bar:
+        return upscaled(path, request, bar, series)
+
+
+def upscaled(
+    path: Path, request: Request, progress: Progress | None = None, series: str | None = None
+) -> tuple[Result, files.Loaded]:
     """One volume file or folder upscaled, and what was read."""
     loaded = files.read(path, series)
     if request.label_map is None:
@@ -64,8 +73,7 @@ def upscale_file(path: Path, request: Request, quiet: bool, series: str | None =
         request = replace(request, label_map=loaded.label_map)
     thickness = loaded.metadata.get("SliceThickness")
     request = replace(request, scanner=from_dicom(thickness, loaded.volume.grid.spacing))
-    with Bar(path.name, hidden=quiet) as bar:
-        result = upscale(loaded.volume, request, progress=bar)
+    result = upscale(loaded.volume, request, progress=progress)
     report = replace(result.report, warnings=(*loaded.notes, *result.report.warnings))
     return result._replace(report=report), loaded
 
