@@ -18,6 +18,7 @@ from ..engine.request import Request
 from ..engine.volumes import files
 from . import ending, outputs
 from .batches import bids, claims, finding, manifest, preview, work
+from .batches.cluster import Cluster
 from .batches.finding import Filter, Found, Scan
 from .batches.line import Line
 from .batches.pool import Alone, Pool
@@ -53,13 +54,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes that share this computer; on GPUs one for each is best",
     )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS|FILE", help="work on a Dask cluster: tcp://..., or the scheduler's file"
+    )
+    parser.add_argument(
+        "--resources",
+        type=reader("resources", _resources, "pairs as GPU=1,MEMORY=8e9"),
+        default={},
+        metavar="NAME=N[,...]",
+        help="what a worker of the cluster has to offer for each scan at a time",
+    )
     add_request(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """One that is refused, or in which the program fails, does not stop the others."""
     request = request_from(options)
-    card = _check(request)
+    card = checks.check_request(request)
+    if options.scheduler is None and not options.dry_run:
+        _check(card, request)
     found = finding.find(options.input, options.output, Filter(options.include, options.exclude))
     place = Place(
         found.root.absolute(),
@@ -86,13 +99,18 @@ def _count(text: str) -> int:
     return count
 
 
-def _check(request: Request) -> Card | None:
-    """Refuse once what would be refused of every volume; gives the card of the model that is asked for."""
-    card = checks.check_request(request)
+def _resources(text: str) -> dict[str, float]:
+    try:
+        return {name: float(count) for name, count in (pair.split("=") for pair in text.split(","))}
+    except ValueError:
+        raise ValueError("is no list of names and numbers") from None
+
+
+def _check(card: Card | None, request: Request) -> None:
+    """Refuse once what would be refused of every volume."""
     if card is not None and card.learned:
         zoo.load(card, request.realism)
         checks.check_device(request)
-    return card
 
 
 def _check_names(found: Found, output: Path, request: Request) -> None:
@@ -168,6 +186,8 @@ class _Batch:
 
     def _hands(self) -> Any:
         """Whoever works."""
+        if self._options.scheduler is not None and self._todo:
+            return Cluster(self._place, self._options.scheduler, self._options.resources)
         count = min(self._options.workers, len(self._todo))
         if count < 2:
             return Alone(self._place, self._line.part)
