@@ -30,6 +30,6 @@ def pytest_generate_tests(metafunc: Any) -> None:
 
 @pytest.fixture
 def exploring(request: pytest.FixtureRequest) -> None:
-    """For what takes too long for every run: `explore` runs it, which takes tests with this mark."""
+    """For what takes too long for every run; marked with `hypothesis`, `explore` takes it."""
     if request.config.getoption("--hypothesis-profile") != "explore":
         pytest.skip("takes long; python3 Testing/run.py explore runs it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from VolumeSuperResolutionLib.commands import main
+from VolumeSuperResolutionLib.commands.batches import cluster as cluster_module
 
 from batches.small_scans import LINEAR, done, records, results, scans
 
@@ -84,6 +86,7 @@ def cluster(folder: Path, workers: int):
         processes.end()
 
 
+@pytest.mark.hypothesis  # among those that `explore` runs
 def test_a_killed_worker_and_a_new_scheduler_change_nothing(tmp_path, exploring):
     count = 60
     source = scans(tmp_path / "in", count)
@@ -122,3 +125,30 @@ def test_a_killed_worker_and_a_new_scheduler_change_nothing(tmp_path, exploring)
     assert main(["batch", str(source), str(alone), *LINEAR]) == 0
     assert done(out) == [f"{number:02d}.nrrd" for number in range(count)]
     assert results(out) == results(alone)
+
+
+def test_a_scheduler_file_is_enough_and_what_was_done_is_not_done_again(tmp_path):
+    from distributed import LocalCluster
+
+    source, out = scans(tmp_path / "in", 3), tmp_path / "out"
+    (source / "broken.nrrd").write_bytes(b"no")
+    options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
+    with LocalCluster(**options, resources={"PLACE": 2}) as local:
+        place = tmp_path / "scheduler.json"
+        place.write_text(json.dumps(local.scheduler.identity()))
+        command = ["batch", str(source), str(out), *LINEAR, "--scheduler", str(place), "--resources", "PLACE=1"]
+        assert main(command) == 2
+        written = results(out)
+        assert sorted(written) == done(out) == ["00.nrrd", "01.nrrd", "02.nrrd"]
+        (source / "broken.nrrd").unlink()
+        assert main(command) == 0
+    assert results(out) == written and len(records(out)) == 4
+
+
+def test_a_scheduler_that_does_not_answer_is_told_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 0)
+    source, out = scans(tmp_path / "in", 1), tmp_path / "out"
+    for address in (str(tmp_path / "nothing.json"), "tcp://127.0.0.1:1"):
+        assert main(["batch", str(source), str(out), *LINEAR, "--scheduler", address]) == 2
+        assert f"No scheduler answers at {address}" in capsys.readouterr().err
+    assert results(out) == {}
