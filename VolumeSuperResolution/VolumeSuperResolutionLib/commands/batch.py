@@ -136,7 +136,8 @@ def _known(place: Place, scans: Iterable[Scan]) -> dict[str, Outcome]:
             found[scan.name] = outcome
     damaged = work.manifest_of(place.output).damaged
     if damaged:
-        say(f"{damaged} lines of {manifest.FILE} cannot be read; the scans that they told of are done again.")
+        lines = "1 line" if damaged == 1 else f"{damaged} lines"
+        say(f"{lines} of {manifest.FILE} cannot be read; the scans that they told of are done again.")
     return found
 
 
@@ -202,7 +203,8 @@ class _Batch:
         else:
             self._failed[name] = outcome
             sentence = outcome.sentence
-            say(sentence if outcome.scan.path.name in sentence else f"{name}: {sentence}")
+            named = outcome.scan.series is None and outcome.scan.path.name in sentence
+            say(sentence if named else f"{name}: {sentence}")
         if outcome.report is not None and self._options.json:
             print(json.dumps({"file": name, **outcome.report.to_dict()}), flush=True)
         elif outcome.report is not None and not self._options.quiet:
