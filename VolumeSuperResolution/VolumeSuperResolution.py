@@ -251,6 +251,12 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         nodes, request = combining.makeRequest(volumes, **options)
         return combining.Combining(nodes, (request, maps), outputVolume)
 
+    def saveAsDicom(self, resultNode, folder):
+        """Write a result as a DICOM series into a new folder; its input must come from Slicer's DICOM database."""
+        from VolumeSuperResolutionLib.application import dicomseries
+
+        dicomseries.write(resultNode, pathlib.Path(folder))
+
     def models(self):
         """The ids of all models at hand, the interpolations first.
 

@@ -25,9 +25,18 @@ app = standins.install()
 pytest.register_assert_rewrite("scenes")
 import scenes  # noqa: E402
 import slicer  # noqa: E402
+from prefork import preforked  # noqa: E402
+from VolumeSuperResolutionLib.application import child  # noqa: E402
 from VolumeSuperResolutionLib.application.worker import Worker  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quickStarts() -> Any:
+    """The worker's processes need not import torch first."""
+    with preforked(child):
+        yield
 
 
 @pytest.fixture(autouse=True)

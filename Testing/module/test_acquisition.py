@@ -128,6 +128,59 @@ def test_an_acquisition_transform_is_told_in_the_panel_and_in_the_report(opened,
     assert wording.reportOf(result).warnings[0].startswith("Slicer has loaded T1 with an acquisition transform")
 
 
+@pytest.fixture
+def series(volume, monkeypatch):
+    """series(places): the volume (10 slices, 3 mm) comes from DICOM, whose images lie at these places in LPS."""
+
+    def tell(places: list, orientation: str = "1\\0\\0\\0\\1\\0") -> None:
+        instances = [f"5.{n}" for n in range(len(places))]
+        values = {(uid, acquisition.POSITION): "\\".join(map(str, p)) for uid, p in zip(instances, places)}
+        values.update({(uid, acquisition.ORIENTATION): orientation for uid in instances})
+        database = SimpleNamespace(instanceValue=lambda *asked: values.get(asked, ""))
+        monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+        acquisition.numbers.cache_clear()
+        volume.SetOrigin(0, 0, 0)
+        volume.SetAttribute(acquisition.INSTANCES, " ".join(instances))
+        app.processEvents()
+
+    yield tell
+    acquisition.numbers.cache_clear()
+
+
+EVEN = [(0, 0, 3.0 * k) for k in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ([(0, 0, 3.0 * (k + (k > 3))) for k in range(10)], "slice 5 of 11 is missing between 9.0 and 15.0 mm"),
+        ([(0, 0, 0.3 * k * (k + 1)) for k in range(10)], "the slices are unevenly spaced, 0.6 to 5.4 mm apart"),
+        ([(0, 0.6 * k, 3.0 * k) for k in range(10)], "as by a gantry tilted by 11.3 degrees"),
+    ],
+)
+def test_slices_that_are_not_even_are_told_in_the_panel_and_in_the_report(opened, volume, series, wait, places, words):
+    series(places[::-1])
+    wait(lambda: words in opened.ui.warningLabel.text, 5)
+    result = runs.runHere(volume, runs.makeRequest(volume, model="linear"))
+    assert words in wording.reportOf(result).warnings[0]
+    assert "as if they were even" in wording.reportOf(result).warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("places", "orientation"),
+    [
+        (EVEN, "1\\0\\0\\0\\1\\0"),
+        (EVEN[:9], "1\\0\\0\\0\\1\\0"),  # of which one slice was cut off since
+        ([(0, 0, 3.0 * k * k) for k in range(10)], "1\\0\\0"),
+        ([(5, 0, 3.0 * k * k) for k in range(10)], "1\\0\\0\\0\\1\\0"),  # that lies elsewhere since
+        ([()] * 10, "1\\0\\0\\0\\1\\0"),
+    ],
+)
+def test_of_slices_that_are_even_or_no_longer_those_nothing_is_told(volume, series, places, orientation):
+    series(places, orientation)
+    assert acquisition.warnings(volume) == ()
+
+
 def test_reports_of_earlier_versions_are_read(volume):
     result = runs.runHere(volume, runs.makeRequest(volume, model="nearest"))
     assert "slices as thick as they are apart" in wording.resultLine(result)

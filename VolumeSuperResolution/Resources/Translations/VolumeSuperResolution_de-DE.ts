@@ -80,8 +80,8 @@
         <translation>Automatisch</translation>
     </message>
     <message>
-        <source>Fiel&amp;d of view:</source>
-        <translation>Bil&amp;dausschnitt:</translation>
+        <source>E&amp;xtent:</source>
+        <translation>Aus&amp;dehnung:</translation>
     </message>
     <message>
         <source>How far the result reaches: as the reference, as what all stacks show, or as what any of them shows.</source>
@@ -234,6 +234,14 @@
     <message>
         <source>Copy the call that does the same in the Python console.</source>
         <translation>Den Aufruf kopieren, der in der Python-Konsole dasselbe tut.</translation>
+    </message>
+    <message>
+        <source>Save as &amp;DICOM</source>
+        <translation>Als &amp;DICOM sichern</translation>
+    </message>
+    <message>
+        <source>Save this result as a DICOM series, derived from that of the input: same patient and study. Possible where the input was loaded from Slicer's DICOM database.</source>
+        <translation>Das Ergebnis als DICOM-Serie sichern, abgeleitet von der der Eingabe: gleicher Patient, gleiche Studie. Möglich, wo die Eingabe aus Slicers DICOM-Datenbank geladen wurde.</translation>
     </message>
     <message>
         <source>Detai&amp;ls</source>
@@ -466,6 +474,10 @@
         <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
         <translation>Slicer hat {name} mit einer Aufnahmetransformation geladen: Die Schichten sind ungleichmäßig verteilt oder gekippt. Verfeinert wird, als wären sie gleichmäßig; für wahre Abstände zuerst mit dieser Transformation neu abtasten.</translation>
     </message>
+    <message>
+        <source>DICOM says of {name}: {words}. Slicer has loaded it as if they were even, so its distances are wrong, and the result's would be, too; load it with acquisition geometry regularization (a setting of DICOM), or export the series again.</source>
+        <translation>DICOM sagt über {name}: {words}. Slicer hat die Schichten geladen, als wären sie gleichmäßig; die Abstände darin stimmen daher nicht, und die im Ergebnis ebenso wenig. Mit „acquisition geometry regularization“ (Einstellungen zu DICOM) laden oder die Serie erneut exportieren.</translation>
+    </message>
 </context>
 <context>
     <name>application.catalog</name>
@@ -622,6 +634,37 @@
     <message>
         <source>PyTorch could not be installed ({error}); see the module PyTorch Util.</source>
         <translation>PyTorch konnte nicht installiert werden ({error}); siehe das Modul PyTorch Util.</translation>
+    </message>
+</context>
+<context>
+    <name>application.dicomseries</name>
+    <message>
+        <source>{name} was made of nothing that DICOM's database knows, so no DICOM series can be derived from it.</source>
+        <translation>{name} wurde aus nichts gemacht, was die DICOM-Datenbank kennt, daher lässt sich keine DICOM-Serie davon ableiten.</translation>
+    </message>
+    <message>
+        <source>{name} is moved by a transform, of which DICOM knows nothing; take it out of the transform first.</source>
+        <translation>{name} wird von einer Transformation bewegt, von der DICOM nichts weiß; zuerst aus der Transformation nehmen.</translation>
+    </message>
+    <message>
+        <source>{count} of {total} files of the scan are no longer where DICOM's database has them; import it again.</source>
+        <translation>{count} von {total} Dateien der Aufnahme sind nicht mehr dort, wo die DICOM-Datenbank sie hat; erneut importieren.</translation>
+    </message>
+    <message>
+        <source>Folder for the DICOM series</source>
+        <translation>Ordner für die DICOM-Serie</translation>
+    </message>
+    <message>
+        <source>Super-Resolution</source>
+        <translation>Super-Resolution</translation>
+    </message>
+    <message>
+        <source>{name} was saved as a DICOM series in {folder}.</source>
+        <translation>{name} wurde als DICOM-Serie in {folder} gesichert.</translation>
+    </message>
+    <message>
+        <source>Writing {name} as DICOM</source>
+        <translation>{name} wird als DICOM geschrieben</translation>
     </message>
 </context>
 <context>

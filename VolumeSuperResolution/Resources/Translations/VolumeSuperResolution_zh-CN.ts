@@ -80,8 +80,8 @@
         <translation>自动</translation>
     </message>
     <message>
-        <source>Fiel&amp;d of view:</source>
-        <translation>视野(&amp;D)：</translation>
+        <source>E&amp;xtent:</source>
+        <translation>范围(&amp;X)：</translation>
     </message>
     <message>
         <source>How far the result reaches: as the reference, as what all stacks show, or as what any of them shows.</source>
@@ -234,6 +234,14 @@
     <message>
         <source>Copy the call that does the same in the Python console.</source>
         <translation>复制在 Python 控制台中执行相同操作的调用。</translation>
+    </message>
+    <message>
+        <source>Save as &amp;DICOM</source>
+        <translation>另存为 DICOM(&amp;D)</translation>
+    </message>
+    <message>
+        <source>Save this result as a DICOM series, derived from that of the input: same patient and study. Possible where the input was loaded from Slicer's DICOM database.</source>
+        <translation>将此结果另存为由输入派生的 DICOM 序列：患者与检查相同。仅当输入从 Slicer 的 DICOM 数据库加载时可用。</translation>
     </message>
     <message>
         <source>Detai&amp;ls</source>
@@ -466,6 +474,10 @@
         <source>Slicer has loaded {name} with an acquisition transform: its slices are unevenly spaced or tilted. It is upscaled as if they were even; for true distances, resample it along that transform first.</source>
         <translation>Slicer 加载 {name} 时使用了采集变换：其层间距不均匀或倾斜。放大时按均匀处理；若需真实距离，请先按该变换重采样。</translation>
     </message>
+    <message>
+        <source>DICOM says of {name}: {words}. Slicer has loaded it as if they were even, so its distances are wrong, and the result's would be, too; load it with acquisition geometry regularization (a setting of DICOM), or export the series again.</source>
+        <translation>DICOM 对 {name} 的说明：{words}。Slicer 按均匀层间距加载了它，因此其中的距离不正确，结果中的距离也将不正确；请在 DICOM 设置中启用“acquisition geometry regularization”后重新加载，或重新导出该序列。</translation>
+    </message>
 </context>
 <context>
     <name>application.catalog</name>
@@ -622,6 +634,37 @@
     <message>
         <source>PyTorch could not be installed ({error}); see the module PyTorch Util.</source>
         <translation>无法安装 PyTorch ({error})；请参见 PyTorch Util 模块。</translation>
+    </message>
+</context>
+<context>
+    <name>application.dicomseries</name>
+    <message>
+        <source>{name} was made of nothing that DICOM's database knows, so no DICOM series can be derived from it.</source>
+        <translation>{name} 的来源不在 DICOM 数据库中，因此无法由其派生 DICOM 序列。</translation>
+    </message>
+    <message>
+        <source>{name} is moved by a transform, of which DICOM knows nothing; take it out of the transform first.</source>
+        <translation>{name} 处于变换之下，而 DICOM 不包含该变换；请先将其移出变换。</translation>
+    </message>
+    <message>
+        <source>{count} of {total} files of the scan are no longer where DICOM's database has them; import it again.</source>
+        <translation>该扫描的 {total} 个文件中有 {count} 个已不在 DICOM 数据库记录的位置；请重新导入。</translation>
+    </message>
+    <message>
+        <source>Folder for the DICOM series</source>
+        <translation>DICOM 序列的文件夹</translation>
+    </message>
+    <message>
+        <source>Super-Resolution</source>
+        <translation>超分辨率</translation>
+    </message>
+    <message>
+        <source>{name} was saved as a DICOM series in {folder}.</source>
+        <translation>{name} 已作为 DICOM 序列保存到 {folder}。</translation>
+    </message>
+    <message>
+        <source>Writing {name} as DICOM</source>
+        <translation>正在将 {name} 写为 DICOM</translation>
     </message>
 </context>
 <context>

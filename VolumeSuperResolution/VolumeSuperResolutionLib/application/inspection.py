@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any, Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..engine.models.domain import warnings_for
 from ..engine.physics.noise import white_noise
 from ..engine.volumes.grid import Volume
 from ..engine.volumes.intensity import guess_modality, percentiles
-from . import runs, scene
+from . import acquisition, runs, scene
 from .signals import Signal
 
 STEP_SECONDS = 0.01
@@ -24,7 +25,10 @@ GLANCE = 40
 
 
 class Findings:
-    """Of one volume: its modality, a sample of it, and how many values are not numbers (None: not known yet)."""
+    """Of one volume: its modality, a sample of it, and what is found out later.
+
+    That is how many values are not numbers (None: not known yet), and what is to be told of its slices' places.
+    """
 
     def __init__(self, node: Any) -> None:
         volume = scene.volumeFromNode(node)
@@ -34,6 +38,7 @@ class Findings:
         self.modality = guess_modality(self.sample) if modality == "auto" else modality
         self.noise = noiseAtAGlance(volume.array, self.sample, self.modality)
         self.nonfinite = None if volume.array.dtype.kind == "f" else 0
+        self.places: tuple[str, ...] = ()
         self._warnings: dict = {}
 
     def warnings(self, card: Any) -> tuple:
@@ -63,8 +68,7 @@ class Inspection:
         self._key: tuple = ()
         self._node: Any = None
         self._findings: Findings | None = None
-        self._planes = 0
-        self._count = 0
+        self._pieces: Iterator[None] = iter(())
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self.step)
@@ -72,7 +76,7 @@ class Inspection:
     def of(self, node: Any) -> Findings | None:
         """The findings of a volume; None where there is nothing to look at."""
         image = node.GetImageData() if node is not None else None
-        key = (node.GetID(), image.GetMTime(), node.GetSpacing(), runs.modalityOf(node)) if image is not None else ()
+        key = _stateOf(node, image) if image is not None else ()
         if key != self._key:
             self.forget()
             try:
@@ -80,7 +84,8 @@ class Inspection:
             except RefusalError:
                 self._findings = None
             self._key, self._node = key, node
-            if self._findings is not None and self._findings.nonfinite is None:
+            if self._findings is not None and (self._findings.nonfinite is None or acquisition.instancesOf(node)):
+                self._pieces = self._look()
                 self._timer.start()
         return self._findings
 
@@ -88,7 +93,7 @@ class Inspection:
         """Look at nothing any more."""
         self._timer.stop()
         self._key, self._node, self._findings = (), None, None
-        self._planes = self._count = 0
+        self._pieces = iter(())
 
     def step(self) -> None:
         """Go on for a moment."""
@@ -96,17 +101,31 @@ class Inspection:
         if image is None or image.GetMTime() != self._key[1]:
             self.forget()  # it is looked at again when the panel follows the change
             return
-        array = scene.volumeFromNode(self._node).array
         until = self._clock() + STEP_SECONDS
-        while self._planes < len(array):
-            plane = array[self._planes]
-            self._count += plane.size - int(np.count_nonzero(np.isfinite(plane)))
-            self._planes += 1
+        for _piece in self._pieces:
             if self._clock() >= until:
                 return
         self._timer.stop()
-        self._findings.nonfinite = self._count
         self.finished.emit()
+
+    def _look(self) -> Iterator[None]:
+        """All there is to find out, in pieces of a moment."""
+        node, findings, count = self._node, self._findings, 0
+        if findings.nonfinite is None:
+            for plane in scene.volumeFromNode(node).array:
+                count += plane.size - int(np.count_nonzero(np.isfinite(plane)))
+                yield
+            findings.nonfinite = count
+        for instance in acquisition.instancesOf(node):
+            acquisition.numbers(instance, acquisition.POSITION)
+            yield
+        findings.places = acquisition.placeWarnings(node)
+
+
+def _stateOf(node: Any, image: Any) -> tuple:
+    """What is another where a volume has to be looked at again."""
+    series = node.GetAttribute(acquisition.INSTANCES)
+    return node.GetID(), image.GetMTime(), node.GetSpacing(), node.GetOrigin(), runs.modalityOf(node), series
 
 
 def sampled(array: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 
 from ..engine.request import CombineRequest, Request
-from . import wording
+from . import dicomseries, wording
 from .pythoncall import callFor, combineCallFor
 from .scene import COVERAGE_ROLE, MAPS, inputsOf, isCombined
 from .sidebyside import SETTINGS, SideBySide, removeVolume
@@ -26,6 +26,7 @@ class LastResult:
         self._isNew = False
         ui.undoButton.connect("clicked(bool)", self.undo)
         ui.copyButton.connect("clicked(bool)", self.copy)
+        ui.dicomButton.connect("clicked(bool)", lambda *_arguments: dicomseries.save(self._node))
         ui.detailsButton.connect("toggled(bool)", lambda _on: self.show(self._input))
         self.show(None)
 
@@ -51,6 +52,7 @@ class LastResult:
             ui.resultLabel.text = escape(wording.resultLine(self._node)).replace("\n", "<br>")
             ui.detailsLabel.text = escape(wording.details(self._node)).replace("\n", "<br>")
             ui.undoButton.enabled = self._isNew  # what an existing volume held before is gone
+            ui.dicomButton.enabled = dicomseries.isPossible(self._node)
 
     def undo(self, *_arguments: Any) -> None:
         """Remove the result, and show the input again."""

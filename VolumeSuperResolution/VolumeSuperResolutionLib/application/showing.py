@@ -149,11 +149,11 @@ class Showing:
         wanted = choosing.model == AUTOMATIC or (card is not None and card.learned)
         if wanted and not usable and choosing.node is not None:
             warnings.append(sentence)
+        findings = self._inspection.of(choosing.node)
         if card is not None and card.learned:
-            findings = self._inspection.of(choosing.node)
             warnings += findings.warnings(card) if findings is not None else filter(None, [card.caution])
         if choosing.node is not None:
-            warnings += acquisition.warnings(choosing.node)
+            warnings += acquisition.transformWarnings(choosing.node) or (findings.places if findings else ())
         self._say(self._ui.warningLabel, "<br>".join("&#9888; " + escape(text) for text in warnings))
         self._ui.torchButton.setVisible(wanted and not usable and dependencies.installable())
 

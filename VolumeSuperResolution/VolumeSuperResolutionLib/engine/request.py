@@ -357,6 +357,12 @@ class CombineReport(_Json):
             lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 
+    def derivation(self, version: str) -> Derivation:
+        """What a DICOM series of the result says of it."""
+        made = f"Combined from {len(self.stacks)} scans by {MAKER} {version}"
+        sentence = f"{made}: {describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
+        return Derivation(f"combined from {len(self.stacks)} scans", sentence, version)
+
 
 @dataclass(frozen=True)
 class Estimate:

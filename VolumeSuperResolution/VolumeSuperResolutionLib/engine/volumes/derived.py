@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import RefusalError
+from ..callbacks import Cancel, Progress
+from ..errors import CancelledError, RefusalError
 from . import dicom, elements
 from .grid import Grid, Volume
 from .slices import Slice
@@ -98,7 +99,14 @@ def check_folder(folder: Path) -> None:
         raise RefusalError(f"{folder} cannot be written: {error.strerror}; choose another folder.") from error
 
 
-def write(volume: Volume, folder: Path, source: Sequence[Slice], derivation: Derivation) -> None:
+def write(
+    volume: Volume,
+    folder: Path,
+    source: Sequence[Slice],
+    derivation: Derivation,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> None:
     """The volume as a series of single slices in a folder that is empty or does not exist yet.
 
     `source` are the images of the scan that it was made from.
@@ -111,11 +119,15 @@ def write(volume: Volume, folder: Path, source: Sequence[Slice], derivation: Der
             made = Path(place) / "series"
             made.mkdir()
             for k, plane in enumerate(volume.array):
+                if cancel is not None and cancel():
+                    raise CancelledError
                 data = _file({**common, **_of_slice(volume.grid, k, _to_stored(plane, scaling))})
                 with open(made / f"{k + 1:05d}.dcm", "xb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
+                if progress is not None:
+                    progress(k + 1, len(volume.array))
             _check_written(volume, made)
             with suppress(FileNotFoundError):
                 folder.rmdir()

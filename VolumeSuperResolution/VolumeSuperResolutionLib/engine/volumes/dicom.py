@@ -15,17 +15,12 @@ import numpy as np
 
 from ..errors import RefusalError
 from .grid import THICKEST, Grid
+from .ladder import MISSING, UNEVEN, UNEVENLY, ladder
 from .slices import Found, Slice, files_of, find
 
-# Positions are written with few digits: how far a slice may be off an even ladder, in spacings and in mm.
-UNEVEN, UNEVEN_MM, LARGEST_UNEVEN = 0.02, 0.05, 0.1
-# How far a slice may be off the line through the first, as a part of the way along it and in mm.
-SIDEWAYS, SIDEWAYS_MM = 1e-3, 0.05
 SAME_DIRECTION = 1e-3
 SAME_SPACING = 1e-3
 SAME_PLACE_MM = 0.005
-# A slice is said to be missing where a gap is a whole number of spacings, this well.
-WHOLE = 0.1
 # Other images in a series are left out where all of them are fewer than one in so many.
 FEW = 4
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
@@ -292,14 +287,12 @@ def _ladder(path: Path, slices: list[Slice], notes: list[str]) -> tuple[list[Sli
     order = np.argsort(along, kind="stable")
     if first.frames == len(slices) > 1 and np.array_equal(order[::-1], np.arange(len(slices))):
         order, normal = order[::-1], -normal  # a file of frames that run the other way stays in its order
-        along = -along
-    slices, along = [slices[n] for n in order], along[order]
+    slices = [slices[n] for n in order]
     if len(slices) == 1:
         step = first.between or float(first.kept.get("SliceThickness") or 0) or 1.0
         notes.append("There is a single slice.")
     else:
-        step = _step(path, slices, along, notes)
-        _check_sideways(path, slices, along, normal)
+        step = _step(path, slices, normal, notes)
     direction = np.column_stack((rows, columns, normal))
     size = (first.shape[1], first.shape[0], len(slices))
     spacing = (first.spacing[1], first.spacing[0], step)
@@ -316,45 +309,24 @@ def _unplaced(path: Path, slices: list[Slice], notes: list[str]) -> tuple[list[S
     return slices, Grid((first.shape[1], first.shape[0], 1), (first.spacing[1], first.spacing[0], thickness))
 
 
-def _step(path: Path, slices: list[Slice], along: np.ndarray, notes: list[str]) -> float:
-    """The distance of the slices; refuses where it is not one."""
-    gaps = np.diff(along)
-    usual = float(np.median(gaps))
-    count = len(along)
-    step = float(along[-1] - along[0]) / (count - 1)
-    off = np.abs(along - along[0] - step * np.arange(count)).max()
-    if off <= max(UNEVEN * step, min(UNEVEN_MM, LARGEST_UNEVEN * step)):
-        if off > 0.2 * UNEVEN * step:
-            notes.append(f"The slices are up to {off:.2g} mm off an even spacing of {step:.4g} mm.")
-        return step
-    wholes = gaps / usual
-    widest = int(wholes.argmax())
-    if np.all(np.abs(wholes - np.round(wholes)) < WHOLE) and wholes[widest] > 1.5:
-        total = int(np.round(wholes).sum()) + 1
-        lost = total - count
-        which = widest + 1 + int(np.round(wholes[:widest] - 1).sum())
-        missing = f"slice {which + 1} of {total} is" if lost == 1 else f"{lost} of {total} slices are"
-        where = f"between {along[widest]:.1f} and {along[widest + 1]:.1f} mm"
+def _step(path: Path, slices: list[Slice], normal: np.ndarray, notes: list[str]) -> float:
+    """The distance of the slices; refuses where it is not one, and where they are shifted sideways."""
+    found = ladder(np.array([s.position for s in slices]), normal)
+    if found.fault == MISSING:
+        raise RefusalError(f"The volume in {path} is incomplete: {found.words}; export the series again.")
+    if found.fault == UNEVENLY:
         raise RefusalError(
-            f"The volume in {path} is incomplete: {missing} missing{', the first' if lost > 1 else ''} {where}; "
-            "export the series again."
+            f"The images in {path} make no regular volume: {found.words}; resample them in 3D Slicer first, or export "
+            "the series again."
         )
-    raise RefusalError(
-        f"The slices in {path} are unevenly spaced, {gaps.min():.4g} to {gaps.max():.4g} mm apart, so they make no "
-        "regular volume; resample them in 3D Slicer first, or export the series again."
-    )
-
-
-def _check_sideways(path: Path, slices: list[Slice], along: np.ndarray, normal: np.ndarray) -> None:
-    points = np.array([s.position for s in slices]) - slices[0].position
-    sideways = np.linalg.norm(points - np.outer(points @ normal, normal), axis=1)
-    if np.all(sideways <= np.maximum(SIDEWAYS_MM, SIDEWAYS * (along - along[0]))):
-        return
-    tilt = np.degrees(np.arctan2(sideways[-1], along[-1] - along[0]))
-    raise RefusalError(
-        f"The slices in {path} are shifted sideways against each other, as by a gantry tilted by {tilt:.1f} degrees; "
-        "load the series in 3D Slicer, harden its acquisition transform, and save the volume."
-    )
+    if found.fault:
+        raise RefusalError(
+            f"The images in {path} make no volume of right angles: {found.words}; load the series in 3D Slicer, harden "
+            "its acquisition transform, and save the volume."
+        )
+    if found.off > 0.2 * UNEVEN * found.step:
+        notes.append(f"The slices are up to {found.off:.2g} mm off an even spacing of {found.step:.4g} mm.")
+    return found.step
 
 
 def _check_complete(path: Path, slices: list[Slice]) -> None:
