@@ -43,7 +43,9 @@ class Claims:
 
     def take(self, name: str) -> Claim | None:
         """A claim on a scan; None where another process holds one."""
-        key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        return self._take(hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:24])
+
+    def _take(self, key: str) -> Claim | None:
         number = self._last(key)
         if number is not None and not self._abandoned(self._path(key, number)):
             return None
@@ -84,7 +86,11 @@ class Claims:
         return self._last(claim.key) == claim.number
 
     def clear(self) -> None:
-        """Take the folder away, where no claim is left in it."""
+        """Give back what ended processes held, and take the folder away where no claim is left in it."""
+        for key in {path.stem for path in self._folder.glob("*.*")}:
+            claim = self._take(key)
+            if claim is not None:
+                self.release(claim)
         with suppress(OSError):
             self._folder.rmdir()
 
