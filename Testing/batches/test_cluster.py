@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from VolumeSuperResolutionLib.commands import main
 from VolumeSuperResolutionLib.commands.batches import cluster as cluster_module
+from VolumeSuperResolutionLib.commands.batches import work
 
 from batches.small_scans import LINEAR, done, records, results, scans
 
@@ -143,6 +144,26 @@ def test_a_scheduler_file_is_enough_and_what_was_done_is_not_done_again(tmp_path
         (source / "broken.nrrd").unlink()
         assert main(command) == 0
     assert results(out) == written and len(records(out)) == 4
+
+
+def test_workers_of_another_version_are_told(tmp_path, monkeypatch, capsys):
+    from distributed import LocalCluster
+
+    def other(place, scan):
+        raise AttributeError("no such thing as do")
+
+    monkeypatch.setattr(work, "do", other)
+    options = {"n_workers": 0, "processes": False, "dashboard_address": None}
+    with LocalCluster(**options) as local:
+        adding = threading.Timer(0.5, local.scale, [1])
+        adding.start()
+        command = ["batch", str(scans(tmp_path / "in", 1)), str(tmp_path / "out"), *LINEAR]
+        assert main([*command, "--scheduler", local.scheduler_address]) == 2
+        adding.join()
+    said = capsys.readouterr().err
+    assert "has no workers yet; the scans wait" in said
+    assert "cannot run this version of vsr (no such thing as do)" in said
+    assert results(tmp_path / "out") == {}
 
 
 def test_a_scheduler_that_does_not_answer_is_told_before_any_work(tmp_path, monkeypatch, capsys):

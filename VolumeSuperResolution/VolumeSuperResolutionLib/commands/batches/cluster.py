@@ -12,11 +12,13 @@ import os
 import queue
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...engine.errors import RefusalError
+from ..channels import say
 from . import work
 from .finding import Scan
 from .work import Outcome, Place
@@ -30,6 +32,8 @@ PATIENCE_SECONDS = 3600.0
 CONNECT_SECONDS = 10
 NO_DASK = "Dask is not installed, and --scheduler needs it; install it (`pip install distributed`), or use --workers."
 ENDED = "The workers that worked on it were ended, perhaps because the memory did not suffice; give them more."
+UNFIT = "The workers of the cluster cannot run this version of vsr ({}); install the same one on all computers."
+AWAY = "The scheduler at {} does not answer any more; the scans that are left wait until one does there."
 UNREACHABLE = "No scheduler answers at {}; start one there, or check the address and that this computer may connect."
 
 
@@ -41,7 +45,8 @@ class Cluster:
             import distributed  # noqa: F401  # refused before anything is made
         except ModuleNotFoundError as error:
             raise RefusalError(NO_DASK) from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it warns of is told here where it matters
+        for name in ("distributed", "distributed.client", "distributed.utils", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what they warn of is told here where it matters
         self._place, self._address, self._resources, self._patience = place, address, resources, patience
         self._client: Client | None = None
         self._connect(CONNECT_SECONDS)
@@ -51,7 +56,11 @@ class Cluster:
         left = {scan.name: scan for scan in scans}
         while left:
             if self._client is None:
+                say(AWAY.format(self._address))
                 self._connect(self._patience)
+            assert self._client is not None
+            if not self._client.scheduler_info()["workers"]:
+                say(f"The scheduler at {self._address} has no workers yet; the scans wait for them.")
             for outcome in self._ended(left):
                 del left[outcome.scan.name]
                 yield outcome
@@ -92,9 +101,14 @@ class Cluster:
                 outcome = future.result()
             except KilledWorker:
                 outcome = work.lost(self._place, scan, ENDED)
+            except (OSError, CancelledError, asyncio.CancelledError):  # the connection ended while this was on its way
+                break
+            except Exception as error:  # what goes wrong with a scan is an outcome
+                raise RefusalError(UNFIT.format(str(error).strip().partition("\n")[0])) from error
             yield outcome
-        if futures:
-            self.close(at_once=True)
+        else:
+            return
+        self.close(at_once=True)
 
     def _is_connected(self) -> bool:
         comm = None if self._client is None else self._client.scheduler_comm
