@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from sample_models import model
 from VolumeSuperResolutionLib.commands import main
 from VolumeSuperResolutionLib.commands.batches import cluster as cluster_module
 from VolumeSuperResolutionLib.commands.batches import work
@@ -144,6 +145,25 @@ def test_a_scheduler_file_is_enough_and_what_was_done_is_not_done_again(tmp_path
         (source / "broken.nrrd").unlink()
         assert main(command) == 0
     assert results(out) == written and len(records(out)) == 4
+
+
+def test_workers_get_whole_paths(tmp_path, monkeypatch, capsys):
+    from distributed import LocalCluster
+
+    def tell(place, scan):
+        named = (place.root, place.output, scan.path, place.request.model, place.request.profile)
+        return work.Outcome(scan, "failed", 2, "|".join(map(str, named)))
+
+    monkeypatch.setattr(work, "do", tell)
+    monkeypatch.chdir(tmp_path)
+    scans(tmp_path / "in", 1)
+    model(tmp_path / "mine")
+    (tmp_path / "profile.txt").write_text("-1 0.5\n0 1\n1 0.5\n")
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as local:
+        command = ["batch", "in", "out", "--model", "mine", "--profile", "profile.txt", "--scale", "2", "--quiet"]
+        assert main([*command, "--scheduler", local.scheduler_address]) == 2
+    whole = "|".join(str(tmp_path / name) for name in ("in", "out", "in/00.nrrd", "mine", "profile.txt"))
+    assert whole in capsys.readouterr().err
 
 
 def test_workers_of_another_version_are_told(tmp_path, monkeypatch, capsys):

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     place = Place(
         found.root.absolute(),
         options.output.absolute(),
-        request,
+        request if options.scheduler is None else _for_all(request, card),
         manifest.asked(request, card),
         found.described,
         options.retry,
@@ -104,6 +105,15 @@ def _resources(text: str) -> dict[str, float]:
         return {name: float(count) for name, count in (pair.split("=") for pair in text.split(","))}
     except ValueError:
         raise ValueError("is no list of names and numbers") from None
+
+
+def _for_all(request: Request, card: Card | None) -> Request:
+    """The same request for processes that work in other folders: files that it names have their whole paths."""
+    if card is not None and card.folder is not None and Path(request.model, zoo.CARD_FILE).is_file():
+        request = replace(request, model=str(card.folder.absolute()))
+    if request.profile is not None and Path(request.profile).is_file():
+        request = replace(request, profile=str(Path(request.profile).absolute()))
+    return request
 
 
 def _check(card: Card | None, request: Request) -> None:

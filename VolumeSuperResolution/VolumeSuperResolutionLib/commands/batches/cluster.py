@@ -53,7 +53,7 @@ class Cluster:
 
     def outcomes(self, scans: Iterable[Scan]) -> Iterator[Outcome]:
         """How the work on each scan ended, as it ends."""
-        left = {scan.name: scan for scan in scans}
+        left = {scan.name: scan._replace(path=scan.path.absolute()) for scan in scans}
         while left:
             if self._client is None:
                 say(AWAY.format(self._address))

@@ -31,7 +31,7 @@ OF_THE_MACHINE = ("memory_mb",)
 
 
 class Asked(NamedTuple):
-    """What is asked of every scan: the request, and the models that it means by their checksums."""
+    """What is asked of every scan: the request, and the models and files that it means by their checksums."""
 
     request: dict[str, Any]
     models: dict[str, str]
@@ -41,10 +41,12 @@ def asked(request: Request, card: Card | None) -> Asked:
     """What is written down of a request; `card` is of the model that it names, if it names one."""
     values = {key: value for key, value in request.to_dict().items() if key not in OF_THE_MACHINE}
     values = json.loads(json.dumps(values))
+    profile = Path(request.profile or "")
+    files = {profile.name: checksum([profile])} if profile.is_file() else {}
     if card is None:
         known = sorted((each.id, _checksum(each)) for each in zoo.cards().values())
-        return Asked(values, {AUTOMATIC: hashlib.sha256(json.dumps(known).encode()).hexdigest()})
-    models = {card.id: _checksum(card)}
+        return Asked(values, {**files, AUTOMATIC: hashlib.sha256(json.dumps(known).encode()).hexdigest()})
+    models = {**files, card.id: _checksum(card)}
     if request.realism is not None and request.realism < 1:
         faithful = zoo.partner(card)
         models[faithful.id] = _checksum(faithful)
