@@ -105,13 +105,14 @@ def write_together(
     volumes: Mapping[Path, Volume],
     metadata: Mapping[str, str] | None = None,
     texts: Mapping[Path, str] | None = None,
+    own: Mapping[Path, Mapping[str, str]] | None = None,
 ) -> None:
-    """All of these volumes and texts, which lie in one folder, or none of them."""
+    """All of these volumes and texts, which lie in one folder, or none of them; `own` is metadata of single ones."""
     folder = next(iter(volumes)).parent
     with tempfile.TemporaryDirectory(dir=folder, prefix=f"{PREFIX}{_host()}-{os.getpid()}-") as place:
         try:
             for path, volume in volumes.items():
-                files.write(volume, Path(place) / path.name, metadata)
+                files.write(volume, Path(place) / path.name, (own or {}).get(path, metadata))
             for path, text in (texts or {}).items():
                 (Path(place) / path.name).write_text(text, encoding="utf-8")
         except RefusalError as refusal:
