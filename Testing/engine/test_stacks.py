@@ -165,9 +165,9 @@ def test_aligned_stacks_have_the_dense_solution_in_closed_form():
 
 
 def test_turned_stacks_come_close_to_the_dense_optimum():
-    system = system_of(8, 4, 0.4, smoothness=0.02, thickness=2)
+    system = system_of(6, 4, 0.4, smoothness=0.02, thickness=2)
     assert not system.exact and len(system.stacks) == 3
-    truth = head(8).array
+    truth = head(6).array
     expected = np.linalg.solve(dense(system), wanted(system)).reshape(system.shape)
     mask, peak = np.ones(truth.shape, bool), quality.data_range(truth)
     best, ours = (quality.psnr(x, truth, mask, peak) for x in (expected, system.solve()))

@@ -52,7 +52,7 @@ def box_of(size):
 
 @pytest.mark.parametrize("name", SMALL)
 @given(shape=SHAPES, thickness=st.integers(1, 16), grid=st.tuples(st.integers(1, 4), st.integers(1, 4)), data=st.data())
-@settings(parent=thorough, max_examples=8)
+@settings(parent=thorough, max_examples=5)
 def test_streamed_in_columns_is_the_whole_volume(name, shape, thickness, grid, data):
     network = small(name)
     array = noise(shape)
@@ -70,7 +70,7 @@ def test_streamed_in_columns_is_the_whole_volume(name, shape, thickness, grid, d
 
 @pytest.mark.parametrize("name", SMALL)
 @given(shape=SHAPES, thickness=st.integers(1, 5), data=st.data())
-@settings(parent=thorough, max_examples=8)
+@settings(parent=thorough, max_examples=5)
 def test_any_box_can_be_streamed_alone(name, shape, thickness, data):
     network = small(name)
     array = noise(shape)

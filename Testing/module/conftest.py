@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -85,7 +86,9 @@ def wait() -> Callable[..., None]:
 @pytest.fixture
 def module(scene: Any) -> Any:
     """The module, loaded afresh as at a start of Slicer."""
-    return application.loadModule(str(ROOT / "VolumeSuperResolution" / "VolumeSuperResolution.py"))
+    yield application.loadModule(str(ROOT / "VolumeSuperResolution" / "VolumeSuperResolution.py"))
+    # Or it would observe the scene once more at each later start.
+    slicer.app.startupCompleted.disconnect(sys.modules["VolumeSuperResolution"].onStartupCompleted)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from itertools import combinations, product
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +180,7 @@ def clipped(widget):
 
 @pytest.mark.parametrize(
     ("name", "percent"),
-    [*product(["English", "de-DE", "zh-CN"], [100, 150, 200]), ("pseudo", 100), ("pseudo", 125)],
+    [("English", 200), ("de-DE", 100), ("de-DE", 200), ("zh-CN", 150), ("pseudo", 125)],
 )
 def test_nothing_is_clipped_in_a_narrow_dock(shown, language, looks, name, percent):
     language(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -85,21 +86,26 @@ def test_batch_norms_settle_early(tmp_path, volumes):
     assert not torch.equal(trainer.network.tail.weight, weight)
 
 
-def test_two_processes_get_the_weights_of_one(tmp_path, volumes):
+def test_two_processes_get_the_weights_of_one(tmp_path, volumes, monkeypatch):
+    """Told of each other as torchrun tells them; one of them is this."""
     config = config_file(tmp_path, FSRCNN, steps=3)
     train(config, volumes, tmp_path / "one")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2", "RANK": "0"}
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
-        *("-m", "VolumeSuperResolutionLib", "train", config, "--volumes", volumes, "--output", tmp_path / "two"),
-        *("--device", "cpu"),
+        *(sys.executable, "-m", "VolumeSuperResolutionLib", "train", config, "--volumes", volumes),
+        *("--output", tmp_path / "two", "--device", "cpu"),
     ]
-    library = Path(loop.__file__).resolve().parents[2]
-    subprocess.run(
-        list(map(str, command)),
-        check=True,
-        timeout=200,
-        env={**os.environ, "PYTHONPATH": str(library), "OMP_NUM_THREADS": "1"},
-    )
+    library = str(Path(loop.__file__).resolve().parents[2])
+    environment = {**os.environ, **group, "RANK": "1", "PYTHONPATH": library, "OMP_NUM_THREADS": "1"}
+    for name, value in group.items():
+        monkeypatch.setenv(name, value)
+    with subprocess.Popen(list(map(str, command)), env=environment) as other:
+        try:
+            train(config, volumes, tmp_path / "two", device="cpu")
+            assert other.wait(200) == 0
+        finally:
+            other.kill()
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     fresh = configs.read(config).stages[0].build().state_dict()
     for name in one:
