@@ -70,7 +70,8 @@ def test_an_interrupted_batch_ends_its_processes(tmp_path, monkeypatch, capsys):
     assert done(out) == sorted(results(out)) and len(records(out)) == 5
 
 
-def test_each_process_gets_its_share(tmp_path, monkeypatch):
+@pytest.mark.hypothesis  # among those that `explore` runs
+def test_each_process_gets_its_share(tmp_path, monkeypatch, exploring):
     monkeypatch.setattr(pool, "_serve", other_workers.telling)
     monkeypatch.setattr(pool, "_cores", lambda: 6)
     monkeypatch.setenv(pool.GPUS, "4,7")
