@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from .. import __version__
 from ..engine import checks
+from ..engine.callbacks import Progress
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import from_dicom
 from ..engine.request import Request
 from ..engine.upscale import Result, upscale
 from ..engine.volumes import derived, files
-from . import outputs
+from . import outputs, segmentations
 from .bar import Bar
 from .options import add_request, add_series, request_from
 
@@ -27,6 +28,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dicom", action="store_true", help="write a DICOM series, derived from the one that was read, of its study"
     )
+    parser.add_argument(
+        "--segmentation",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="labels on the grid of the scan, which go to that of the result, too; can be repeated",
+    )
     add_request(parser)
 
 
@@ -34,15 +43,21 @@ def run(options: argparse.Namespace) -> None:
     request = request_from(options)
     checks.check_request(request)
     targets = outputs.targets_of(options.output, request.maps)
+    beside = segmentations.targets_of(options.output, options.segmentation)
     if options.dicom:
-        _check_series(options.input, options.output, len(targets))
+        _check_series(options.input, options.output, len(targets) + len(beside))
     else:
-        outputs.check_volumes(targets, files.read_by(options.input))
+        sources = {file for path in (options.input, *options.segmentation) for file in files.read_by(path)}
+        outputs.check_volumes([*targets, *beside], sources)
+    carried = []
+    if options.segmentation:
+        grid, _ = files.look(options.input, options.series)
+        carried = segmentations.read(options.segmentation, beside, grid, request.region)
     result, loaded = upscale_file(options.input, request, options.quiet or options.json, options.series)
     if options.dicom:
         derived.write(result.volume, options.output, loaded.images, result.report.derivation(__version__))
     else:
-        save(result, targets, loaded.metadata)
+        save(result, targets, loaded.metadata, carried)
     try:
         if options.json:
             print(json.dumps(result.report.to_dict()))
@@ -54,6 +69,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def upscale_file(path: Path, request: Request, quiet: bool, series: str | None = None) -> tuple[Result, files.Loaded]:
+    """One volume file or folder upscaled with a bar, and what was read."""
+    with Bar(path.name, hidden=quiet) as bar:
+        return upscaled(path, request, bar, series)
+
+
+def upscaled(
+    path: Path, request: Request, progress: Progress | None = None, series: str | None = None
+) -> tuple[Result, files.Loaded]:
     """One volume file or folder upscaled, and what was read."""
     loaded = files.read(path, series)
     if request.label_map is None:
@@ -64,8 +87,7 @@ def upscale_file(path: Path, request: Request, quiet: bool, series: str | None =
         request = replace(request, label_map=loaded.label_map)
     thickness = loaded.metadata.get("SliceThickness")
     request = replace(request, scanner=from_dicom(thickness, loaded.volume.grid.spacing))
-    with Bar(path.name, hidden=quiet) as bar:
-        result = upscale(loaded.volume, request, progress=bar)
+    result = upscale(loaded.volume, request, progress=progress)
     report = replace(result.report, warnings=(*loaded.notes, *result.report.warnings))
     return result._replace(report=report), loaded
 
@@ -73,13 +95,19 @@ def upscale_file(path: Path, request: Request, quiet: bool, series: str | None =
 def _check_series(source: Path, target: Path, volumes: int) -> None:
     """Refuse what cannot become a DICOM series, before the work."""
     if volumes > 1:
-        raise RefusalError("Maps are written into files beside the result; leave out --dicom, or the maps.")
+        raise RefusalError(
+            "Maps and segmentations are written into files beside the result; leave out --dicom, or these."
+        )
     if not files.is_dicom(source):
         raise RefusalError(f"{source} is no DICOM series that another could be derived from; leave out --dicom.")
     derived.check_folder(target)
     outputs.remove_leftovers(target.parent)
 
 
-def save(result: Result, targets: list[Path], metadata: Mapping[str, str]) -> None:
-    """The result, and its maps where there are some."""
-    outputs.write_together(dict(zip(targets, (result.volume, *result.maps.values()))), metadata)
+def save(
+    result: Result, targets: list[Path], metadata: Mapping[str, str], carried: Sequence[segmentations.Carried] = ()
+) -> None:
+    """The result, and its maps and segmentations where there are some."""
+    volumes = dict(zip(targets, (result.volume, *result.maps.values())))
+    volumes.update({each.target: each.refined(result.volume.grid) for each in carried})
+    outputs.write_together(volumes, metadata, own={each.target: each.metadata for each in carried})
