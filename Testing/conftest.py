@@ -26,3 +26,10 @@ def pytest_generate_tests(metafunc: Any) -> None:
     if exploring and is_hypothesis_test(metafunc.function):
         metafunc.fixturenames.append("exploration_round")
         metafunc.parametrize("exploration_round", range(ROUNDS), ids=lambda n: f"round {n + 1}")
+
+
+@pytest.fixture
+def exploring(request: pytest.FixtureRequest) -> None:
+    """For what takes too long for every run; marked with `hypothesis`, `explore` takes it."""
+    if request.config.getoption("--hypothesis-profile") != "explore":
+        pytest.skip("takes long; python3 Testing/run.py explore runs it")

@@ -208,7 +208,7 @@ def test_batch_goes_on_after_a_refusal(scan, tmp_path, capsys):
     out = tmp_path / "out"
     (tmp_path / "broken.nrrd").write_bytes(b"no")
     assert main(["batch", str(tmp_path), str(out), "--model", "linear", "--scale", "2"]) == 2
-    assert [p.name for p in out.iterdir()] == ["scan.nii.gz"]
+    assert sorted(p.name for p in out.iterdir()) == ["scan.nii.gz", "vsr-batch.jsonl"]
     assert "broken.nrrd" in capsys.readouterr().err
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 from VolumeSuperResolutionLib.commands import outputs
 
@@ -73,6 +74,33 @@ def three_volumes(folder: Path) -> None:
         assert sitk.ReadImage(str(folder / name)).GetSize() == tuple(2 * n for n in ramp().shape[::-1])
 
 
+def segmented(*names: str, dtype: type = np.uint8):
+    """A scan and segmentations of it."""
+
+    def make(folder: Path) -> None:
+        scan(folder)
+        for name in names:
+            (folder / name).parent.mkdir(exist_ok=True)
+            scan(folder, name, (ramp() % 3 * (1 if dtype is np.uint8 else 0.7)).astype(dtype))
+
+    return make
+
+
+def layered(folder: Path) -> None:
+    """Segments that overlap, in layers."""
+    scan(folder)
+    image = sitk.GetImageFromArray(ramp().astype(np.uint8) % 2)
+    sitk.WriteImage(sitk.Compose(image, image), str(folder / "x.nrrd"))
+
+
+def linked_segmentation(folder: Path) -> None:
+    segmented("x.nrrd")(folder)
+    os.link(folder / "x.nrrd", folder / "out-x.nrrd")
+
+
+SEGMENTED = UPSCALE + " --segmentation x.nrrd"
+
+
 def onto(name: str, source: str = "scan.nrrd", more: str = "") -> str:
     return f"upscale {source} {name} --model linear --scale 2 --quiet {more}"
 
@@ -123,4 +151,26 @@ CASES = [
     Case("an unknown ending", scan, onto("out.jpeg"), says="no ending of a volume format"),
     Case("a long name", scan, onto("a" * 300 + ".nrrd"), says="too long|cannot be written"),
     Case("leftovers", leftovers, status=DONE, leaves=("out.nrrd",), check=only_stale_ones_gone),
+    Case("a segmentation onto itself", linked_segmentation, SEGMENTED, says="no regular file|overwrite what is read"),
+    Case(
+        "two segmentations of one name",
+        segmented("x.nrrd", "y/x.nrrd"),
+        SEGMENTED + " --segmentation y/x.nrrd",
+        says="Two results would be written to out-x.nrrd",
+    ),
+    Case(
+        "a segmentation as a DICOM series",
+        segmented("x.nrrd"),
+        SEGMENTED + " --dicom",
+        says="written into files beside",
+    ),
+    Case("a segmentation that is none", segmented("x.nrrd", dtype=np.float32), SEGMENTED, says="no whole numbers"),
+    Case("segments that overlap", layered, SEGMENTED, says="x.nrrd.*2 values|several values|vector"),
+    Case(
+        "a segmentation",
+        segmented("x.nrrd"),
+        SEGMENTED,
+        DONE,
+        leaves=("out.nrrd", "out-x.nrrd"),
+    ),
 ]

@@ -14,7 +14,7 @@ from VolumeSuperResolutionLib.commands import ending, main, outputs
 from VolumeSuperResolutionLib.engine import upscale as engine
 from VolumeSuperResolutionLib.engine.volumes import files
 
-from hostile.cases_batch import BATCH
+from hostile.cases_batch import BATCH, MANIFEST
 from hostile.cases_training import TRAIN, scans
 from hostile.language import DEFECT, UPSCALE, Case, play
 from hostile.makers import scan
@@ -91,7 +91,7 @@ def test_the_traceback_of_a_defect_is_shown_where_that_was_asked_for(there, defe
 def test_a_defect_does_not_end_a_batch_either(there, defect, capfd):
     defect(2)
     says = r"(?s)b.nrrd: This is a defect .*ZeroDivision.*1 of 3 volumes were not upscaled: b.nrrd"
-    play(Case("", three, BATCH, DEFECT, says, ("out/a.nrrd", "out/c.nrrd")), there, capfd)
+    play(Case("", three, BATCH, DEFECT, says, ("out/a.nrrd", "out/c.nrrd", MANIFEST)), there, capfd)
 
 
 @pytest.mark.parametrize(("which", "status"), SIGNALS.items())
@@ -125,7 +125,11 @@ def test_a_signal_in_the_last_moment_waits_for_both(there, monkeypatch, capfd):
 @pytest.mark.parametrize(("which", "status"), SIGNALS.items())
 def test_an_interrupted_batch_says_what_it_wrote(there, signalled, capfd, which, status):
     signalled(2, which)
-    play(Case("", three, BATCH, status, "^vsr: interrupted; 1 of 3 volumes are in out$", ("out/a.nrrd",)), there, capfd)
+    play(
+        Case("", three, BATCH, status, "^vsr: interrupted; 1 of 3 volumes are in out$", ("out/a.nrrd", MANIFEST)),
+        there,
+        capfd,
+    )
 
 
 def test_an_interrupted_training_says_whether_there_is_a_checkpoint(there, monkeypatch, capfd):

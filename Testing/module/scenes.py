@@ -170,7 +170,7 @@ def makeModel(folder: Path, modelId: str, features=4, blocks=1) -> Path:
     """A folder of models with one EDSR of random weights in it: any size, so any speed."""
     from VolumeSuperResolutionLib.engine import networks
     from VolumeSuperResolutionLib.engine.models import weights, zoo
-    from VolumeSuperResolutionLib.training.export import safetensors
+    from VolumeSuperResolutionLib.engine.models.weights import safetensors
 
     arguments = {"features": features, "blocks": blocks}
     state = networks.build("edsr3d", **arguments).state_dict()

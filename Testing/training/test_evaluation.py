@@ -91,13 +91,15 @@ def test_volumes_are_cut_to_the_factor_and_stay_in_place(folder):
 def test_gains_are_saved_in_the_card_and_shown(folder, card, tmp_path, capsys):
     arguments = ["evaluate", "--model", "mine", "--volumes", str(folder), "--scale", "2", "--save", "--quiet"]
     assert main(arguments) == 0
-    assert main([*arguments, "--protocol", "scanner"]) == 0
+    assert main([*arguments, "--protocol", "scanner", "--crop", "24"]) == 0
     saved = json.loads((card.folder / zoo.CARD_FILE).read_text())["gains"]
     assert set(saved) == {"profile", "scanner"}
+    assert "crop" not in saved["profile"]["MR"] and saved["scanner"]["MR"]["crop"] == [24]
     capsys.readouterr()
     assert main(["models", "--markdown"]) == 0
     page = capsys.readouterr().out
     assert f"{saved['scanner']['MR']['over_best_classical'][0]:+.2f}" in page
+    assert "volumes, 24³ voxels of each)" in page
     assert "Noise." in page and "| 2.1 |" in page
     assert page == listing.markdown(zoo.cards().values())
 

@@ -18,7 +18,7 @@ from VolumeSuperResolutionLib.engine.models import weights, zoo
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
-from VolumeSuperResolutionLib.training import evaluation, export, features, listing, losses, pretrained
+from VolumeSuperResolutionLib.training import evaluation, features, listing, losses, pretrained
 from VolumeSuperResolutionLib.training.feed import Batch
 from VolumeSuperResolutionLib.training.perception import Perception
 
@@ -38,7 +38,7 @@ def test_networks_are_fetched_once_checked_and_kept_apart(tmp_path, monkeypatch,
         pretrained.read_vgg16()
     contents = {pretrained.VGG16: pickle.dumps(checkpoint_of_vgg16()), pretrained.INCEPTION: b"script"}
     kept = {
-        pretrained.VGG16: export.safetensors(pretrained.vgg16_tensors(checkpoint_of_vgg16())),
+        pretrained.VGG16: weights.safetensors(pretrained.vgg16_tensors(checkpoint_of_vgg16())),
         pretrained.INCEPTION: b"script",
     }
     downloads = []

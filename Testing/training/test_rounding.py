@@ -7,7 +7,7 @@ from sample_models import model
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import weights, zoo
 from VolumeSuperResolutionLib.engine.networks import build
-from VolumeSuperResolutionLib.training import export, rounding
+from VolumeSuperResolutionLib.training import rounding
 
 STAGE = zoo.Stage("edsr3d", {"factor": 2, "features": 6, "blocks": 1})
 
@@ -25,7 +25,7 @@ def prefixed(tensors):
 def test_a_rounded_network_is_read_back_nearly_as_it_was(state, tmp_path):
     sizes = {}
     for kind, most in (("int8", 0.5 / 127), ("float16", 1e-3), ("float32", 0.0)):
-        data = export.safetensors(prefixed(rounding.rounded(state, kind)))
+        data = weights.safetensors(prefixed(rounding.rounded(state, kind)))
         sizes[kind] = len(data)
         network = zoo.load(model(tmp_path / kind, data, (STAGE,)))[0]
         for name, tensor in network.state_dict().items():
@@ -69,6 +69,6 @@ def test_whole_numbers_without_a_fitting_scale_are_refused(state, tmp_path, faul
         del stored[name]
     else:
         stored[name] = stored[name][:-1] if fault == "short scale" else stored[name].astype(np.int8)
-    card = model(tmp_path / "odd", export.safetensors(stored), (STAGE,))
+    card = model(tmp_path / "odd", weights.safetensors(stored), (STAGE,))
     with pytest.raises(RefusalError, match="install the model again"):
         zoo.load(card)

@@ -68,6 +68,13 @@ def end(work: Callable[[], int | None]) -> int:
         return status
 
 
+@contextmanager
+def helping() -> Iterator[None]:
+    """Within, a process works for another one: a signal ends it as it would end a command, and the other one tells."""
+    with guarded(), _told(), _stopped_by_signals(), suppress(KeyboardInterrupt, BrokenPipeError):
+        yield
+
+
 def told(error: Exception) -> tuple[int, str]:
     """The status and the sentence of an error."""
     sentence = _refusal(error)

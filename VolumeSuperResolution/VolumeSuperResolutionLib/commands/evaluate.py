@@ -55,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--crop",
         type=reader("crop", read_whole, "a number of voxels"),
         metavar="N",
-        help="with --stacks or --intervals: only the middle of every volume, so many voxels long",
+        help="only a part of every volume with most of its tissue, so many voxels long",
     )
     parser.add_argument("--protocol", choices=tuple(degradation.PROTOCOLS), default="profile", help="and how")
     parser.add_argument("--aside", action="append", default=[], metavar="PATTERN", help="list, but leave out of means")
@@ -111,6 +111,7 @@ def run(options: argparse.Namespace) -> None:
         perception=perception,
         tell=tell,
         fill_nonfinite=options.fill_nonfinite,
+        crop=options.crop,
     )
     print(evaluation.table(scores))
     if perception is not None:
@@ -121,7 +122,7 @@ def run(options: argparse.Namespace) -> None:
         for model in models:
             card = zoo.card(model)
             entry = automatic.entry(card, options.protocol, [int(f) for f in options.scale])
-            measured = {**card.gains, entry: evaluation.gains(scores, model)}
+            measured = {**card.gains, entry: evaluation.gains(scores, model, options.crop)}
             known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))
 

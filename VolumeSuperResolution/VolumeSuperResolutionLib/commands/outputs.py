@@ -7,8 +7,9 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from ..engine.errors import RefusalError
@@ -45,6 +46,35 @@ def check_volumes(targets: Sequence[Path], sources: Iterable[Path]) -> None:
         remove_leftovers(folder)
 
 
+def check_many(targets: Sequence[Path], sources: Callable[[], Iterable[Path]]) -> None:
+    """The same for thousands of volumes in folders that may not be there yet; `sources` is asked only if need be."""
+    written: dict[Path, None] = {}
+    there = {}
+    for target in targets:
+        files.check_name(target)
+        if target.is_dir():
+            raise RefusalError(f"{target} cannot be written: it is a folder itself.")
+        for file in files.written_by(target):
+            if file in written:
+                raise RefusalError(f"Two results would be written to {file}; rename one of their inputs.")
+            written[file] = None
+            if os.path.lexists(file):
+                if not file.is_file():
+                    raise RefusalError(f"{file} is there already and no regular file; give another name.")
+                there[_identity(file)] = file
+    for source in sources() if there else ():
+        with suppress(OSError):
+            if _identity(source) in there:
+                raise RefusalError(f"{there[_identity(source)]} would overwrite what is read; give another name.")
+    for folder in {target.parent for target in targets}:
+        remove_leftovers(folder)
+
+
+def _identity(path: Path) -> object:
+    found = os.stat(path)
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+
+
 def check_file(path: Path, sources: Iterable[Path] = ()) -> None:
     """Refuse a file that cannot be written, or would overwrite what is read; makes none."""
     if path.is_dir() or not path.parent.is_dir():
@@ -71,19 +101,34 @@ def make_folder(path: Path) -> None:
         raise RefusalError(f"{path} cannot be a folder for results ({error.strerror}); choose another one.") from error
 
 
-def write_together(volumes: Mapping[Path, Volume], metadata: Mapping[str, str] | None = None) -> None:
-    """All of these volumes, which lie in one folder, or none of them."""
+def write_together(
+    volumes: Mapping[Path, Volume],
+    metadata: Mapping[str, str] | None = None,
+    texts: Mapping[Path, str] | None = None,
+    own: Mapping[Path, Mapping[str, str]] | None = None,
+) -> None:
+    """All of these volumes and texts, which lie in one folder, or none of them; `own` is metadata of single ones."""
     folder = next(iter(volumes)).parent
     with tempfile.TemporaryDirectory(dir=folder, prefix=f"{PREFIX}{_host()}-{os.getpid()}-") as place:
         try:
             for path, volume in volumes.items():
-                files.write(volume, Path(place) / path.name, metadata)
+                files.write(volume, Path(place) / path.name, (own or {}).get(path, metadata))
+            for path, text in (texts or {}).items():
+                (Path(place) / path.name).write_text(text, encoding="utf-8")
         except RefusalError as refusal:
             raise RefusalError(str(refusal).replace(place, str(folder))) from refusal
         names = " and ".join(path.name for path in volumes)
         with uninterrupted(f"interrupted, but {names} were written"):
             for part in sorted(Path(place).iterdir()):
                 os.replace(part, folder / part.name)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text in a file, whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{PREFIX}{_host()}-{os.getpid()}-") as place:
+        part = Path(place) / path.name
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -97,11 +142,12 @@ def remove_leftovers(folder: Path) -> None:
 def _is_stale(path: Path) -> bool:
     host, _, rest = path.name[len(PREFIX) :].rpartition("-")[0].rpartition("-")
     if os.name == "posix" and host == _host() and rest.isdigit():
-        return not _answers(int(rest))
+        return not answers(int(rest))
     return time.time() - path.stat().st_mtime > STALE_SECONDS
 
 
-def _answers(process: int) -> bool:
+def answers(process: int) -> bool:
+    """Whether there is a process of this number on this machine, which is POSIX."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -109,6 +155,17 @@ def _answers(process: int) -> bool:
     except OSError:
         return True
     return True
+
+
+@cache
+def machine() -> str:
+    """What tells this machine, since its start, from others; on Linux also containers that number processes anew."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
 
 
 def _host() -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from .. import __version__
 from ..engine import checks
+from ..engine.callbacks import Progress
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import from_dicom
 from ..engine.request import Request
 from ..engine.upscale import Result
 from ..engine.volumes import derived, files
-from ..learning.upscale import check_keep, upscale
-from . import outputs
+from ..learning.upscale import Learning, check_keep, upscale
+from . import outputs, segmentations
 from .bar import Bar
 from .options import add_request, add_series, request_from
 
@@ -27,6 +28,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_series(parser)
     parser.add_argument(
         "--dicom", action="store_true", help="write a DICOM series, derived from the one that was read, of its study"
+    )
+    parser.add_argument(
+        "--segmentation",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="labels on the grid of the scan, which go to that of the result, too; can be repeated",
     )
     parser.add_argument(
         "--keep",
@@ -43,15 +52,22 @@ def run(options: argparse.Namespace) -> None:
     if options.keep is not None:
         check_keep(options.keep, request)
     targets = outputs.targets_of(options.output, request.maps)
+    beside = segmentations.targets_of(options.output, options.segmentation)
     if options.dicom:
-        _check_series(options.input, options.output, len(targets))
+        _check_series(options.input, options.output, len(targets) + len(beside))
     else:
-        outputs.check_volumes(targets, files.read_by(options.input))
-    result, loaded = upscale_file(options.input, request, options.quiet or options.json, options.series, options.keep)
+        sources = {file for path in (options.input, *options.segmentation) for file in files.read_by(path)}
+        outputs.check_volumes([*targets, *beside], sources)
+    carried = []
+    if options.segmentation:
+        grid, _ = files.look(options.input, options.series)
+        carried = segmentations.read(options.segmentation, beside, grid, request.region)
+    with Bar(options.input.name, hidden=options.quiet or options.json) as bar:
+        result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
     if options.dicom:
         derived.write(result.volume, options.output, loaded.images, result.report.derivation(__version__))
     else:
-        save(result, targets, loaded.metadata)
+        save(result, targets, loaded.metadata, carried)
     try:
         if options.json:
             print(json.dumps(result.report.to_dict()))
@@ -62,8 +78,13 @@ def run(options: argparse.Namespace) -> None:
         raise
 
 
-def upscale_file(
-    path: Path, request: Request, quiet: bool, series: str | None = None, keep: Path | None = None
+def upscaled(
+    path: Path,
+    request: Request,
+    progress: Progress | None = None,
+    series: str | None = None,
+    learning: Learning | None = None,
+    keep: Path | None = None,
 ) -> tuple[Result, files.Loaded]:
     """One volume file or folder upscaled, and what was read."""
     loaded = files.read(path, series)
@@ -75,8 +96,7 @@ def upscale_file(
         request = replace(request, label_map=loaded.label_map)
     thickness = loaded.metadata.get("SliceThickness")
     request = replace(request, scanner=from_dicom(thickness, loaded.volume.grid.spacing))
-    with Bar(path.name, hidden=quiet) as bar:
-        result = upscale(loaded.volume, request, bar, learning=bar.learning, keep=keep)
+    result = upscale(loaded.volume, request, progress, learning=learning, keep=keep)
     report = replace(result.report, warnings=(*loaded.notes, *result.report.warnings))
     return result._replace(report=report), loaded
 
@@ -84,13 +104,19 @@ def upscale_file(
 def _check_series(source: Path, target: Path, volumes: int) -> None:
     """Refuse what cannot become a DICOM series, before the work."""
     if volumes > 1:
-        raise RefusalError("Maps are written into files beside the result; leave out --dicom, or the maps.")
+        raise RefusalError(
+            "Maps and segmentations are written into files beside the result; leave out --dicom, or these."
+        )
     if not files.is_dicom(source):
         raise RefusalError(f"{source} is no DICOM series that another could be derived from; leave out --dicom.")
     derived.check_folder(target)
     outputs.remove_leftovers(target.parent)
 
 
-def save(result: Result, targets: list[Path], metadata: Mapping[str, str]) -> None:
-    """The result, and its maps where there are some."""
-    outputs.write_together(dict(zip(targets, (result.volume, *result.maps.values()))), metadata)
+def save(
+    result: Result, targets: list[Path], metadata: Mapping[str, str], carried: Sequence[segmentations.Carried] = ()
+) -> None:
+    """The result, and its maps and segmentations where there are some."""
+    volumes = dict(zip(targets, (result.volume, *result.maps.values())))
+    volumes.update({each.target: each.refined(result.volume.grid) for each in carried})
+    outputs.write_together(volumes, metadata, own={each.target: each.metadata for each in carried})

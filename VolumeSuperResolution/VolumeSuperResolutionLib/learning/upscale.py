@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 
@@ -31,6 +30,8 @@ from .thick import Pairs, factor_of, thick_scan, why_not
 if TYPE_CHECKING:
     from .loop import Learned, Limit, Standing
 
+# Called with how far it is, a Standing, as it learns.
+Learning = Callable[["Standing"], None]
 SEED = 0
 # What was learned is used where it gains this many decibels on what is held out; the second where the shape of the
 # profile is only assumed, as then that is no proof of it. Chosen on training volumes.
@@ -42,7 +43,7 @@ def upscale(
     request: Request,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-    learning: Callable[[Standing], None] | None = None,
+    learning: Learning | None = None,
     enough: Callable[[], bool] | None = None,
     keep: Path | None = None,
 ) -> Result:
@@ -130,7 +131,7 @@ def _learn(
     prepared: Prepared,
     request: Request,
     started: float,
-    learning: Callable[[Standing], None] | None,
+    learning: Learning | None,
     cancel: Cancel | None,
     enough: Callable[[], bool] | None,
 ) -> Learned:

@@ -121,8 +121,9 @@ def evaluate(
     perception: Perception | None = None,
     tell: Callable[[str], None] = lambda line: None,
     fill_nonfinite: bool = False,
+    crop: int | None = None,
 ) -> list[Score]:
-    """Scores of the baselines and the models on every volume of a folder."""
+    """Scores of the baselines and the models on every volume of a folder, or on the middles of them."""
     check_factor(factor)
     i, j, k = map(float, factor)
     scale = (i, j, k)
@@ -133,7 +134,7 @@ def evaluate(
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
     for path in files.volumes_in(volumes):
-        case = make_case(path, [int(f) for f in factor], protocol, fill_nonfinite)
+        case = make_case(path, [int(f) for f in factor], protocol, fill_nonfinite, crop)
         mask = quality.foreground(case.truth, case.modality)
         peak = quality.data_range(case.truth)
         if not 0 < peak < np.inf or not mask.any():
@@ -174,7 +175,7 @@ def evaluate(
     return sorted(scores, key=lambda s: (s.volume, methods.index(s.model)))
 
 
-def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, Any]]:
+def gains(scores: Iterable[Score], model: str, crop: int | None = None) -> dict[str, dict[str, Any]]:
     """Per modality: mean and standard deviation over volumes of PSNR, SSIM, and the gains in dB.
 
     With perceptual scores also those, and the scores of the baselines, which have no cards, under "classical".
@@ -195,6 +196,7 @@ def gains(scores: Iterable[Score], model: str) -> dict[str, dict[str, Any]]:
             "residual": _spread([s.residual for s in own]),
             "harm": _spread([s.harm for s in own]),
             "volumes": [float(len(own))],
+            **({"crop": [float(crop)]} if crop else {}),
         }
         if own[0].lpips is not None:
             result[modality]["classical"] = {

@@ -16,13 +16,13 @@ import torch
 
 from ..engine.errors import RefusalError
 from ..engine.models import domain, grids, weights, zoo
-from ..engine.models.weights import safetensors
 from ..engine.networks import Network
 from ..engine.networks.anygrid import AnyGrid3d
 from ..engine.networks.edsr import Edsr3d
 from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
 from ..engine.volumes.grid import Grid, Volume
+from . import grids as any_grid
 from . import precision, widening
 from .checkpoints import read_checkpoint
 from .configs import Config, StageConfig
@@ -49,23 +49,26 @@ def export(
     """
     states = [read_checkpoint(folder) for folder in folders]
     networks = [stage.build() for stage in config.stages]
-    data = safetensors({f"{n}.{name}": array for n, stage in enumerate(tensors) for name, array in stage.items()})
+    named = {f"{n}.{name}": array for n, stage in enumerate(tensors) for name, array in stage.items()}
+    data = weights.safetensors(named)
     output.mkdir(parents=True, exist_ok=True)
     (output / zoo.WEIGHTS_FILE).write_bytes(data)
     if (folders[-1] / CURVE_FILE).is_file():
         shutil.copyfile(folders[-1] / CURVE_FILE, output / CURVE_FILE)
     factor = np.array(config.card["factor"] if any(config.card["factor"]) else (1, grids.FINEST))
     spacings = np.array([scan.spacing for scan in scans])
+    everywhere = any(stage.network == grids.NETWORK for stage in config.stages)
+    added = any_grid.NOISES[1] if everywhere else degradation.SCANNER_NOISE
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
         id=output.resolve().name if start_from else config.id,
         stages=tuple(zoo.Stage(stage.network, stage.arguments, stage.views) for stage in config.stages),
         parameters=sum(p.numel() for network in networks for p in network.parameters()),
         spacing_mm=(round(float(spacings.min() * factor.min()), 3), round(float(spacings.max() * factor.max()), 3)),
-        noise=round(max(domain.noise_level(scan.array) for scan in scans) + degradation.SCANNER_NOISE, 4),
+        noise=round(max(domain.noise_level(scan.array) for scan in scans) + added, 4),
         modalities=tuple(sorted({scan.modality for scan in scans}, reverse=True)),
         training={**_provenance(config, states, scans), **(_beginning(start_from) if start_from else {})},
-        degradation=_degradation(),
+        degradation=any_grid.words() if everywhere else _degradation(),
         least_consistency=max(stage.consistency for stage in config.stages),
         weights={"bytes": len(data), "sha256": weights.sha256(data)},
         folder=output,

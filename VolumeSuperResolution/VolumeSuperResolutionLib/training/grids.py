@@ -55,6 +55,17 @@ LOSSES = ("l1", "mse")
 UNIT = (1.0, 1.0, 1.0)
 
 
+def words() -> str:
+    """How scans are degraded for it, for a card."""
+    return (
+        f"Any factor from {ONE_FACTORS[0]:g} to {ONE_FACTORS[1]:g} along one axis, or from {OTHER_FACTORS[0]:g} to "
+        f"{OTHER_FACTORS[1]:g} along several; slice profiles of {WIDTHS[0]:g} to {WIDTHS[1]:g} times the spacing, "
+        f"Gaussian, or a box in {100 * BOX:g}% of the patches; white noise of {100 * NOISES[0]:g} to "
+        f"{100 * NOISES[1]:g}% of the intensity range in {100 - 100 * CLEAN:g}% of them. Of half of the patches the "
+        f"profile is told, of half of those with a width that is wrong by up to {100 * WRONG:g}%"
+    )
+
+
 @dataclass(frozen=True)
 class Setting:
     """The shapes of a patch, axes by falling factor."""

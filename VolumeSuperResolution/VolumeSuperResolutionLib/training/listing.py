@@ -141,8 +141,10 @@ def _details(card: Card) -> list[str]:
         for modality, values in modalities.items():
             if not {"volumes", *MEASURED} <= set(values):
                 continue
+            scans = f"{values['volumes'][0]:.0f} volumes"
+            scans += f", {values['crop'][0]:.0f}³ voxels of each" if "crop" in values else ""
             lines.append(
-                f"- {protocol}, {modality} ({values['volumes'][0]:.0f} volumes): PSNR {values['psnr'][0]:.2f} dB, "
+                f"- {protocol}, {modality} ({scans}): PSNR {values['psnr'][0]:.2f} dB, "
                 f"SSIM {values['ssim'][0]:.4f}, over Lanczos {values['over_lanczos'][0]:+.2f}, over back-projection "
                 f"{values['over_backprojection'][0]:+.2f}, over the best classical "
                 f"{values['over_best_classical'][0]:+.2f} dB"

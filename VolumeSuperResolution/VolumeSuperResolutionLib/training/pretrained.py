@@ -21,7 +21,6 @@ import numpy as np
 
 from ..engine.errors import RefusalError
 from ..engine.models import weights, zoo
-from .export import safetensors
 
 # Where the networks are kept, if not among the user's caches.
 FOLDER_VARIABLE = "VSR_PRETRAINED"
@@ -74,7 +73,7 @@ def fetch() -> list[Path]:
     for name, source in SOURCES.items():
         if not path_of(name).is_file():
             data = _member(source)
-            _keep(name, data if name == INCEPTION else safetensors(vgg16_tensors(arrays_only(data))))
+            _keep(name, data if name == INCEPTION else weights.safetensors(vgg16_tensors(arrays_only(data))))
     return [path_of(name) for name in SOURCES]
 
 

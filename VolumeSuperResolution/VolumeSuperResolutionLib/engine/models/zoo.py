@@ -261,9 +261,15 @@ def _networks(card: Card) -> tuple[list[Network], dict[str, np.ndarray]]:
     shapes = {f"{n}.{name}": t.shape for n, network in enumerate(networks) for name, t in _floats(network).items()}
     assert card.folder is not None
     path = card.folder / WEIGHTS_FILE
-    tensors = weights.read_tensors(path, card.weights["bytes"], card.weights["sha256"])
+    tensors = _read_weights(path, card.weights["bytes"], card.weights["sha256"], *_state(path))
     weights.check(tensors, shapes, path)
     return networks, {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+
+
+@lru_cache(maxsize=2)
+def _read_weights(path: Path, size: int, checksum: str, *state: int) -> dict[str, np.ndarray]:
+    """The verified weights in a file, read once for all the scans of a batch."""
+    return weights.read_tensors(path, size, checksum)
 
 
 def _floats(network: nn.Module) -> dict[str, Any]:

@@ -15,8 +15,21 @@ _UNLIMITED = 1 << 60  # version 1 writes a number near 2**63 where there is no l
 _ASSUMED = 2 << 30  # an unknown system: little enough for any machine that can show a volume
 
 
+_sharers = 1
+
+
+def share(processes: int) -> None:
+    """From now on this process takes no more than one of so many parts of what is free."""
+    global _sharers
+    _sharers = processes
+
+
 def free_bytes() -> int:
     """Bytes of main memory that this process may still take without swapping or being ended."""
+    return _free_bytes() // _sharers
+
+
+def _free_bytes() -> int:
     if sys.platform.startswith("linux"):
         return min([_meminfo()["MemAvailable"], *(max(limit - used, 0) for limit, used in _cgroups())])
     if sys.platform == "darwin":

@@ -62,6 +62,13 @@ def select(path: Path, series: str | None = None) -> Stack:
     return Stack(chosen, grid, tuple(notes), metadata)
 
 
+def series_in(folder: Path) -> dict[str, str]:
+    """The series in a folder that may be volumes: by UID, what they are called in short."""
+    series = _by_series(find(files_of(folder)).slices)
+    names = _names(series)
+    return {uid: names[uid] for uid in _volumes(series)}
+
+
 def _nothing(path: Path, found: Found) -> str:
     if not path.is_dir():
         return f"{path} is a DICOM file without an image; give the one that holds the volume."
@@ -97,16 +104,8 @@ def _of_series(path: Path, slices: list[Slice], series: str | None) -> tuple[lis
 
 def _one_series(path: Path, slices: list[Slice], notes: list[str]) -> tuple[list[Slice], str]:
     """The series that alone can be a volume, and what it is called."""
-    series: dict[str, list[Slice]] = {}
-    for each in slices:
-        series.setdefault(each.series, []).append(each)
-    numbers = Counter(images[0].number for images in series.values())
-    names = {uid: i[0].number if i[0].number and numbers[i[0].number] == 1 else uid for uid, i in series.items()}
-    volumes = {
-        uid: images
-        for uid, images in series.items()
-        if any(s.position and s.samples == 1 and not s.localizer for s in images)
-    } or series
+    series = _by_series(slices)
+    names, volumes = _names(series), _volumes(series)
     if len(volumes) > 1:
         named = [
             f"{names[uid]} ({images[0].description + ', ' if images[0].description else ''}{len(images)} images)"
@@ -122,6 +121,28 @@ def _one_series(path: Path, slices: list[Slice], notes: list[str]) -> tuple[list
     if left:
         notes.append(f"{_images(left)} of other series (localizers, screenshots) were left out.")
     return chosen, names[uid]
+
+
+def _by_series(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
+    series: dict[str, list[Slice]] = {}
+    for each in slices:
+        series.setdefault(each.series, []).append(each)
+    return series
+
+
+def _names(series: dict[str, list[Slice]]) -> dict[str, str]:
+    """The number of each series, or its UID where another has the same one."""
+    numbers = Counter(images[0].number for images in series.values())
+    return {uid: i[0].number if i[0].number and numbers[i[0].number] == 1 else uid for uid, i in series.items()}
+
+
+def _volumes(series: dict[str, list[Slice]]) -> dict[str, list[Slice]]:
+    """Those that may be volumes; all, where none looks like one."""
+    return {
+        uid: images
+        for uid, images in series.items()
+        if any(s.position and s.samples == 1 and not s.localizer for s in images)
+    } or series
 
 
 def _images(count: int) -> str:

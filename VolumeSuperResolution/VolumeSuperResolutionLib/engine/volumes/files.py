@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RefusalError
 from . import dicom, labels, pixels, stored
 from .grid import Grid, Volume
+from .headers import check_name
 from .headers import header as header_of
 from .itk import to_image
 from .slices import Slice
@@ -19,6 +21,7 @@ from .writing import check_apart, check_writable, write, written_by
 __all__ = [
     "Loaded",
     "check_apart",
+    "check_name",
     "check_writable",
     "from_image",
     "read",
@@ -91,6 +94,20 @@ def read(path: str | Path, series: str | None = None) -> Loaded:
     stack.grid.check()
     array = pixels.read(path, stack.slices)
     return Loaded(Volume(array, stack.grid), False, stack.notes, stack.metadata, stack.slices)
+
+
+def look(path: str | Path, series: str | None = None) -> tuple[Grid, np.dtype]:
+    """Where the voxels of a volume would lie, and about of which type they are, without reading one."""
+    path = Path(path)
+    header = header_of(path)
+    if header is not None:
+        header.grid.check()
+        plain = (header.slope, header.intercept) == (1.0, 0.0)
+        return header.grid, header.dtype if plain else np.dtype(np.float32)
+    stack = dicom.select(path, series)
+    stack.grid.check()
+    whole = all(float(value).is_integer() for s in stack.slices for value in s.scaling)
+    return stack.grid, np.dtype(np.int16 if whole else np.float32)
 
 
 def is_dicom(path: str | Path) -> bool:

@@ -1,0 +1,1 @@
+"""What is behind `vsr batch`: which scans, where results go, who works on them, what is written down."""

@@ -1,0 +1,220 @@
+"""Which scans a batch is about, and what their results are called."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...engine.errors import RefusalError
+from ...engine.volumes import dicom, files
+from .. import outputs
+from . import bids
+
+# What a DICOM series becomes.
+FROM_DICOM = ".nii.gz"
+LIST = ".txt"
+PREAMBLE, MARK = 128, b"DICM"
+NAMED_DICOM = (".dcm", ".ima", ".dicom")
+
+
+class Scan(NamedTuple):
+    """A volume file, or a series in a folder of DICOM slices.
+
+    `name` is what it is called in messages and in the manifest: its path from the folder that was searched. `target` is
+    the path of its result in the output folder.
+    """
+
+    path: Path
+    name: str
+    target: str
+    series: str | None = None
+    bids: bool = False
+
+    def targets(self, output: Path, maps: Iterable[str]) -> list[Path]:
+        """The volumes that are written: the result, then its maps."""
+        if self.bids:
+            return [output / self.target, *(output / bids.result_name(self.name, each) for each in maps)]
+        return outputs.targets_of(output / self.target, maps)
+
+
+class Found(NamedTuple):
+    """The scans, the folder that their names begin in, and the BIDS data set they are of, if they are of one."""
+
+    root: Path
+    scans: list[Scan]
+    described: dict[str, Any] | None = None
+
+
+class Filter(NamedTuple):
+    """Patterns of names, as a shell knows them, that are taken, and that are left out."""
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+
+    def takes(self, name: str) -> bool:
+        """Whether a scan is wanted."""
+        return (not self.include or _fits(name, self.include)) and not self.drops(name)
+
+    def drops(self, name: str) -> bool:
+        """Whether a scan, or a folder with all in it, is not wanted."""
+        return _fits(name, self.exclude)
+
+
+def find(source: str, output: Path, wanted: Filter) -> Found:
+    """The scans in a folder and all folders below it, those of a pattern, or those that a list names."""
+    folder = Path(source)
+    if folder.is_dir():
+        described = bids.read_description(folder)
+        if described is not None:
+            found = Found(folder, _of_data_set(folder, output, wanted), described)
+        else:
+            found = Found(folder, list(_below(folder, folder, output, wanted)))
+    elif folder.is_file():
+        found = _of_paths(_listed(folder), wanted)
+    elif glob.has_magic(source):
+        found = _of_paths(_matching(source, output), wanted)
+    else:
+        raise RefusalError(f"There is no folder {source}; give one with volumes, a pattern, or a list of volumes.")
+    if not found.scans:
+        taken = " that are taken" if wanted.include or wanted.exclude or found.described is not None else ""
+        raise RefusalError(
+            f"There are no volumes{taken} in {source}; give a folder with NIfTI, NRRD, MetaImage or DICOM files."
+        )
+    return found
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) or fnmatch(name, f"*/{pattern}") for pattern in patterns)
+
+
+def _of_data_set(folder: Path, output: Path, wanted: Filter) -> list[Scan]:
+    scans = []
+    for subject in sorted(folder.glob("sub-*")):
+        for place, names in _folders(subject, folder, output, wanted):
+            for file in names:
+                name = (place / file).relative_to(folder).as_posix()
+                if bids.is_scan(name, bool(wanted.include)) and wanted.takes(name):
+                    scans.append(Scan(place / file, name, bids.result_name(name), bids=True))
+    return scans
+
+
+def _below(folder: Path, root: Path, output: Path, wanted: Filter) -> Iterator[Scan]:
+    """The scans in a folder and below it."""
+    for place, names in _folders(folder, root, output, wanted):
+        volumes = [name for name in names if name.lower().endswith(files.VOLUME_ENDINGS)]
+        for file in volumes:
+            name = (place / file).relative_to(root).as_posix()
+            if wanted.takes(name):
+                yield Scan(place / file, name, name)
+        if any(_is_dicom(place / name) for name in names if name not in volumes):
+            yield from _series(place, root, wanted)
+
+
+def _folders(folder: Path, root: Path, output: Path, wanted: Filter) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and those below it with their files; links are followed, but nowhere twice, and never to the results."""
+
+    def failed(error: OSError) -> None:
+        raise RefusalError(f"{error.filename} cannot be opened; check the rights, or --exclude it.") from error
+
+    seen = {_identity(root), _identity(output)}
+    if not folder.is_dir():
+        return
+    for place, below, names in os.walk(folder, followlinks=True, onerror=failed):
+        kept = []
+        for name in sorted(below):
+            path = Path(place, name)
+            identity = _identity(path)
+            if not name.startswith(".") and identity not in seen and not wanted.drops(_name(path, root)):
+                seen.add(identity)
+                kept.append(name)
+        below[:] = kept
+        yield Path(place), sorted(name for name in names if not name.startswith("."))
+
+
+def _identity(path: Path) -> object:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path != root else path.resolve().name
+
+
+def _is_dicom(path: Path) -> bool:
+    if path.name.lower().endswith(NAMED_DICOM):
+        return path.is_file()
+    try:
+        with open(path, "rb") as file:
+            return path.is_file() and file.read(PREAMBLE + len(MARK))[PREAMBLE:] == MARK
+    except OSError:
+        return False
+
+
+def _series(folder: Path, root: Path, wanted: Filter) -> Iterator[Scan]:
+    """The series in a folder that may be volumes; what is damaged is told when its turn comes."""
+    name = _name(folder, root)
+    try:
+        several = dicom.series_in(folder)
+    except RefusalError:
+        several = {}
+    if len(several) < 2:
+        several = {"": ""}
+    for uid, short in several.items():
+        each = f"{name}-{short}" if uid else name
+        if wanted.takes(each):
+            yield Scan(folder, each, each + FROM_DICOM, uid or None)
+
+
+def _listed(path: Path) -> list[Path]:
+    """The paths in a text file, one a line."""
+    if path.suffix.lower() != LIST:
+        raise RefusalError(f"{path} is a single file; give its folder, a list of volumes ({LIST}), or use vsr upscale.")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusalError(f"The list {path} cannot be read; give a text file with one path a line.") from error
+    return [Path(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _matching(pattern: str, output: Path) -> list[Path]:
+    """The volume files and folders of DICOM slices that fit a pattern, but no results."""
+    results = Path(os.path.abspath(output))
+    paths = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
+    return [
+        path
+        for path in paths
+        if results not in Path(os.path.abspath(path)).parents
+        and (
+            path.name.lower().endswith(files.VOLUME_ENDINGS) or (path.is_dir() and any(map(_is_dicom, path.iterdir())))
+        )
+    ]
+
+
+def _of_paths(paths: Sequence[Path], wanted: Filter) -> Found:
+    """Volumes and folders of DICOM slices that were named, each once; the names begin where all of them lie."""
+    places = list(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))
+    if not places:
+        return Found(Path(), [])
+    try:
+        root = Path(os.path.commonpath([path.parent for path in places]))
+    except ValueError as error:
+        raise RefusalError("The volumes lie on several drives; make a batch of those of each.") from error
+    scans: list[Scan] = []
+    for path in places:
+        if path.is_dir():
+            scans += _series(path, root, wanted)
+        elif wanted.takes(_name(path, root)):
+            scans.append(Scan(path, _name(path, root), _target(_name(path, root))))
+    return Found(root, scans)
+
+
+def _target(name: str) -> str:
+    """A single file that was named may be a DICOM file with frames."""
+    return name if name.lower().endswith(files.VOLUME_ENDINGS) else name + FROM_DICOM

@@ -1,0 +1,187 @@
+"""One scan of a batch, from its file to its result and its line in the manifest, in whichever process."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+from ... import __version__
+from ...engine.errors import RefusalError
+from ...engine.request import Report, Request
+from ...engine.upscale import Result
+from ...engine.volumes import files
+from .. import ending, outputs
+from ..upscale import upscaled
+from . import bids, claims
+from .finding import Scan
+from .manifest import DONE, FAILED, Asked, Manifest, checksum, stamp
+
+# What a scan is found to be beside done and failed: done already, failed before, or another process has it.
+KNOWN, GIVEN_UP, BUSY = "known", "given up", "busy"
+Tell = Callable[[int, int], None]
+# The engine uses all the threads that a process has; two scans at once in one process would only share them.
+_ONE = threading.Lock()
+
+
+class Place(NamedTuple):
+    """What is common to all scans of a batch: all of it can be sent to another process."""
+
+    root: Path
+    output: Path
+    request: Request
+    asked: Asked
+    described: dict[str, Any] | None = None
+    retry: bool = False
+
+
+class Outcome(NamedTuple):
+    """How the work on a scan ended; `full`: there is no room for others, either."""
+
+    scan: Scan
+    status: str
+    code: int = ending.DONE
+    sentence: str = ""
+    report: Report | None = None
+    full: bool = False
+
+
+@lru_cache(maxsize=8)
+def manifest_of(output: Path) -> Manifest:
+    """The manifest of a folder, read once in a process."""
+    return Manifest(output)
+
+
+def known(place: Place, scan: Scan, thorough: bool = False) -> Outcome | None:
+    """How a scan ended before, where nothing has changed since."""
+    manifest = manifest_of(place.output)
+    if manifest.record(scan.name) is None:
+        return None
+    record = manifest.settled(scan.name, place.asked, _sources(scan), thorough)
+    if record is None:
+        return None
+    if record["status"] == DONE:
+        return Outcome(scan, KNOWN)
+    code = record.get("code")
+    return Outcome(scan, GIVEN_UP, code if isinstance(code, int) else ending.DEFECT, str(record.get("reason", "")))
+
+
+def do(place: Place, scan: Scan, progress: Tell | None = None) -> Outcome:
+    """Upscale a scan, unless another process does, or has done it."""
+    with _ONE:
+        claim = claims.of(place.output).take(scan.name)
+        if claim is None:
+            return Outcome(scan, BUSY)
+        with claim:
+            before = known(place, scan, thorough=True)
+            if before is not None and not (before.status == GIVEN_UP and place.retry):
+                return before
+            return _try(place, scan, claim, progress)
+
+
+def lost(place: Place, scan: Scan, sentence: str) -> Outcome:
+    """Write down that whoever worked on a scan is no more."""
+    claim = claims.of(place.output).take(scan.name)
+    if claim is None:
+        return Outcome(scan, BUSY)
+    with claim:
+        return _Account(place, scan).failed(ending.REFUSED, sentence)
+
+
+def _sources(scan: Scan) -> set[Path]:
+    """The files that a scan is read from; where they are in disorder, what is named."""
+    try:
+        return files.read_by(scan.path)
+    except RefusalError:
+        return {scan.path}
+
+
+class _Account:
+    """What is to be written down of the work on a scan."""
+
+    def __init__(self, place: Place, scan: Scan) -> None:
+        self._place, self._scan = place, scan
+        self._started = time.monotonic()
+        self._record: dict[str, Any] = {"scan": scan.name, "version": __version__, **place.asked._asdict()}
+        with suppress(OSError):  # what cannot be read is told when it is
+            sources = _sources(scan)
+            self._record.update(stamp=stamp(sources), input=checksum(sources))
+
+    def settle(self, status: str, **more: object) -> None:
+        """The line in the manifest."""
+        seconds = round(time.monotonic() - self._started, 3)
+        record = {**self._record, "status": status, "seconds": seconds, **more}
+        manifest_of(self._place.output).append(record, claims.of(self._place.output))
+
+    def failed(self, code: int, sentence: str) -> Outcome:
+        """A line for what could not be done."""
+        try:
+            self.settle(FAILED, code=code, reason=sentence)
+        except OSError as error:
+            code, sentence = ending.told(error)
+            return Outcome(self._scan, FAILED, code, sentence, full=True)
+        return Outcome(self._scan, FAILED, code, sentence)
+
+
+def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -> Outcome:
+    account, need = _Account(place, scan), 0
+    try:
+        result, loaded = upscaled(scan.path, place.request, progress, scan.series)
+        need = result.volume.array.nbytes
+        if not claim.is_mine():
+            return Outcome(scan, BUSY)
+        report = _write(place, scan, result, loaded.metadata, account)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        code, sentence = ending.told(error)
+        if _is_full(error, place.output, need):
+            return Outcome(scan, FAILED, code, sentence, full=True)
+        return account.failed(code, sentence)
+    return Outcome(scan, DONE, report=report)
+
+
+def _write(place: Place, scan: Scan, result: Result, metadata: Mapping[str, str], account: _Account) -> Report:
+    """The result and what belongs to it, all or nothing, then its line; gives the report with all that is told."""
+    targets = scan.targets(place.output, place.request.maps)
+    outputs.make_folder(targets[0].parent)
+    outputs.remove_leftovers(targets[0].parent)
+    report, texts = result.report, {}
+    if scan.bids:
+        told, notes = bids.sidecar(
+            place.root, scan.name, place.described or {}, place.request, place.asked.models, report
+        )
+        report = replace(report, warnings=(*report.warnings, *notes))
+        texts = {bids.beside(target): json.dumps(told, indent=2) + "\n" for target in targets}
+    written = [file for target in targets for file in files.written_by(target)] + list(texts)
+
+    def sizes() -> dict[str, int]:
+        return {file.relative_to(place.output).as_posix(): file.stat().st_size for file in sorted(written)}
+
+    try:
+        outputs.write_together(dict(zip(targets, (result.volume, *result.maps.values()))), metadata, texts)
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:  # it waited until all was written
+            account.settle(DONE, model=report.model, results=sizes())
+        raise
+    account.settle(DONE, model=report.model, results=sizes())
+    return report
+
+
+def _is_full(error: BaseException | None, folder: Path, need: int) -> bool:
+    """Whether the disk is, so that what follows would fail, too; libraries may not say why they could not write."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        unwritten, error = need > 0 and isinstance(error, (OSError, RuntimeError)), error.__cause__
+        if unwritten and shutil.disk_usage(folder).free < need:
+            return True
+    return False
