@@ -81,7 +81,7 @@ def test_a_network_for_every_grid_counts_as_much_as_it_gained_by_such_factors(ca
     assert chosen(scale=(2, 2, 2)) == "every"
     assert chosen(scale=(2.2, 2.2, 2.2)) == "every"
     assert chosen(scale=(3, 3, 3)) == "better"
-    assert chosen(scale=(3.2, 3.2, 3.2)) == "every"
+    assert chosen(scale=(3.2, 3.2, 3.2)) == "better"
     assert [chosen(scale=scale) for scale in ((1, 1, 4), (5, 1, 1), (1, 6.0, 1))] == ["slices"] * 3
     assert chosen(scale=(1.0, 1.0, 6.5)) == "datastep"
 

@@ -26,6 +26,7 @@ NARROW = {
     "mdcsrn3d": {"growth": 2},
     "rcan3d": {"features": 4, "reduction": 2},
     "rrdb3d": {"features": 3, "growth": 2},
+    "anygrid3d": {"features": 3},
 }
 LEARNED = {card.id: card for card in zoo.cards().values() if card.learned}
 LENGTH, SIDE, WIDTH = 72, 3, 4
@@ -51,7 +52,7 @@ def narrow(folder, card):
         if tensor.is_floating_point()
     }
     model(folder, save(tensors), stages, factor=LEARNED[card].factor)
-    return str(folder), LEARNED[card].factor
+    return str(folder), LEARNED[card].typical
 
 
 def apart(name, factor, rounds, axis):

@@ -16,7 +16,7 @@ import qt
 import scenes
 import slicer
 from scenes import LINEAR, SLOW, alive, cancelled, filesOf, volumeOf
-from VolumeSuperResolutionLib.application import engine_process
+from VolumeSuperResolutionLib.application import child, engine_process
 from VolumeSuperResolutionLib.application import worker as subject
 
 LIBRARY = Path(subject.__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ def test_the_end_of_the_application_is_the_childs(wait, monkeypatch):
 def launcher(fresh, monkeypatch, tmp_path):
     """As in Slicer, where sys.executable is a launcher that has the real Python as its child."""
     script = tmp_path / "PythonSlicer"
-    script.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
+    script.write_text(f'#!/bin/sh\n"{child.interpreter()}" "$@"\nexit $?\n')
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     return fresh

@@ -22,9 +22,9 @@ def choose(distance: Callable[[Card], float | None], modality: str, factors: Seq
     """The card for a target: of the models that gain on noisy scans, the one nearest to it, then the best.
 
     `distance` tells how far a target is from what a card's networks give by themselves; None if it is out of reach. A
-    network for every grid is never far; it counts as much as it gained by factors like these (i, j, k). Where the
-    modality is not known a model counts as much as on the one where it gains least. Without torch, or where no model
-    reaches the target or gains, it is the data step.
+    network for every grid is taken instead where it gained more by factors like these (i, j, k) than the nearest
+    specialist by its own. Where the modality is not known a model counts as much as on the one where it gains least.
+    Without torch, or where no model reaches the target or gains, it is the data step.
     """
     suited = []
     for card in zoo.cards().values() if networks_at_hand() else ():
@@ -32,7 +32,11 @@ def choose(distance: Callable[[Card], float | None], modality: str, factors: Seq
         # Models for looks, which may draw what is not there, are for those who choose them.
         if far is not None and gained > 0 and not card.caution and not card.partner:
             suited.append((round(far, 3), -gained, card.id, card))
-    return min(suited)[-1] if suited else classical()
+    specialist = min((each for each in suited if not each[-1].every_grid), default=None)
+    general = min((each for each in suited if each[-1].every_grid), default=None)
+    if specialist is None or (general is not None and general[1] < specialist[1]):
+        return general[-1] if general is not None else classical()
+    return specialist[-1]
 
 
 def classical() -> Card:
