@@ -248,8 +248,8 @@
         <translation>Als &amp;DICOM sichern</translation>
     </message>
     <message>
-        <source>Save this result as a DICOM series, derived from that of the input: same patient and study. Possible where the input was loaded from Slicer's DICOM database.</source>
-        <translation>Das Ergebnis als DICOM-Serie sichern, abgeleitet von der der Eingabe: gleicher Patient, gleiche Studie. Möglich, wo die Eingabe aus Slicers DICOM-Datenbank geladen wurde.</translation>
+        <source>Save this result as a DICOM series, derived from that of the input: same patient and study.</source>
+        <translation>Das Ergebnis als DICOM-Serie sichern, abgeleitet von der der Eingabe: gleicher Patient, gleiche Studie.</translation>
     </message>
     <message>
         <source>Detai&amp;ls</source>

@@ -248,8 +248,8 @@
         <translation>另存为 DICOM(&amp;D)</translation>
     </message>
     <message>
-        <source>Save this result as a DICOM series, derived from that of the input: same patient and study. Possible where the input was loaded from Slicer's DICOM database.</source>
-        <translation>将此结果另存为由输入派生的 DICOM 序列：患者与检查相同。仅当输入从 Slicer 的 DICOM 数据库加载时可用。</translation>
+        <source>Save this result as a DICOM series, derived from that of the input: same patient and study.</source>
+        <translation>将此结果另存为由输入派生的 DICOM 序列：患者与检查相同。</translation>
     </message>
     <message>
         <source>Detai&amp;ls</source>

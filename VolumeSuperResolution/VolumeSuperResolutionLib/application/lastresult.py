@@ -52,7 +52,7 @@ class LastResult:
             ui.resultLabel.text = escape(wording.resultLine(self._node)).replace("\n", "<br>")
             ui.detailsLabel.text = escape(wording.details(self._node)).replace("\n", "<br>")
             ui.undoButton.enabled = self._isNew  # what an existing volume held before is gone
-            ui.dicomButton.enabled = dicomseries.isPossible(self._node)
+            ui.dicomButton.setVisible(dicomseries.isPossible(self._node))
 
     def undo(self, *_arguments: Any) -> None:
         """Remove the result, and show the input again."""

@@ -198,9 +198,9 @@ def fitRow(row: Any) -> None:
     """Beside each other where there is room for it, else on each other."""
     layout = row.layout()
     widgets = [layout.itemAt(n).widget() for n in range(layout.count())]
-    widest = max(widget.property("sizeHint").width() for widget in widgets)
-    needed = (widest + layout.spacing) * len(widgets)
-    fits = not row.visible or needed <= row.width
+    shown = [widget for widget in widgets if widget.visible]
+    widest = max((widget.property("sizeHint").width() for widget in shown), default=0)
+    fits = (widest + layout.spacing) * len(shown) <= row.width
     layout.setDirection(qt.QBoxLayout.LeftToRight if fits else qt.QBoxLayout.TopToBottom)
 
 
