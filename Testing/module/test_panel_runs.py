@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import phantoms
 import pytest
 import scenes
 import slicer
@@ -44,54 +42,6 @@ def startSlowRun(opened, scene):
     before = scenes.fingerprint(scene)
     opened.ui.applyButton.click()
     return before
-
-
-class TestLearning:
-    def thick(self, opened, volume):
-        array = (phantoms.head(96).array[24:72:4] * 0.9).astype(np.int16)
-        slicer.util.updateVolumeFromArray(volume, array)
-        volume.SetSpacing(1.0, 1.0, 4.0)
-        opened.panel.choosing.parameters.target = "isotropic"
-        app.processEvents()
-
-    def test_it_is_offered_where_slices_are_thick(self, opened, volume):
-        box = opened.ui.learnCheckBox
-        assert not box.enabled and "too small to learn from" in box.toolTip
-        opened.panel.choosing.parameters.learn = True
-        assert opened.panel.choosing.request().learn is None
-        self.thick(opened, volume)
-        assert box.enabled and "sharp in plane" in box.toolTip
-        assert opened.panel.choosing.request().learn == "auto"
-        assert "learn='auto'" in pythoncall.callFor("T1", opened.panel.choosing.request())
-        opened.panel.choosing.parameters.target = "x2"
-        app.processEvents()
-        assert "one axis by 4" in opened.ui.estimateLabel.text and not opened.ui.applyButton.enabled
-
-    def test_it_tells_how_far_it_is_and_goes_on_when_it_is_enough(self, opened, volume, messages, wait):
-        self.thick(opened, volume)
-        opened.panel.choosing.parameters.learn = True
-        app.processEvents()
-        opened.ui.applyButton.click()
-        assert opened.ui.enoughButton.isHidden()
-        wait(lambda: not opened.ui.enoughButton.isHidden(), 120)
-        assert re.fullmatch(r"learning 0:\d\d, [+-]\d+\.\d dB on what was held out", opened.ui.progressBar.format)
-        opened.ui.enoughButton.click()
-        wait(lambda: results(), 120)
-        app.processEvents()
-        assert opened.ui.enoughButton.isHidden() and messages == []
-        assert results()[0].GetImageData().GetDimensions() == (96, 96, 48)
-        assert "What was learned from the scan is " in opened.ui.resultLabel.text
-
-    def test_it_can_be_cancelled(self, opened, scene, volume, messages, wait):
-        self.thick(opened, volume)
-        opened.panel.choosing.parameters.learn = True
-        app.processEvents()
-        before = scenes.fingerprint(scene)
-        opened.ui.applyButton.click()
-        wait(lambda: not opened.ui.enoughButton.isHidden(), 120)
-        opened.ui.applyButton.click()
-        wait(lambda: opened.panel.job is None)
-        assert opened.ui.enoughButton.isHidden() and scenes.fingerprint(scene) == before and messages == []
 
 
 class TestRuns:

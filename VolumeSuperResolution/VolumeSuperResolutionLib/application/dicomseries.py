@@ -45,7 +45,7 @@ def write(
 
 def _images(resultNode: Any) -> list[Slice]:
     """The images of the series that a result was made of."""
-    instances = [instance for node in inputsOf(resultNode) for instance in instancesOf(node)]
+    instances = dict.fromkeys(instance for node in inputsOf(resultNode) for instance in instancesOf(node))
     files = dict.fromkeys(Path(slicer.dicomDatabase.fileForInstance(instance) or "-") for instance in instances)
     gone = [file for file in files if not file.is_file()]
     if gone:

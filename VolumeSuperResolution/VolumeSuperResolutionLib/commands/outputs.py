@@ -61,17 +61,20 @@ def check_many(targets: Sequence[Path], sources: Callable[[], Iterable[Path]]) -
             if os.path.lexists(file):
                 if not file.is_file():
                     raise RefusalError(f"{file} is there already and no regular file; give another name.")
-                there[_identity(file)] = file
+                there[identity(file)] = file
     for source in sources() if there else ():
-        with suppress(OSError):
-            if _identity(source) in there:
-                raise RefusalError(f"{there[_identity(source)]} would overwrite what is read; give another name.")
+        if identity(source) in there:
+            raise RefusalError(f"{there[identity(source)]} would overwrite what is read; give another name.")
     for folder in {target.parent for target in targets}:
         remove_leftovers(folder)
 
 
-def _identity(path: Path) -> object:
-    found = os.stat(path)
+def identity(path: Path) -> object:
+    """The same for all names of one file or folder; the path itself where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
@@ -109,7 +112,7 @@ def write_together(
 ) -> None:
     """All of these volumes and texts, which lie in one folder, or none of them; `own` is metadata of single ones."""
     folder = next(iter(volumes)).parent
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f"{PREFIX}{_host()}-{os.getpid()}-") as place:
+    with _place_in(folder) as place:
         try:
             for path, volume in volumes.items():
                 files.write(volume, Path(place) / path.name, (own or {}).get(path, metadata))
@@ -125,10 +128,15 @@ def write_together(
 
 def write_text(path: Path, text: str) -> None:
     """A text in a file, whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{PREFIX}{_host()}-{os.getpid()}-") as place:
+    with _place_in(path.parent) as place:
         part = Path(place) / path.name
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
+
+
+def _place_in(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder in a folder, which tells whose it is."""
+    return tempfile.TemporaryDirectory(dir=folder, prefix=f"{PREFIX}{_host()}-{os.getpid()}-")
 
 
 def remove_leftovers(folder: Path) -> None:

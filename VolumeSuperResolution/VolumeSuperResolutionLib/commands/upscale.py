@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ..engine.physics.scanner import from_dicom
 from ..engine.request import Request
 from ..engine.upscale import Result
 from ..engine.volumes import derived, files
+from ..engine.volumes.grid import Volume
 from ..learning.upscale import Learning, check_keep, upscale
 from . import outputs, segmentations
 from .bar import Bar
@@ -113,10 +114,15 @@ def _check_series(source: Path, target: Path, volumes: int) -> None:
     outputs.remove_leftovers(target.parent)
 
 
+def volumes_of(result: Result, targets: Iterable[Path]) -> dict[Path, Volume]:
+    """What is written where: the result, then its maps."""
+    return dict(zip(targets, (result.volume, *result.maps.values())))
+
+
 def save(
     result: Result, targets: list[Path], metadata: Mapping[str, str], carried: Sequence[segmentations.Carried] = ()
 ) -> None:
     """The result, and its maps and segmentations where there are some."""
-    volumes = dict(zip(targets, (result.volume, *result.maps.values())))
+    volumes = volumes_of(result, targets)
     volumes.update({each.target: each.refined(result.volume.grid) for each in carried})
     outputs.write_together(volumes, metadata, own={each.target: each.metadata for each in carried})

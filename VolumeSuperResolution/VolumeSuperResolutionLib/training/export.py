@@ -55,9 +55,9 @@ def export(
     (output / zoo.WEIGHTS_FILE).write_bytes(data)
     if (folders[-1] / CURVE_FILE).is_file():
         shutil.copyfile(folders[-1] / CURVE_FILE, output / CURVE_FILE)
-    factor = np.array(config.card["factor"] if any(config.card["factor"]) else (1, grids.FINEST))
+    everywhere = not any(config.card["factor"])
+    factor = np.array((1, grids.FINEST) if everywhere else config.card["factor"])
     spacings = np.array([scan.spacing for scan in scans])
-    everywhere = any(stage.network == grids.NETWORK for stage in config.stages)
     added = any_grid.NOISES[1] if everywhere else degradation.SCANNER_NOISE
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(

@@ -120,27 +120,19 @@ def _folders(folder: Path, root: Path, output: Path, wanted: Filter) -> Iterator
     def failed(error: OSError) -> None:
         raise RefusalError(f"{error.filename} cannot be opened; check the rights, or --exclude it.") from error
 
-    seen = {_identity(root), _identity(output)}
+    seen = {outputs.identity(root), outputs.identity(output)}
     if not folder.is_dir():
         return
     for place, below, names in os.walk(folder, followlinks=True, onerror=failed):
         kept = []
         for name in sorted(below):
             path = Path(place, name)
-            identity = _identity(path)
+            identity = outputs.identity(path)
             if not name.startswith(".") and identity not in seen and not wanted.drops(_name(path, root)):
                 seen.add(identity)
                 kept.append(name)
         below[:] = kept
         yield Path(place), sorted(name for name in names if not name.startswith("."))
-
-
-def _identity(path: Path) -> object:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return path
-    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
 def _name(path: Path, root: Path) -> str:

@@ -20,7 +20,7 @@ from ...engine.request import Report, Request
 from ...engine.upscale import Result
 from ...engine.volumes import files
 from .. import ending, outputs
-from ..upscale import upscaled
+from ..upscale import upscaled, volumes_of
 from . import bids, claims
 from .finding import Scan
 from .manifest import DONE, FAILED, Asked, Manifest, checksum, stamp
@@ -167,7 +167,7 @@ def _write(place: Place, scan: Scan, result: Result, metadata: Mapping[str, str]
         return {file.relative_to(place.output).as_posix(): file.stat().st_size for file in sorted(written)}
 
     try:
-        outputs.write_together(dict(zip(targets, (result.volume, *result.maps.values()))), metadata, texts)
+        outputs.write_together(volumes_of(result, targets), metadata, texts)
     except KeyboardInterrupt as interrupt:
         if interrupt.args:  # it waited until all was written
             account.settle(DONE, model=report.model, results=sizes())
