@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VolumeSuperResolut
 
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.fsrcnn import CroppedTransposedConv
-from VolumeSuperResolutionLib.engine.streaming import kernels, memory
+from VolumeSuperResolutionLib.engine.streaming import kernels, memory, trials
 from VolumeSuperResolutionLib.engine.streaming.devices import PRECISIONS, Transfers
 from VolumeSuperResolutionLib.engine.streaming.inference import CHUNK_ON_CPU, CHUNK_ON_GPU, Account, Compute, apply
 from VolumeSuperResolutionLib.engine.streaming.stream import Stream
@@ -131,6 +131,9 @@ def compare(case: dict[str, Any]) -> dict[str, Any]:
         "whole, channels last": lambda: in_one_pass(network, array, out, True),
         "MONAI": lambda: sliding_window(network, array, out, case["window"]),
     }
+    methods["stream, every plane by itself"] = methods["stream"]
+    if case["method"] != "stream":
+        trials.blocks_gain = lambda weight: False
     small = array[:16, :16, :16].copy()
     streamed(network, small, output_of(network, small.shape), Compute("cpu", "fp32"))  # what is loaded once
     found = measured(methods[case["method"]], case["repeats"])

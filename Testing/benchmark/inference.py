@@ -61,7 +61,7 @@ def compared(networks: list[str], size: int, repeats: int) -> None:
             case = {"kind": "compare", "network": network, "size": edge, "window": window}
             case["reference"] = f"{folder}/whole.npy"
             found = {}
-            for method in ("whole", "whole, channels last", "MONAI", "stream"):
+            for method in ("whole", "whole, channels last", "MONAI", "stream, every plane by itself", "stream"):
                 found[method] = run(**case, method=method, repeats=repeats)
         whole = found["whole"]
         for method, numbers in found.items():
