@@ -71,8 +71,8 @@ def upscale(
     scan = prepared.array[_slices(prepared.layout.region)]
     seen = prepared.scanner.matrices(values.shape, scan.shape, prepared.layout.source.spacing)
     with work.step(_residual_part(prepared)) as tell:
-        carried = carry(values)
-        residual = quality.consistency_residual(carried, carry(scan), seen, tell, cancel) * prepared.carrier.unit
+        carried, place = carry(values), work.place()
+        residual = quality.consistency_residual(carried, carry(scan), seen, tell, cancel, place) * prepared.carrier.unit
     doubts, maps = _doubts(prepared, request, carried, work)
     if deviation is not None:
         maps["uncertainty"] = deviation
@@ -132,7 +132,8 @@ def _doubts(
     if request.invented:
         source = prepared.layout.source
         with work.step(_residual_part(prepared)) as tell:
-            invented = intervals.invent(values, source.size[::-1], prepared.scanner, source.spacing, tell, work.cancel)
+            given = values, source.size[::-1], prepared.scanner, source.spacing
+            invented = intervals.invent(*given, tell, work.cancel, work.place())
         found["invented"] = intervals.mean_in_tissue(invented, values, tissue) * carrier.unit
         maps["invented"] = invented
     if not carrier.plain:
@@ -160,17 +161,17 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     carrier = prepared.carrier
     if len(flips) == 1:
         _restore(prepared, request, networks, low, values, work)
-        return _stored(values[crop], prepared.dtype, carrier), None
+        return _stored(values[crop], prepared.dtype, carrier, work), None
     plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         _restore(prepared, request, networks, low, values, work, steps)
         if count == 1:
-            plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
+            plain = _stored(values[crop], prepared.dtype, carrier, work, copy=True)
         _accumulate(values, mean, squares, count)
     assert plain is not None
     if request.uncertainty:
         intensity.check_finite(squares)
-    result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
+    result = _stored(mean[crop], prepared.dtype, carrier, work) if _ensemble_by_flips(prepared, request) else plain
     if not request.uncertainty:
         return result, None
     deviation = np.sqrt(squares[crop] / len(flips))
@@ -223,32 +224,20 @@ def _once(
     card = prepared.layout.card
     order = orientation(card, low.shape, high.shape)
     source, target = low.transpose(order), high.transpose(order)
-
-    def write(region: tuple[slice, ...], values: np.ndarray) -> None:
-        intensity.check_finite(values)
-        target[region] = carrier.to_type(values, target.dtype)
-
     if card.learned:
-        plan.run(
-            source,
-            prepared.carrier.window(prepared.window),
-            card,
-            networks,
-            target.shape,
-            write,
-            work,
-            request.ensemble,
-        )
+        conversion = intensity.Conversion(high.dtype, prepared.carrier.window(prepared.window), carrier)
+        plan.run(source, conversion, card, networks, target.shape, target.__setitem__, work, request.ensemble)
     elif card.kernel == "nearest" and target.dtype == source.dtype:
         with work.step() as tell:
             interpolation.repeat(source, target, tell, work.cancel)
     else:
         matrices = interpolation.matrices(source.shape, target.shape, card.kernel)
         with work.step() as tell:
-            separable.apply(source, matrices, lambda part, values: write((part,), values), tell, work.cancel)
+            conversion = intensity.Conversion(high.dtype, carrier=carrier)
+            separable.apply(source, matrices, target.__setitem__, tell, work.cancel, convert=conversion)
     if prepared.layout.rounds:
         with work.step() as tell:
-            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
+            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel, work.place())
 
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
@@ -259,9 +248,9 @@ def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.R
     given = (high, low, prepared.scanner, layout.source.spacing)
     with work.step() as tell:
         if layout.card.every_grid:
-            data_step.explain_as_trained(*given, tell, work.cancel)
+            data_step.explain_as_trained(*given, tell, work.cancel, work.place())
         else:
-            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel)
+            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel, work.place())
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -282,14 +271,17 @@ def _accumulate(values: np.ndarray, mean: np.ndarray, squares: np.ndarray, count
         squares[k] += change * (values[k] - mean[k])
 
 
-def _stored(values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, copy: bool = False) -> np.ndarray:
+def _stored(
+    values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, work: plan.Run, copy: bool = False
+) -> np.ndarray:
     """In the scan's units, the final type and contiguous; without a copy, unless asked for, where nothing changes."""
-    unchanged = values.dtype == dtype and carrier.plain and not copy
-    result = np.ascontiguousarray(values) if unchanged else np.empty(values.shape, dtype)
-    for k in range(values.shape[0]):
-        intensity.check_finite(values[k])
-        if not unchanged:
-            result[k] = carrier.to_type(values[k], dtype)
+    if values.dtype == dtype and carrier.plain and not copy:
+        for plane in values:
+            intensity.check_finite(plane)
+        return np.ascontiguousarray(values)
+    result = np.empty(values.shape, dtype)
+    conversion = intensity.Conversion(result.dtype, carrier=carrier)
+    separable.apply(values, (None,) * 3, result.__setitem__, None, work.cancel, work.place(), conversion)
     return result
 
 
@@ -348,7 +340,7 @@ def _report(
     if accounts:
         last = accounts[-1]
         tiles = f"{last.slabs} slabs of {last.thickness} planes in {last.columns} column{'s' * (last.columns != 1)}"
-    notes = [*prepared.notes, *(note for account in accounts for note in account.warnings)]
+    notes = [*prepared.notes, *work.notes()]
     return Report(
         model=layout.card.id,
         title=layout.card.title,
@@ -363,7 +355,7 @@ def _report(
         tiles=tiles,
         seconds=seconds,
         peak_memory_mb=memory.peak_bytes() / MEGA,
-        gpu_memory_mb=max((a.peak_bytes for a in accounts if a.device != "cpu"), default=0) / MEGA,
+        gpu_memory_mb=work.device_bytes() / MEGA,
         consistency_rounds=layout.rounds,
         data_step=layout.step,
         consistency_residual=residual,

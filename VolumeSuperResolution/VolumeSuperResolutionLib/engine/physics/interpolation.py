@@ -11,7 +11,7 @@ from typing import Callable
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
+from ..callbacks import Cancel, Place, Progress
 from ..errors import CancelledError
 from . import degradation, separable
 
@@ -153,16 +153,17 @@ def back_project(
     rounds: int,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
 ) -> None:
     """Data consistency, in place: high += U(low - D(high)), each round bringing D(high) closer to the scan."""
     down = forward_matrices(high.shape, low.shape)
     up = matrices(low.shape, high.shape, "lanczos")
     for done in range(rounds):
-        residual = np.subtract(low, separable.apply(high, down, cancel=cancel), dtype=np.float32)
+        residual = np.subtract(low, separable.apply(high, down, cancel=cancel, place=place), dtype=np.float32)
 
         def add(part: slice, values: np.ndarray) -> None:
             high[part] += values
 
-        separable.apply(residual, up, add, cancel=cancel)
+        separable.apply(residual, up, add, cancel=cancel, place=place)
         if progress is not None:
             progress(done + 1, rounds)
