@@ -1,4 +1,4 @@
-"""What passes through the rooms: callables, blocks of voxels that they read and write, and where voxels are worked on."""
+"""What passes through the rooms: callables, the blocks that they read and write, and where voxels are worked on."""
 
 from __future__ import annotations
 

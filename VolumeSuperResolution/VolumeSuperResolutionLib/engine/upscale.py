@@ -144,7 +144,8 @@ def _doubts(
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
     networks = [_networks(prepared, layout, request) for layout in _layouts(prepared)]
-    region, added = _with_margin(prepared, networks, work, request.margin)
+    region, added, fit = _with_margin(prepared, networks, work, request.margin)
+    prepared = prepared._replace(fit=fit)
     low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
@@ -189,7 +190,8 @@ def _restore(
 ) -> None:
     """`low` made fine and to explain the scan, turned by flips and back on the way; averaged with the other model's."""
     turned = tuple(slice(None, None, step) for step in flips)
-    _once(prepared, request, networks[0], low[turned], high[turned], work)
+    fit = prepared.fit and prepared.fit.flipped(flips, low.shape, high.shape)
+    _once(prepared._replace(fit=fit), request, networks[0], low[turned], high[turned], work)
     _explain(prepared, low, high, work)
     if prepared.layout.other is None:
         return
@@ -223,21 +225,21 @@ def _once(
     """One upscaling of `low` into `high`, rounds included; `carrier` takes it to the scan's own units."""
     card = prepared.layout.card
     order = orientation(card, low.shape, high.shape)
-    source, target = low.transpose(order), high.transpose(order)
+    source, target, fit = low.transpose(order), high.transpose(order), prepared.fit and prepared.fit.along(order)
     if card.learned:
         conversion = intensity.Conversion(high.dtype, prepared.carrier.window(prepared.window), carrier)
-        plan.run(source, conversion, card, networks, target.shape, target.__setitem__, work, request.ensemble)
+        plan.run(source, conversion, card, networks, target.shape, target.__setitem__, work, request.ensemble, fit)
     elif card.kernel == "nearest" and target.dtype == source.dtype:
         with work.step() as tell:
-            interpolation.repeat(source, target, tell, work.cancel)
+            interpolation.repeat(source, target, tell, work.cancel, fit)
     else:
-        matrices = interpolation.matrices(source.shape, target.shape, card.kernel)
+        matrices = interpolation.matrices(source.shape, target.shape, card.kernel, fit)
         with work.step() as tell:
             conversion = intensity.Conversion(high.dtype, carrier=carrier)
             separable.apply(source, matrices, target.__setitem__, tell, work.cancel, convert=conversion)
     if prepared.layout.rounds:
         with work.step() as tell:
-            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel, work.place())
+            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel, work.place(), fit)
 
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
@@ -247,10 +249,11 @@ def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.R
         return
     given = (high, low, prepared.scanner, layout.source.spacing)
     with work.step() as tell:
+        rest = tell, work.cancel, work.place(), prepared.fit
         if layout.card.every_grid:
-            data_step.explain_as_trained(*given, tell, work.cancel, work.place())
+            data_step.explain_as_trained(*given, *rest)
         else:
-            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel, work.place())
+            data_step.explain(*given, prepared.sigma, layout.card.learned, *rest)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -287,27 +290,33 @@ def _stored(
 
 def _with_margin(
     prepared: Prepared, networks: Sequence[list], work: plan.Run, most: int | None
-) -> tuple[Region, list[tuple[int, int]]]:
+) -> tuple[Region, list[tuple[int, int]], interpolation.Fit | None]:
     """The region grown by what its result depends on, and the output voxels that adds before and after each axis.
 
-    The latter along (k, j, i). The grown region keeps the grid: it grows by numbers of voxels that are whole numbers
-    of output voxels.
+    The latter along (k, j, i). Where it can, the region grows by numbers of voxels that are whole numbers of output
+    voxels, so that both grids fill the same extent. Where those would be large, it is told how the grids fit.
     """
     layout, counts = prepared.layout, prepared.array.shape[::-1]
     if layout.region == tuple((0, n) for n in counts):
-        return layout.region, [(0, 0)] * 3
+        return layout.region, [(0, 0)] * 3, None
     needed = [_margins(each, loaded, work) for each, loaded in zip(_layouts(prepared), networks)]
     margins = [max(margin) for margin in zip(*needed)]
     if most is not None:
         margins = [min(margin, max(0, most)) for margin in margins]
-    grown, added = [], []
+    grown, added, starts, whole = [], [], [], True
     for (a, b), n, m, length, margin in zip(layout.region, layout.source.size, layout.grid.size, counts, margins[::-1]):
         unit = n // gcd(n, m)
-        margin = -(-margin // unit) * unit if unit <= LARGEST_UNIT else 0
+        if unit > LARGEST_UNIT:
+            margin, unit = margin + 1 if margin else 0, 1  # as the outermost voxels may be cut
+        margin = -(-margin // unit) * unit
         before, after = (min(margin, room // unit * unit) for room in (a, length - b))
         grown.append((a - before, b + after))
         added.append((before * m // n, after * m // n))
-    return tuple(grown), added[::-1]  # type: ignore[return-value]
+        starts.append(before * m % n / m)
+        whole = whole and before * m % n == after * m % n == 0
+    steps = (n / m for n, m in zip(layout.source.size[::-1], layout.grid.size[::-1]))
+    fit = None if whole else interpolation.Fit(tuple(starts[::-1]), tuple(steps))  # type: ignore[arg-type]
+    return tuple(grown), added[::-1], fit  # type: ignore[return-value]
 
 
 def _margins(layout: Layout, networks: list, work: plan.Run) -> list[int]:

@@ -181,6 +181,7 @@ def run(
     write: WriteBlock,
     work: Run,
     ensemble: bool = False,
+    fit: interpolation.Fit | None = None,
 ) -> None:
     """Every stage in turn on an array (k, j, i), the result handed to `write` as the conversion makes it.
 
@@ -188,7 +189,7 @@ def run(
     median of) their flips and rotations.
     """
     natural = natural_shape(card, array.shape)
-    held = None if natural == tuple(size) else np.empty(natural, np.float32)
+    held = None if natural == tuple(size) and fit is None else np.empty(natural, np.float32)
     assert conversion.window is not None
     read, shape = _scan(array, conversion.window, networks[0], natural)
     for stage, network in zip(card.stages, networks):
@@ -202,7 +203,8 @@ def run(
             _apply_stage(*given, between.__setitem__, work, reduction)
             read, shape = between.__getitem__, out_shape
     if held is not None:
-        matrices, everything = interpolation.matrices(natural, size, "lanczos"), slice(None)
+        finer = fit and fit.of_finer(natural_shape(card, (1, 1, 1)))
+        matrices, everything = interpolation.matrices(natural, size, "lanczos", finer), slice(None)
         separable.apply(
             held,
             matrices,

@@ -215,9 +215,15 @@ def _check(cancel: Cancel | None) -> None:
 
 
 @lru_cache(maxsize=4)
-def step_for(scanner: Scanner, high: tuple[int, ...], low: tuple[int, ...], spacing: tuple[float, ...]) -> DataStep:
+def step_for(
+    scanner: Scanner,
+    high: tuple[int, ...],
+    low: tuple[int, ...],
+    spacing: tuple[float, ...],
+    fit: interpolation.Fit | None = None,
+) -> DataStep:
     """The step from a scan of shape `low` (k, j, i) and spacing (i, j, k) in mm to a finer grid of shape `high`."""
-    return DataStep(scanner.matrices(high, low, spacing))
+    return DataStep(scanner.matrices(high, low, spacing, fit))
 
 
 def explain(
@@ -230,15 +236,16 @@ def explain(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     place: Place | None = None,
+    fit: interpolation.Fit | None = None,
 ) -> None:
     """Make a guess, in place, explain its scan as far as noise and doubt about the profile allow.
 
     The guess is a Lanczos interpolation, or `learned`: a network's. sigma is that of the scan's noise, in its units;
     the scanner's noise is the same in parts of the range.
     """
-    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing)
-    known = scanner.told_shape([n > m for n, m in zip(high.shape[::-1], low.shape[::-1])])
-    left = LEFT_BY_NETWORKS if learned else _noise_left(step.forward, low.shape, high.shape)
+    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing, fit)
+    known = scanner.told_shape(_refined(high.shape, low.shape, fit))
+    left = LEFT_BY_NETWORKS if learned else _noise_left(step.forward, low.shape, high.shape, fit)
     doubt = min(MOST_CARE, CARE * (scanner.noise or 0.0)) if known else DOUBT
     step.apply(high, low, doubt * step.power, sigma * left, progress, cancel, place)
 
@@ -259,10 +266,11 @@ def explain_as_trained(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     place: Place | None = None,
+    fit: interpolation.Fit | None = None,
 ) -> None:
     """Make the guess of a network that was trained through this very step, in place, explain its scan."""
-    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing)
-    known = scanner.told_shape([n > m for n, m in zip(high.shape[::-1], low.shape[::-1])])
+    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing, fit)
+    known = scanner.told_shape(_refined(high.shape, low.shape, fit))
     mu = weight_of_network(known, scanner.noise or 0.0) * step.power
     step.apply(high, low, mu, progress=progress, cancel=cancel, place=place)
 
@@ -286,10 +294,15 @@ def _half_width(matrix: np.ndarray) -> int:
     return int(np.ceil(np.abs(columns - own[rows]).max()))
 
 
-def _noise_left(forward: Matrices, low: Sequence[int], high: Sequence[int]) -> float:
+def _refined(high: Sequence[int], low: Sequence[int], fit: interpolation.Fit | None) -> list[bool]:
+    """Along which axes (i, j, k) the fine grid is finer."""
+    return [n > m for n, m in zip(high, low)][::-1] if fit is None else [step < 1 for step in fit.step[::-1]]
+
+
+def _noise_left(forward: Matrices, low: Sequence[int], high: Sequence[int], fit: interpolation.Fit | None) -> float:
     """What part of the scan's noise is left in low - A Lanczos(low)."""
     once = twice = 1.0
-    for down, up in zip(forward, interpolation.matrices(low, high, "lanczos")):
+    for down, up in zip(forward, interpolation.matrices(low, high, "lanczos", fit)):
         if down is not None and up is not None:
             both = down @ up
             once *= float(np.median(np.diag(both)))

@@ -157,7 +157,7 @@ def _elsewhere(
     convert: Convert | None,
     compute: Callable[[slice], np.ndarray],
 ) -> Iterator[np.ndarray]:
-    """The results in their order, each on its way back while the next is computed; by `compute` where memory ran out."""
+    """The results in their order, each on its way back while the next is computed; by `compute` where memory ends."""
     sides: list[Any] = []
 
     def started(part: slice) -> Callable[[], np.ndarray]:
