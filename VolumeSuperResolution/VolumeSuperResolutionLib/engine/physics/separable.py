@@ -44,10 +44,15 @@ def output_shape(shape: Sequence[int], matrices: Matrices) -> tuple[int, int, in
 def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.ndarray:
     """One region of the result as float32; only the input voxels it depends on are read."""
     rows, used = _used(matrices, region)
+    return product(array[used], rows)
+
+
+def product(given: np.ndarray, rows: Sequence[np.ndarray | None]) -> np.ndarray:
+    """All of an array times a matrix along each axis, as float32."""
+    rows = [m if m is None else m.astype(np.float32, copy=False) for m in rows]
     if rows[0] is None:
-        part = array[used].astype(np.float32, order="K")
+        part = given.astype(np.float32, order="K")
     else:
-        given = array[used]
         flat = given.reshape(len(given), -1)
         part = np.empty((len(rows[0]), *given.shape[1:]), np.float32)
         out = part.reshape(len(part), -1)
