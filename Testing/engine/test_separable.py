@@ -105,7 +105,7 @@ def test_the_rows_of_a_region_are_those_of_the_whole(shape, factors, profile, wi
     for n in size:
         start = data.draw(st.integers(0, n - 1))
         region.append(slice(start, data.draw(st.integers(start + 1, n))))
-    for n, matrix, part, factor in zip(shape, whole, region, factors):
+    for n, matrix, part in zip(shape, whole, region):
         if matrix is not None:
             s = n / len(matrix)
             centers = (np.arange(part.start, part.stop) + 0.5) * s - 0.5

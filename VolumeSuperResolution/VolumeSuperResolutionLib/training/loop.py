@@ -197,7 +197,7 @@ class Trainer:
         self.alone: nn.Module = losses.Trained(self.network, config.losses, config.consistency)
         if isinstance(self.network, AnyGrid3d):
             self.alone = grids.Trained(self.network, config.losses)
-        self.trained = DistributedDataParallel(self.alone) if self.world > 1 else self.alone
+        self.trained: nn.Module = DistributedDataParallel(self.alone) if self.world > 1 else self.alone
         self.optimizer = OPTIMIZERS[config.optimizer](self.network, self.rate, config.weight_decay)
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         self.feed, self.validation = self._data(scans, held_out)

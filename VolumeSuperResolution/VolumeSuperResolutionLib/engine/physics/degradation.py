@@ -153,9 +153,7 @@ def seen_from(centers: np.ndarray, n_high: int, profile: str | Profile, width: f
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def seen_near(
-    centers: np.ndarray, n_high: int, profile: str, width: float, spacing: float
-) -> tuple[np.ndarray, slice]:
+def seen_near(centers: np.ndarray, n_high: int, profile: str, width: float, spacing: float) -> tuple[np.ndarray, slice]:
     """The same for centers in rising order: the columns that are used alone, and which those are."""
     reach = REACH * max(spacing, width / WIDEST_AT_CUT) + 1
     first, last = max(0, int(centers[0] - reach)), min(n_high, int(centers[-1] + reach) + 2)
