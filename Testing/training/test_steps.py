@@ -1,4 +1,4 @@
-"""What a training leaves for later, and what processes share: losses are looked at together, exports nobody waits for."""
+"""What a training leaves for later, and what processes share: losses looked at together, exports nobody waits for."""
 
 from __future__ import annotations
 
