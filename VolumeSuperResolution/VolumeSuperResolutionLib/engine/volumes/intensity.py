@@ -53,10 +53,12 @@ class Window:
         return self.high - self.low if self.high > self.low else 1.0
 
 
-def percentiles(array: np.ndarray, which: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
-    """The 0.1 and 99.9 percentile, or others; of a regular subset where the volume is very large."""
+def percentiles(
+    array: np.ndarray, which: tuple[float, float] = PERCENTILES, most: int = LARGEST_SAMPLE
+) -> tuple[float, float]:
+    """The 0.1 and 99.9 percentile, or others; of a regular subset of about `most` voxels where there are more."""
     flat = array.reshape(-1)
-    low, high = np.percentile(flat[:: max(1, flat.size // LARGEST_SAMPLE)], which)
+    low, high = np.percentile(flat[:: max(1, flat.size // most)], which)
     return float(low), float(high)
 
 
