@@ -274,3 +274,19 @@ def test_what_an_interpolation_reads_is_looked_up_once_for_a_run(monkeypatch):
         for _ in stream.run(read, array.shape, ((0, 24), (0, 12), (0, 14)), 2):
             pass
     assert asked.count(1) == asked.count(2) == 1 < asked.count(0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_gpu_gives_what_numpy_gives(asked, dtype, tmp_path):
+    stages, factor = MODELS["whole"]
+    card = model(tmp_path / "mine", stages=stages, factor=factor)
+    options = dict(ASKED[asked])
+    scale = (2.0 * options.pop("stretch", 1.0),) * 3
+    volume = Volume(values((40, 41, 42), dtype), Grid((42, 41, 40)))
+    request = Request(str(card.folder), scale, precision="fp32", **options)
+    there, here = (upscale(volume, replace(request, device=device)) for device in ("cuda", "cpu"))
+    close(there.volume.array, here.volume.array)
+    assert there.report.device.startswith("cuda") and not there.report.warnings[len(here.report.warnings) :]
