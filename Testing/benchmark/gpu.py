@@ -1,4 +1,4 @@
-"""All that needs a GPU, in one go of less than eight minutes: the tests marked `gpu`, table 4, whole upscalings, settings.
+"""What needs a GPU, in one go of less than eight minutes: tests marked `gpu`, table 4, whole upscalings, settings.
 
     python Testing/benchmark/gpu.py
     python Testing/benchmark/gpu.py --device cpu --sizes 16 --whole 16      (to try the script itself)
