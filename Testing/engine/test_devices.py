@@ -142,7 +142,7 @@ class Gpu:
                 patch.setattr(kernels, "convolve", second)
                 return trusted(CPU, precision)
 
-        monkeypatch.setattr(inference, "is_trusted", is_trusted)
+        monkeypatch.setattr(devices, "is_trusted", is_trusted)
         monkeypatch.setattr(inference, "Stream", lambda network, device, dtype: Stream(network, CPU, dtype))
         monkeypatch.setattr(inference, "choose_device", lambda name: torch.device("meta"))
         transfers = devices.Transfers

@@ -18,7 +18,7 @@ from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.physics import interpolation, separable
 from VolumeSuperResolutionLib.engine.physics.data_step import DataStep
 from VolumeSuperResolutionLib.engine.physics.scanner import Axis, Scanner
-from VolumeSuperResolutionLib.engine.streaming import inference
+from VolumeSuperResolutionLib.engine.streaming import devices, inference
 from VolumeSuperResolutionLib.engine.streaming import place as places
 from VolumeSuperResolutionLib.engine.streaming.devices import Transfers
 from VolumeSuperResolutionLib.engine.streaming.nodes import Linear
@@ -181,7 +181,7 @@ def elsewhere(monkeypatch):
 
     made = Made()
     monkeypatch.setattr(inference, "choose_device", lambda name: torch.device("meta" if name == "auto" else name))
-    monkeypatch.setattr(inference, "is_trusted", lambda device, precision: True)
+    monkeypatch.setattr(devices, "is_trusted", lambda device, precision: True)
     monkeypatch.setattr(inference, "Stream", lambda network, device, dtype: Stream(network, CPU, dtype))
     monkeypatch.setattr(inference, "Transfers", transfers)
     monkeypatch.setattr(places, "Place", place)

@@ -12,6 +12,7 @@ from ..errors import RefusalError
 from . import kernels, trials
 from .memory import free_bytes, peak_bytes
 
+CPU = torch.device("cpu")
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # NVIDIA's generations with fast half precision, and with bfloat16 and TF32.
 VOLTA, AMPERE = (7, 0), (8, 0)
@@ -87,6 +88,20 @@ def is_trusted(device: torch.device, precision: str) -> bool:
         return bool((result.float().cpu() - truth).abs().max() < TRUSTED[precision] * truth.abs().max())
     except (RuntimeError, AssertionError) as error:
         return is_out_of_memory(error) and not is_unsupported(error)  # what fits is found out on the way
+
+
+def settled(device: torch.device, precision: str, auto: bool) -> tuple[torch.device, str, list[str]]:
+    """The device and the precision, or others that can be trusted, and what to tell the user about that.
+
+    Refuses a device that torch cannot use, unless it was chosen `auto`matically: then it is the CPU.
+    """
+    if device.type == "cpu" or is_trusted(device, precision):
+        return device, precision, []
+    if precision != "fp32" and is_trusted(device, "fp32"):
+        return device, "fp32", [f"The device {device} computes wrongly in {precision}, so it ran in fp32."]
+    if not auto:
+        raise RefusalError(f"This version of torch cannot use the device {device}; choose auto or cpu.")
+    return CPU, "fp32", [f"This version of torch cannot use the device {device}, so it ran on the CPU."]
 
 
 def budget_bytes(device: torch.device) -> int:

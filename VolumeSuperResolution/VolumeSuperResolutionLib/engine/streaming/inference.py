@@ -22,8 +22,8 @@ from .devices import (
     fast_precisions,
     give_back,
     is_out_of_memory,
-    is_trusted,
     peak_of,
+    settled,
 )
 from .nodes import Ranges
 from .stream import Stream
@@ -176,21 +176,14 @@ class _Run:
 
     def _ready(self) -> Stream:
         """The network ready for the device, or for one that can be trusted."""
+        if (self.network, self.device, self.precision) not in self.streams:
+            self.device, self.precision, notes = settled(self.device, self.precision, self.compute.device == "auto")
+            for note in notes:
+                self._warn(note)
         key = self.network, self.device, self.precision
-        if key in self.streams:
-            return self.streams[key]
-        if self.device.type != "cpu" and not is_trusted(self.device, self.precision):
-            if self.precision != "fp32" and is_trusted(self.device, "fp32"):
-                self._warn(f"The device {self.device} computes wrongly in {self.precision}, so it ran in fp32.")
-                self.precision = "fp32"
-            elif self.compute.device == "auto":
-                self._warn(f"This version of torch cannot use the device {self.device}, so it ran on the CPU.")
-                self.device, self.precision = torch.device("cpu"), "fp32"
-            else:
-                raise RefusalError(f"This version of torch cannot use the device {self.device}; choose auto or cpu.")
-            return self._ready()
-        with kernels.tf32(self.precision == "tf32"):
-            self.streams[key] = Stream(self.network, self.device, PRECISIONS[self.precision])
+        if key not in self.streams:
+            with kernels.tf32(self.precision == "tf32"):
+                self.streams[key] = Stream(self.network, self.device, PRECISIONS[self.precision])
         return self.streams[key]
 
     def _work(self, box: Ranges) -> Ranges | None:
