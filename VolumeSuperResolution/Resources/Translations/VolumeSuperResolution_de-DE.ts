@@ -260,8 +260,8 @@
         <translation>Den ganzen Bericht des Laufs zeigen.</translation>
     </message>
     <message>
-        <source>Refine its segmentations, too</source>
-        <translation>Auch die Segmentierungen verfeinern</translation>
+        <source>&amp;Bring its segmentations along</source>
+        <translation>Segmentierungen mit&amp;bringen</translation>
     </message>
     <message>
         <source>Take the segmentations that were drawn on the input to the grid of this result: rounder, with the same segments and volumes. New segmentations are added.</source>

@@ -260,8 +260,8 @@
         <translation>显示完整的运行报告。</translation>
     </message>
     <message>
-        <source>Refine its segmentations, too</source>
-        <translation>同时细化其分割</translation>
+        <source>&amp;Bring its segmentations along</source>
+        <translation>同时带上其分割(&amp;B)</translation>
     </message>
     <message>
         <source>Take the segmentations that were drawn on the input to the grid of this result: rounder, with the same segments and volumes. New segmentations are added.</source>
