@@ -87,7 +87,7 @@ def test_slabs_are_as_thick_as_the_place_allows():
     array, place = values((200, 20, 20)), Elsewhere(voxels=20_000)
     matrices = interpolation.matrices(array.shape, (20, 20, 20), "linear")
     close(separable.apply(array, matrices, place=place), separable.apply(array, matrices))
-    assert len(place.sent) == 4 and max(place.sent) < 1.5 * place.voxels
+    assert sum(count > 1000 for count in place.sent) == 4 and max(place.sent) < 1.5 * place.voxels
 
 
 @pytest.mark.parametrize("scaled", [False, True])

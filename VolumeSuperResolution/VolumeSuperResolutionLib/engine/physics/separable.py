@@ -171,7 +171,8 @@ def _elsewhere(
                 (first, *others), used = _used(matrices, (part, slice(None), slice(None)))
                 if not sides:  # of all slabs the same, so they stay there
                     sides.extend(m if m is None else place.send(m) for m in others)
-                return place.fetch(along(place.send(array[used]), [first, *sides]), convert)
+                there = [first if first is None else place.send(first), *sides]
+                return place.fetch(along(place.send(array[used]), there), convert)
             except Exception as error:
                 if not place.gives_up(error):
                     raise
