@@ -210,7 +210,6 @@ ASKED = {
         *(("whole", asked, dtype) for asked in ASKED for dtype in (np.float32, np.int16)),
         *((name, asked, np.int16) for name in MODELS for asked in ("as it is", "another target")),
         ("two stages", "a scan whose noise is found", np.float32),
-        ("one view", "an ensemble", np.int16),
     ],
 )
 def test_the_front_door_gives_the_same(name, asked, dtype, elsewhere, tmp_path):

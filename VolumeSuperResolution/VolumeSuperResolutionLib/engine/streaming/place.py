@@ -10,7 +10,7 @@ import torch
 from .devices import Transfers, budget_bytes, give_back, is_out_of_memory, peak_of
 
 # The largest slab, and how much memory one takes with all that is made of it.
-MOST_VOXELS = 1 << 24
+MOST_VOXELS = 1 << 22
 BYTES_A_VOXEL = 32
 
 
