@@ -193,6 +193,8 @@ MODELS = {
     "two stages": (STAGES, (2, 2, 2)),
     "depth": (STAGES[1:], (1, 1, 2)),
     "one view": (STAGES[:1], (2, 2, 1)),
+    "interpolated": ((zoo.Stage("srcnn3d", {"features": [4, 3]}),), (2, 2, 2)),
+    "interpolated views": ((zoo.Stage("srcnn2d", {"features": [4, 3, 3]}, ("k", "j", "i")),), (2, 2, 2)),
 }
 ASKED = {
     "as it is": {},
@@ -289,3 +291,15 @@ def test_a_gpu_gives_what_numpy_gives(asked, dtype, tmp_path):
     there, here = (upscale(volume, replace(request, device=device)) for device in ("cuda", "cpu"))
     close(there.volume.array, here.volume.array)
     assert there.report.device.startswith("cuda") and not there.report.warnings[len(here.report.warnings) :]
+
+
+def test_an_interpolated_scan_is_made_on_the_device(elsewhere, tmp_path, monkeypatch):
+    blocks, plain = [], separable.block
+    monkeypatch.setattr(separable, "block", lambda *given: blocks.append(1) or plain(*given))
+    stages, factor = MODELS["interpolated"]
+    card, array = model(tmp_path / "mine", stages=stages, factor=factor), values((9, 10, 11))
+    request = Request(str(card.folder), (2.0,) * 3)
+    upscale(Volume(array, Grid((11, 10, 9))), request)
+    assert not blocks
+    upscale(Volume(array, Grid((11, 10, 9))), replace(request, device="cpu"))
+    assert blocks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -38,19 +38,31 @@ class Convert(Protocol):
         """What was scaled, in the final type."""
 
 
-class Place(Protocol):
-    """A device beside numpy's, on which volumes are worked on slab by slab as long as its memory allows."""
-
-    # How large a slab may be.
-    voxels: int
-    # Whether memory ran out: numpy goes on.
-    full: bool
+class Way(Protocol):
+    """To a device and back."""
 
     def send(self, array: np.ndarray) -> Any:
         """The array there, in float32."""
 
     def fetch(self, block: Any, convert: Convert | None = None) -> Callable[[], np.ndarray]:
         """Starts to copy a block back, converted; the function returned waits for it."""
+
+
+@runtime_checkable
+class ReadThere(Protocol):
+    """A ReadBlock that can make its block on a device, too."""
+
+    def there(self, place: Way, region: Block) -> Any:
+        """The block as an array of that device."""
+
+
+class Place(Way, Protocol):
+    """A device beside numpy's, on which volumes are worked on slab by slab as long as its memory allows."""
+
+    # How large a slab may be.
+    voxels: int
+    # Whether memory ran out: numpy goes on.
+    full: bool
 
     def gives_up(self, error: Exception) -> bool:
         """Whether an error says that memory ran out; nothing more is done there then."""

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..callbacks import Block, Cancel, Convert, Progress, ReadBlock, WriteBlock
+from ..callbacks import Block, Cancel, Convert, Progress, ReadBlock, Way, WriteBlock
 from ..errors import RefusalError
 from ..physics import interpolation, separable
 from ..volumes.intensity import Conversion, Window
@@ -219,8 +219,22 @@ def _scan(array: np.ndarray, window: Window, network: Network, natural: Shape) -
     """What the first network reads: the scan in network units, interpolated first where the network wants it."""
     if not network.on_interpolated:
         return lambda region: window.to_network(np.ascontiguousarray(array[region])), array.shape
-    matrices = interpolation.matrices(array.shape, natural, "lanczos")
-    return lambda region: window.to_network(separable.block(array, matrices, region)), natural
+    return _Interpolated(array, interpolation.matrices(array.shape, natural, "lanczos"), window), natural
+
+
+class _Interpolated:
+    """What a network reads of an interpolated scan: made by numpy, or where the network runs (callbacks.ReadThere)."""
+
+    def __init__(self, array: np.ndarray, matrices: separable.Matrices, window: Window):
+        self.array, self.matrices, self.window = array, matrices, window
+        self.kept: dict[Any, Any] = {}
+
+    def __call__(self, region: Block) -> np.ndarray:
+        return self.window.to_network(separable.block(self.array, self.matrices, region))
+
+    def there(self, place: Way, region: Block) -> Any:
+        """The same, as an array of that place."""
+        return self.window.to_network(separable.block_there(place, self.array, self.matrices, region, self.kept))
 
 
 def _stage_shape(stage: Stage, network: Network, shape: Shape) -> Shape:

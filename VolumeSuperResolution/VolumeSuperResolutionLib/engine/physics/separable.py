@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional, overload
 
 import numpy as np
 
-from ..callbacks import Cancel, Convert, Place, Progress
+from ..callbacks import Cancel, Convert, Place, Progress, Way
 from ..errors import CancelledError
 
 Matrices = tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
@@ -45,6 +45,20 @@ def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.
     """One region of the result as float32; only the input voxels it depends on are read."""
     rows, used = _used(matrices, region)
     return product(array[used], rows)
+
+
+def block_there(
+    place: Way, array: np.ndarray, matrices: Matrices, region: Sequence[slice], kept: dict[Any, Any]
+) -> Any:
+    """The same in another place, where it stays. What is kept of the matrices there has its place in `kept`."""
+    rows, used = _used(matrices, region)
+    sent = [None if m is None else place.send(m) for m in rows[:1]]
+    for axis, m in enumerate(rows[1:], 1):
+        key = axis, region[axis].start, region[axis].stop
+        if m is not None and key not in kept:
+            kept[key] = place.send(m)
+        sent.append(None if m is None else kept[key])
+    return along(place.send(array[used]), sent)
 
 
 def product(given: np.ndarray, rows: Sequence[np.ndarray | None]) -> np.ndarray:
@@ -163,16 +177,12 @@ def _elsewhere(
     compute: Callable[[slice], np.ndarray],
 ) -> Iterator[np.ndarray]:
     """The results in their order, each on its way back while the next is computed; by `compute` where memory ends."""
-    sides: list[Any] = []
+    kept: dict[Any, Any] = {}
 
     def started(part: slice) -> Callable[[], np.ndarray]:
         if not place.full:
             try:
-                (first, *others), used = _used(matrices, (part, slice(None), slice(None)))
-                if not sides:  # of all slabs the same, so they stay there
-                    sides.extend(m if m is None else place.send(m) for m in others)
-                there = [first if first is None else place.send(first), *sides]
-                return place.fetch(along(place.send(array[used]), there), convert)
+                return place.fetch(block_there(place, array, matrices, (part, slice(None), slice(None)), kept), convert)
             except Exception as error:
                 if not place.gives_up(error):
                     raise

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..callbacks import Cancel, Convert, Progress, ReadBlock, WriteBlock
+from ..callbacks import Cancel, Convert, Progress, ReadBlock, ReadThere, WriteBlock
 from ..errors import CancelledError, NotFiniteError, RefusalError
 from ..networks.base import Network
 from . import kernels
@@ -224,6 +224,8 @@ class _Run:
             self._store(*waiting)
 
     def _load(self, ranges: Ranges) -> torch.Tensor:
+        if self.transfers.apart and isinstance(self.read, ReadThere):
+            return self.read.there(self.transfers, _slices(ranges)).contiguous().unsqueeze(3)
         return self.transfers.send(self.read(_slices(ranges))).unsqueeze(3)
 
     def _store(self, ranges: Ranges, arrived: Callable[[], np.ndarray]) -> None:

@@ -41,9 +41,10 @@ class Window:
     low: float
     high: float
 
-    def to_network(self, array: np.ndarray) -> np.ndarray:
-        """Network units, float32."""
-        return ((array.astype(np.float32) - np.float32(self.low)) * np.float32(1.0 / self._width())).astype(np.float32)
+    def to_network(self, array: Any) -> Any:
+        """Network units, float32; of numpy's arrays, or torch's in float32."""
+        array = array.astype(np.float32) if isinstance(array, np.ndarray) else array
+        return (array - np.float32(self.low)) * np.float32(1.0 / self._width())
 
     def to_scanner(self, array: Any) -> Any:
         """The scan's own units, float32; of numpy's arrays or torch's."""
