@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -140,7 +142,7 @@ class Gpu:
                 patch.setattr(kernels, "convolve", second)
                 return trusted(CPU, precision)
 
-        monkeypatch.setattr(inference, "is_trusted", is_trusted)
+        monkeypatch.setattr(devices, "is_trusted", is_trusted)
         monkeypatch.setattr(inference, "Stream", lambda network, device, dtype: Stream(network, CPU, dtype))
         monkeypatch.setattr(inference, "choose_device", lambda name: torch.device("meta"))
         transfers = devices.Transfers
@@ -219,3 +221,72 @@ def test_a_gpu_gives_what_the_cpu_gives(name, precision):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two GPUs")
 def test_the_second_gpu_can_be_the_first_that_is_used():
     assert devices.budget_bytes(devices.choose_device("cuda:1")) > 0
+
+
+def test_another_gpu_than_the_first_is_woken_before_it_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "init", lambda: asked.append("init"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: asked.append(device) or (1000, 2000))
+    for name in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: 0)
+    device = devices.choose_device("cuda:1")
+    assert devices.budget_bytes(device) == 800 and asked == ["init", torch.device("cuda:1")]
+    with pytest.raises(RefusalError, match="no device 'cuda:2'"):
+        devices.choose_device("cuda:2")
+
+
+class Queue:
+    """Stands in for a CUDA stream, and tells what waits for what."""
+
+    told: ClassVar[list] = []
+
+    def __init__(self, name):
+        self.name = name
+
+    def wait_stream(self, other):
+        self.told.append((self.name, "waits for", other.name))
+
+    def __enter__(self):
+        self.told.append((self.name, "begins"))
+
+    def __exit__(self, *_):
+        self.told.append((self.name, "ends"))
+
+    def record(self, stream):
+        self.told.append((stream.name, "is marked"))
+
+    def synchronize(self):
+        self.told.append(("the host", "waits for the mark"))
+
+
+@pytest.fixture
+def streams(monkeypatch):
+    """Transfers to a GPU that is the CPU."""
+    names, computing, empty = iter(("sending", "fetching")), Queue("computing"), torch.empty
+    monkeypatch.setattr(Queue, "told", [])
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Queue(next(names)))
+    monkeypatch.setattr(torch.cuda, "Event", lambda: Queue("mark"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: computing)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch, "empty", lambda *shape, pin_memory, **rest: empty(*shape, **rest))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda block: block)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda block, stream: Queue.told.append((stream.name, "has it")))
+    transfers = devices.Transfers(CUDA)
+    transfers.device = CPU
+    return transfers
+
+
+def test_what_is_sent_does_not_wait_for_what_is_fetched(streams):
+    array = noise((3, 4, 5))
+    sent = streams.send(array)
+    assert (sent.numpy() == array).all()
+    back = streams.fetch(sent)
+    again = [("sending", "begins"), ("sending", "ends"), ("computing", "waits for", "sending"), ("computing", "has it")]
+    fetched = [("fetching", "waits for", "computing"), ("fetching", "begins"), ("fetching", "has it")]
+    assert Queue.told == [*again, *fetched, ("fetching", "is marked"), ("fetching", "ends")]
+    del Queue.told[:]
+    streams.send(array)  # while the block is still on its way
+    assert Queue.told == again
+    assert (back() == array).all() and Queue.told[-1] == ("the host", "waits for the mark")

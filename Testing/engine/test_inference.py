@@ -340,3 +340,22 @@ def test_the_peak_memory_stays_within_the_budget():
         if not forgot:
             pytest.skip("this system does not let a process reset its peak")
         assert peak <= budget, (peak, budget, columns)
+
+
+def test_where_memory_runs_out_slabs_and_blocks_are_halved(monkeypatch):
+    tried = []
+    plain = inference.Stream.run
+
+    def run(stream, read, shape, box, thickness, chunk):
+        tried.append((thickness, chunk))
+        if len(tried) < 3:
+            raise MemoryError
+        return plain(stream, read, shape, box, thickness, chunk)
+
+    monkeypatch.setattr(inference.Stream, "run", run)
+    monkeypatch.setattr(inference.Stream, "bytes", lambda *_: 0)
+    network = small("edsr3d")
+    volume = Volume(network, (8, 9, 10))
+    volume.apply(network)
+    assert tried == [(8 >> n, inference.CHUNK_ON_CPU >> n) for n in range(3)]
+    assert difference(volume.out, whole(network, volume.array)) <= CLOSE

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sample_models import STAGES, model
 from VolumeSuperResolutionLib.engine import upscale as front
 from VolumeSuperResolutionLib.engine.models import plan, zoo
+from VolumeSuperResolutionLib.engine.physics import interpolation, separable
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
@@ -103,3 +104,76 @@ def test_an_ensemble_traces_its_network_once_a_stage(tmp_path, monkeypatch):
     array = scan((20, 10, 12))
     upscale(Volume(array, Grid(array.shape[::-1])), Request(str(card.folder), (2.0, 2.0, 2.0), ensemble=True))
     assert len(made) == len(set(made)) == len(STAGES)
+
+
+ODD = ((17, 28), (3, 16), (0, 23))  # of which no margin is a whole number of voxels that are 1.7 times finer
+
+
+def on_grid(whole, size, factor):
+    """The odd region of an array that covers the volume, on the region's own grid for a target."""
+    matrices = []
+    for (a, b), n, f in zip(ODD[::-1], size[::-1], factor[::-1]):
+        m = round((b - a) * f)
+        positions = a + (np.arange(m) + 0.5) * (b - a) / m - 0.5
+        length = whole.shape[len(matrices)]
+        zoom = length / n
+        factor = m / (b - a) / zoom
+        matrices.append(interpolation.at_positions(length, (positions + 0.5) * zoom - 0.5, factor))
+    return separable.apply(whole, tuple(matrices))
+
+
+def test_a_region_that_does_not_divide_is_read_as_wide_as_others(tmp_path):
+    card = model(tmp_path / "mine", stages=MODELS["whole"][0])
+    array = scan((32, 20, 40))
+    volume = Volume(array, Grid((40, 20, 32)))
+    natural = upscale(volume, Request(str(card.folder), (2.0,) * 3)).volume.array
+    part = upscale(volume, Request(str(card.folder), (1.7,) * 3, region=ODD)).volume.array
+    assert np.abs(part - on_grid(natural, (40, 20, 32), (1.7,) * 3)).max() < 1e-5 * RANGE
+    plain = upscale(volume, Request("lanczos", (1.7,) * 3, region=ODD)).volume.array
+    assert np.abs(plain - on_grid(array, (40, 20, 32), (1.7,) * 3)).max() < 1e-5 * RANGE
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"model": "datastep"},
+        {"model": "datastep", "profile": "box"},
+        {"model": "backprojection"},
+        {"model": "mine", "uncertainty": True},
+        {"model": "mine", "profile": "box", "noise": 1.0},
+    ],
+    ids=str,
+)
+def test_what_lies_further_away_than_the_margin_changes_nothing(tmp_path, asked):
+    stage = zoo.Stage("edsr3d", {"factor": [2, 1, 1], "features": 4, "blocks": 2})
+    card = model(tmp_path / "mine", stages=(stage,), factor=(1, 1, 2))
+    asked = {**asked, "model": str(card.folder) if asked["model"] == "mine" else asked["model"]}
+    array = scan((90, 16, 18))
+    request = Request(scale=(1.0, 1.0, 1.7), region=((0, 18), (0, 16), (37, 48)), **{"noise": 1.0, **asked})
+    found = {}
+    for name, changed in (("plain", slice(0, 0)), ("far", slice(80, None)), ("near", slice(49, 51))):
+        other = array.copy()
+        other[changed] = other[changed][:, ::-1, ::-1]
+        found[name] = upscale(Volume(other, Grid((18, 16, 90))), request).volume.array
+    assert np.abs(found["far"] - found["plain"]).max() < 1e-4 * RANGE
+    assert np.abs(found["near"] - found["plain"]).max() > 1e-2 * RANGE
+
+
+@given(
+    start=st.tuples(*[st.integers(0, 3)] * 3),
+    order=st.permutations(range(3)),
+    flips=st.tuples(*[st.sampled_from((1, -1))] * 3),
+)
+@settings(max_examples=20, deadline=None)
+def test_grids_that_fit_still_do_when_turned(start, order, flips):
+    low = (9, 10, 11)
+    fit = interpolation.Fit(tuple(s / 7 for s in start), (0.4, 1.0, 0.7))
+    high = (20, 9, 14)
+    array = np.random.default_rng(0).random(low, np.float32)
+    expected = separable.apply(array, interpolation.matrices(low, high, "lanczos", fit))
+    turned = tuple(slice(None, None, step) for step in flips)
+    back = fit.flipped(flips, low, high).along(order)
+    given = array[turned].transpose(order)
+    size = [high[axis] for axis in order]
+    found = separable.apply(given, interpolation.matrices(given.shape, size, "lanczos", back))
+    assert np.abs(found - expected[turned].transpose(order)).max() < 1e-5

@@ -105,8 +105,15 @@ def test_the_rows_of_a_region_are_those_of_the_whole(shape, factors, profile, wi
     for n in size:
         start = data.draw(st.integers(0, n - 1))
         region.append(slice(start, data.draw(st.integers(start + 1, n))))
-    for rows, matrix, part in zip(degradation.matrices(shape, factors, profile, width, region), whole, region):
-        assert (rows is None and matrix is None) or (rows == matrix[part]).all()
+    for n, matrix, part in zip(shape, whole, region):
+        if matrix is not None:
+            s = n / len(matrix)
+            centers = (np.arange(part.start, part.stop) + 0.5) * s - 0.5
+            rows, columns = degradation.seen_near(centers, n, profile, width * s, s)
+            rest = matrix[part].copy()
+            assert np.abs(rows - rest[:, columns]).max() < 1e-12
+            rest[:, columns] = 0
+            assert not rest.any()
     array = volume(shape)
     expected = separable.block(array, whole, region)
-    assert (degradation.observed(array, factors, region, profile, width) == expected).all()
+    assert np.abs(degradation.observed(array, factors, region, profile, width) - expected).max() < 1e-5

@@ -11,7 +11,7 @@ from small_networks import difference, enlivened, noise, whole
 from torch import nn
 from torch.nn import functional
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
-from VolumeSuperResolutionLib.engine.streaming import inference, windows
+from VolumeSuperResolutionLib.engine.streaming import devices, inference, windows
 from VolumeSuperResolutionLib.engine.streaming.build import UnstreamableError
 from VolumeSuperResolutionLib.engine.streaming.inference import Compute
 
@@ -275,6 +275,7 @@ def test_a_device_without_memory_hands_over_to_the_cpu(monkeypatch):
     truth = whole(network, volume.array)
     # torch's device without data stands in for a device on which nothing fits
     monkeypatch.setattr(windows, "choose_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr(devices, "is_trusted", lambda device, precision: True)
     plain = network.function
 
     def forward(net, x):
@@ -287,6 +288,17 @@ def test_a_device_without_memory_hands_over_to_the_cpu(monkeypatch):
     assert difference(volume.out, truth) <= 1e-5 and (volume.times == 1).all()
     assert (account.device, account.precision) == ("cpu", "fp32")
     assert "CPU" in account.warnings[-1]
+
+
+def test_a_device_that_torch_cannot_use_is_left_alone(monkeypatch):
+    network = enlivened(NETWORKS["softmax"]())
+    volume = Volume(network, noise((20, 20, 20)))
+    monkeypatch.setattr(windows, "choose_device", lambda name: torch.device("meta"))  # which gives no numbers
+    account = volume.apply(network, Compute("auto", "fp32"))
+    assert account.device == "cpu" and "cannot use the device" in account.warnings[-1]
+    assert difference(volume.out, whole(network, volume.array)) <= 1e-5
+    with pytest.raises(RefusalError, match="choose auto or cpu"):
+        volume.apply(network, Compute("cuda", "fp32"))
 
 
 @pytest.mark.parametrize("name", ["softmax", "strided slices"])

@@ -1,8 +1,8 @@
-"""The callables that pass through the rooms, and the blocks of voxels that they read and write."""
+"""What passes through the rooms: callables, the blocks that they read and write, and where voxels are worked on."""
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,3 +14,58 @@ Cancel = Callable[[], bool]
 Block = tuple[slice, slice, slice]
 ReadBlock = Callable[[Block], np.ndarray]
 WriteBlock = Callable[[Block, np.ndarray], None]
+
+
+class Convert(Protocol):
+    """From what is computed to what is stored: for numpy's arrays by a call, for torch's in the steps that it names."""
+
+    @property
+    def narrow(self) -> str:
+        """The name of the type where a device can do all of it; else nothing, and `typed` is done with numpy."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray: ...
+
+    def scaled(self, values: Any) -> Any:
+        """In other units."""
+
+    def check(self, finite: bool) -> None:
+        """Refuse what is no number somewhere."""
+
+    def held(self, values: Any) -> Any:
+        """Rounded to what the narrow type can hold."""
+
+    def typed(self, values: np.ndarray) -> np.ndarray:
+        """What was scaled, in the final type."""
+
+
+class Way(Protocol):
+    """To a device and back."""
+
+    def send(self, array: np.ndarray) -> Any:
+        """The array there, in float32."""
+
+    def fetch(self, block: Any, convert: Convert | None = None) -> Callable[[], np.ndarray]:
+        """Starts to copy a block back, converted; the function returned waits for it."""
+
+
+@runtime_checkable
+class ReadThere(Protocol):
+    """A ReadBlock that can make its block on a device, too."""
+
+    def there(self, place: Way, region: Block) -> Any:
+        """The block as an array of that device."""
+
+
+class Place(Way, Protocol):
+    """A device beside numpy's, on which volumes are worked on slab by slab as long as its memory allows."""
+
+    # How large a slab may be.
+    voxels: int
+    # Whether memory ran out: numpy goes on.
+    full: bool
+
+    def gives_up(self, error: Exception) -> bool:
+        """Whether an error says that memory ran out; nothing more is done there then."""
+
+    def change(self, array: np.ndarray, work: Callable[[Any], None]) -> bool:
+        """Lets `work` change an array in place there; False, and nothing changed, where memory ran out."""

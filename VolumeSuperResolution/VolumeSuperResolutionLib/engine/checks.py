@@ -16,6 +16,7 @@ from .models.automatic import AUTOMATIC
 from .models.card import ANY_FACTOR, MOST_ROUNDS, Card
 from .models.domain import Traits, beyond, traits
 from .models.interval_table import IntervalTable
+from .physics.interpolation import Fit
 from .physics.noise import white_noise
 from .physics.scanner import Scanner, named_profile
 from .readers import AUTO
@@ -64,6 +65,8 @@ class Prepared(NamedTuple):
     table: IntervalTable | None
     missing: str
     notes: tuple[str, ...]
+    # How the result lies on what is read for it, where that does not fill the same extent.
+    fit: Fit | None = None
 
 
 def check_request(request: Request) -> Card | None:

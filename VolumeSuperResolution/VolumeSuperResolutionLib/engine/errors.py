@@ -15,6 +15,10 @@ class RefusalError(ValueError):
     """What was asked cannot be done. The message is one sentence for the user: what is wrong, and what to do."""
 
 
+class NotFiniteError(RefusalError):
+    """The result would hold values that are not numbers."""
+
+
 class CancelledError(Exception):
     """The caller's cancel() answered True; nothing was produced."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .callbacks import Cancel, Progress
+from .callbacks import Cancel, Place, Progress
 from .errors import CancelledError
 from .models.card import Card
 from .models.domain import Traits
@@ -190,6 +190,7 @@ def invent(
     spacing: tuple[float, ...],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
 ) -> np.ndarray:
     """How much of a result x its scan, of this shape (k, j, i) and spacing (i, j, k), does not determine; float32.
 
@@ -199,11 +200,11 @@ def invent(
     """
     step = data_step.step_for(scanner, values.shape, tuple(low_shape), spacing)
     seen = np.empty(tuple(low_shape), np.float32)
-    separable.apply(values, step.forward, seen.__setitem__, _part(progress, 0), cancel)
+    separable.apply(values, step.forward, seen.__setitem__, _part(progress, 0), cancel, place)
     result = np.empty(values.shape, np.float32)
     plain = interpolation.matrices(seen.shape, values.shape, "lanczos")
-    separable.apply(seen, plain, result.__setitem__, _part(progress, 1), cancel)
-    step.apply(result, seen, 0.0, 0.0, _part(progress, 2), cancel)
+    separable.apply(seen, plain, result.__setitem__, _part(progress, 1), cancel, place)
+    step.apply(result, seen, 0.0, 0.0, _part(progress, 2), cancel, place)
     for mine, given in zip(result, values):
         np.abs(np.subtract(given, mine, out=mine, casting="unsafe"), out=mine)
     return result

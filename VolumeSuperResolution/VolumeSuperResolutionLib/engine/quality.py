@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .callbacks import Cancel, Progress
+from .callbacks import Cancel, Place, Progress
 from .physics import separable
 from .volumes.intensity import CT_FOREGROUND, MR_FOREGROUND, PERCENTILES
 
@@ -66,6 +66,7 @@ def consistency_residual(
     seen: separable.Matrices,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
 ) -> float:
     """Mean |A high - low| in input units: how far the result, as the scanner would have `seen` it, is from the scan."""
     total = 0.0
@@ -74,7 +75,7 @@ def consistency_residual(
         nonlocal total
         total += float(np.abs(values - low[part]).sum(dtype=np.float64))
 
-    separable.apply(high, seen, add, progress, cancel)
+    separable.apply(high, seen, add, progress, cancel, place)
     return total / low.size
 
 

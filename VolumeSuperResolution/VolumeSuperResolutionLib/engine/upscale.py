@@ -71,8 +71,8 @@ def upscale(
     scan = prepared.array[_slices(prepared.layout.region)]
     seen = prepared.scanner.matrices(values.shape, scan.shape, prepared.layout.source.spacing)
     with work.step(_residual_part(prepared)) as tell:
-        carried = carry(values)
-        residual = quality.consistency_residual(carried, carry(scan), seen, tell, cancel) * prepared.carrier.unit
+        carried, place = carry(values), work.place()
+        residual = quality.consistency_residual(carried, carry(scan), seen, tell, cancel, place) * prepared.carrier.unit
     doubts, maps = _doubts(prepared, request, carried, work)
     if deviation is not None:
         maps["uncertainty"] = deviation
@@ -132,7 +132,8 @@ def _doubts(
     if request.invented:
         source = prepared.layout.source
         with work.step(_residual_part(prepared)) as tell:
-            invented = intervals.invent(values, source.size[::-1], prepared.scanner, source.spacing, tell, work.cancel)
+            given = values, source.size[::-1], prepared.scanner, source.spacing
+            invented = intervals.invent(*given, tell, work.cancel, work.place())
         found["invented"] = intervals.mean_in_tissue(invented, values, tissue) * carrier.unit
         maps["invented"] = invented
     if not carrier.plain:
@@ -143,7 +144,8 @@ def _doubts(
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
     networks = [_networks(prepared, layout, request) for layout in _layouts(prepared)]
-    region, added = _with_margin(prepared, networks, work, request.margin)
+    region, added, fit = _with_margin(prepared, networks, work, request.margin)
+    prepared = prepared._replace(fit=fit)
     low = prepared.carrier.carry(prepared.array[_slices(region)])
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
@@ -160,17 +162,17 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     carrier = prepared.carrier
     if len(flips) == 1:
         _restore(prepared, request, networks, low, values, work)
-        return _stored(values[crop], prepared.dtype, carrier), None
+        return _stored(values[crop], prepared.dtype, carrier, work), None
     plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
     for count, steps in enumerate(flips, start=1):
         _restore(prepared, request, networks, low, values, work, steps)
         if count == 1:
-            plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
+            plain = _stored(values[crop], prepared.dtype, carrier, work, copy=True)
         _accumulate(values, mean, squares, count)
     assert plain is not None
     if request.uncertainty:
         intensity.check_finite(squares)
-    result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
+    result = _stored(mean[crop], prepared.dtype, carrier, work) if _ensemble_by_flips(prepared, request) else plain
     if not request.uncertainty:
         return result, None
     deviation = np.sqrt(squares[crop] / len(flips))
@@ -188,7 +190,8 @@ def _restore(
 ) -> None:
     """`low` made fine and to explain the scan, turned by flips and back on the way; averaged with the other model's."""
     turned = tuple(slice(None, None, step) for step in flips)
-    _once(prepared, request, networks[0], low[turned], high[turned], work)
+    fit = prepared.fit and prepared.fit.flipped(flips, low.shape, high.shape)
+    _once(prepared._replace(fit=fit), request, networks[0], low[turned], high[turned], work)
     _explain(prepared, low, high, work)
     if prepared.layout.other is None:
         return
@@ -222,33 +225,21 @@ def _once(
     """One upscaling of `low` into `high`, rounds included; `carrier` takes it to the scan's own units."""
     card = prepared.layout.card
     order = orientation(card, low.shape, high.shape)
-    source, target = low.transpose(order), high.transpose(order)
-
-    def write(region: tuple[slice, ...], values: np.ndarray) -> None:
-        intensity.check_finite(values)
-        target[region] = carrier.to_type(values, target.dtype)
-
+    source, target, fit = low.transpose(order), high.transpose(order), prepared.fit and prepared.fit.along(order)
     if card.learned:
-        plan.run(
-            source,
-            prepared.carrier.window(prepared.window),
-            card,
-            networks,
-            target.shape,
-            write,
-            work,
-            request.ensemble,
-        )
+        conversion = intensity.Conversion(high.dtype, prepared.carrier.window(prepared.window), carrier)
+        plan.run(source, conversion, card, networks, target.shape, target.__setitem__, work, request.ensemble, fit)
     elif card.kernel == "nearest" and target.dtype == source.dtype:
         with work.step() as tell:
-            interpolation.repeat(source, target, tell, work.cancel)
+            interpolation.repeat(source, target, tell, work.cancel, fit)
     else:
-        matrices = interpolation.matrices(source.shape, target.shape, card.kernel)
+        matrices = interpolation.matrices(source.shape, target.shape, card.kernel, fit)
         with work.step() as tell:
-            separable.apply(source, matrices, lambda part, values: write((part,), values), tell, work.cancel)
+            conversion = intensity.Conversion(high.dtype, carrier=carrier)
+            separable.apply(source, matrices, target.__setitem__, tell, work.cancel, convert=conversion)
     if prepared.layout.rounds:
         with work.step() as tell:
-            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
+            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel, work.place(), fit)
 
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
@@ -258,10 +249,11 @@ def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.R
         return
     given = (high, low, prepared.scanner, layout.source.spacing)
     with work.step() as tell:
+        rest = tell, work.cancel, work.place(), prepared.fit
         if layout.card.every_grid:
-            data_step.explain_as_trained(*given, tell, work.cancel)
+            data_step.explain_as_trained(*given, *rest)
         else:
-            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel)
+            data_step.explain(*given, prepared.sigma, layout.card.learned, *rest)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -282,40 +274,49 @@ def _accumulate(values: np.ndarray, mean: np.ndarray, squares: np.ndarray, count
         squares[k] += change * (values[k] - mean[k])
 
 
-def _stored(values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, copy: bool = False) -> np.ndarray:
+def _stored(
+    values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, work: plan.Run, copy: bool = False
+) -> np.ndarray:
     """In the scan's units, the final type and contiguous; without a copy, unless asked for, where nothing changes."""
-    unchanged = values.dtype == dtype and carrier.plain and not copy
-    result = np.ascontiguousarray(values) if unchanged else np.empty(values.shape, dtype)
-    for k in range(values.shape[0]):
-        intensity.check_finite(values[k])
-        if not unchanged:
-            result[k] = carrier.to_type(values[k], dtype)
+    if values.dtype == dtype and carrier.plain and not copy:
+        for plane in values:
+            intensity.check_finite(plane)
+        return np.ascontiguousarray(values)
+    result = np.empty(values.shape, dtype)
+    conversion = intensity.Conversion(result.dtype, carrier=carrier)
+    separable.apply(values, (None,) * 3, result.__setitem__, None, work.cancel, work.place(), conversion)
     return result
 
 
 def _with_margin(
     prepared: Prepared, networks: Sequence[list], work: plan.Run, most: int | None
-) -> tuple[Region, list[tuple[int, int]]]:
+) -> tuple[Region, list[tuple[int, int]], interpolation.Fit | None]:
     """The region grown by what its result depends on, and the output voxels that adds before and after each axis.
 
-    The latter along (k, j, i). The grown region keeps the grid: it grows by numbers of voxels that are whole numbers
-    of output voxels.
+    The latter along (k, j, i). Where it can, the region grows by numbers of voxels that are whole numbers of output
+    voxels, so that both grids fill the same extent. Where those would be large, it is told how the grids fit.
     """
     layout, counts = prepared.layout, prepared.array.shape[::-1]
     if layout.region == tuple((0, n) for n in counts):
-        return layout.region, [(0, 0)] * 3
+        return layout.region, [(0, 0)] * 3, None
     needed = [_margins(each, loaded, work) for each, loaded in zip(_layouts(prepared), networks)]
     margins = [max(margin) for margin in zip(*needed)]
     if most is not None:
         margins = [min(margin, max(0, most)) for margin in margins]
-    grown, added = [], []
+    grown, added, starts, whole = [], [], [], True
     for (a, b), n, m, length, margin in zip(layout.region, layout.source.size, layout.grid.size, counts, margins[::-1]):
         unit = n // gcd(n, m)
-        margin = -(-margin // unit) * unit if unit <= LARGEST_UNIT else 0
+        if unit > LARGEST_UNIT:
+            margin, unit = margin + 1 if margin else 0, 1  # as the outermost voxels may be cut
+        margin = -(-margin // unit) * unit
         before, after = (min(margin, room // unit * unit) for room in (a, length - b))
         grown.append((a - before, b + after))
         added.append((before * m // n, after * m // n))
-    return tuple(grown), added[::-1]  # type: ignore[return-value]
+        starts.append(before * m % n / m)
+        whole = whole and before * m % n == after * m % n == 0
+    steps = (n / m for n, m in zip(layout.source.size[::-1], layout.grid.size[::-1]))
+    fit = None if whole else interpolation.Fit(tuple(starts[::-1]), tuple(steps))  # type: ignore[arg-type]
+    return tuple(grown), added[::-1], fit  # type: ignore[return-value]
 
 
 def _margins(layout: Layout, networks: list, work: plan.Run) -> list[int]:
@@ -348,7 +349,7 @@ def _report(
     if accounts:
         last = accounts[-1]
         tiles = f"{last.slabs} slabs of {last.thickness} planes in {last.columns} column{'s' * (last.columns != 1)}"
-    notes = [*prepared.notes, *(note for account in accounts for note in account.warnings)]
+    notes = [*prepared.notes, *work.notes()]
     return Report(
         model=layout.card.id,
         title=layout.card.title,
@@ -363,7 +364,7 @@ def _report(
         tiles=tiles,
         seconds=seconds,
         peak_memory_mb=memory.peak_bytes() / MEGA,
-        gpu_memory_mb=max((a.peak_bytes for a in accounts if a.device != "cpu"), default=0) / MEGA,
+        gpu_memory_mb=work.device_bytes() / MEGA,
         consistency_rounds=layout.rounds,
         data_step=layout.step,
         consistency_residual=residual,

@@ -33,7 +33,7 @@ class Adversary:
         logits = self.network(_seen(out, batch))
         return F.softplus(-logits).flatten(1).mean(1)
 
-    def learn(self, out: torch.Tensor, batch: Batch, rate: float) -> float:
+    def learn(self, out: torch.Tensor, batch: Batch, rate: float) -> torch.Tensor:
         """One step of the discriminator; returns its accuracy, the fraction of voxels that it classified correctly."""
         for group in self.optimizer.param_groups:
             group["lr"] = LEAD * rate
@@ -44,7 +44,7 @@ class Adversary:
         loss.backward()
         self.optimizer.step()
         self.network.requires_grad_(False)
-        return float(((made < 0).float().mean() + (true > 0).float().mean()) / 2)
+        return ((made < 0).float().mean() + (true > 0).float().mean()) / 2
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -290,9 +290,9 @@ def cut_sample(
     """The patch whose first fine voxel is `start`, in the volume turned and flipped."""
     view = scan.array.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
     fine = tuple(slice(s, s + m) for s, m in zip(start, setting.fine))
-    seen = tuple(map(_rows, start, setting.coarse, setting.fine, view.shape, (degraded.true,) * 3))
-    region = tuple(part if m is None else slice(None) for m, part in zip(seen, fine))
-    low = scan.window.to_network(separable.block(view, seen, region))  # type: ignore[arg-type]
+    seen = [_seen(*each, degraded.true) for each in zip(fine, setting.coarse, view.shape)]
+    rows, used = [matrix for matrix, _ in seen], tuple(columns for _, columns in seen)
+    low = scan.window.to_network(separable.product(view[used], rows))
     if degraded.noise:
         low += random.standard_normal(low.shape, np.float32) * np.float32(degraded.noise * scan.spread)
     target = scan.window.to_network(view[fine].astype(np.float32))[setting.inner]
@@ -305,11 +305,11 @@ def cut_sample(
     return Sample(low, target, told, step, mu, error + LEAST_ERROR * scan.spread, scan.spread)
 
 
-def _rows(start: int, n: int, m: int, length: int, axis: Axis) -> np.ndarray | None:
-    """What n coarse voxels see of an axis, over m fine ones from `start` on."""
-    if n == m:
-        return None
-    s = m / n
-    centers = start + (np.arange(n) + 0.5) * s - 0.5
+def _seen(fine: slice, n: int, length: int, axis: Axis) -> tuple[np.ndarray | None, slice]:
+    """What n coarse voxels over some fine ones see of an axis, and of which part of it."""
+    s = (fine.stop - fine.start) / n
+    if s == 1:
+        return None, fine
     assert isinstance(axis.profile, str) and axis.width is not None
-    return degradation.seen_from(centers, length, axis.profile, axis.width * s, s)
+    centers = fine.start + (np.arange(n) + 0.5) * s - 0.5
+    return degradation.seen_near(centers, length, axis.profile, axis.width * s, s)

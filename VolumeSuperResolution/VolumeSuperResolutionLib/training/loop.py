@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ VALIDATION_SECONDS = 180.0
 # Validation of a deep network takes long: at most this fraction of the training time is spent on it.
 VALIDATION_SHARE = 0.1
 PROGRESS_SECONDS = 10.0
+# Losses are looked at together after so many steps: a GPU would wait for each look.
+LOOK = 10
+LOSS, NORM = "loss", "norm of the gradient"
+# How long processes wait for the first one, which measures alone.
+PATIENCE = timedelta(hours=2)
 HELD_OUT_SHARE = 0.1
 # From this fraction of the training on, batch normalization uses the running statistics, as it does in inference.
 NORMS_SETTLE = 0.25
@@ -74,16 +80,16 @@ def train(
         scans, held_out = read_volumes(Path(volumes), fill_nonfinite)
         shares = [stage.minutes or 1.0 for stage in recipe.stages]
         folders = [output / f"stage{n}" for n in range(len(recipe.stages))]
-        stored = []
+        trainers = []
         for n, stage in enumerate(recipe.stages):
             limit = stage.minutes if minutes is None else minutes * shares[n] / sum(shares)
             work = Workplace(folders[n], place, rank, world)
             trainer = Trainer(stage, recipe.seed + n, scans, held_out, work, 60 * limit, starts[n])
             trainer.run(resume)
-            if rank == 0:
-                stored.append(rounding.fewest_bits(trainer.ema, trainer.gains))
-        if rank == 0:
-            export.export(recipe, folders, stored, output, scans, start_from, held_out)
+            trainers.append(trainer)
+    if rank == 0:  # which nobody waits for any more
+        stored = [rounding.fewest_bits(trainer.ema, trainer.gains) for trainer in trainers]
+        export.export(recipe, folders, stored, output, scans, start_from, held_out)
     return output
 
 
@@ -99,9 +105,9 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
     if world > 1:
         if place.type == "cuda":
             torch.cuda.set_device(place)  # or all processes would use a little of the first one
-            dist.init_process_group("nccl", device_id=place)
+            dist.init_process_group("nccl", timeout=PATIENCE, device_id=place)
         else:
-            dist.init_process_group("gloo")
+            dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield place, rank, world
         if world > 1:
@@ -149,7 +155,8 @@ class Trainer:
     """Trains one network.
 
     All randomness is seeded with (seed, step, index in the batch), so that a resumed run, and one in several processes,
-    give the same result as an uninterrupted one in a single process.
+    give the same result as an uninterrupted one in a single process. Not so with batch normalization: each process
+    normalizes by its own part of a batch, and the running statistics are those of the first.
     """
 
     def __init__(
@@ -190,7 +197,7 @@ class Trainer:
         self.alone: nn.Module = losses.Trained(self.network, config.losses, config.consistency)
         if isinstance(self.network, AnyGrid3d):
             self.alone = grids.Trained(self.network, config.losses)
-        self.trained = DistributedDataParallel(self.alone) if self.world > 1 else self.alone
+        self.trained: nn.Module = DistributedDataParallel(self.alone) if self.world > 1 else self.alone
         self.optimizer = OPTIMIZERS[config.optimizer](self.network, self.rate, config.weight_decay)
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
         self.feed, self.validation = self._data(scans, held_out)
@@ -198,6 +205,8 @@ class Trainer:
         self.norms = {name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm3d)}
         self.half = has_fast_half(self.device)
         self.step, self.seconds, self.done = 0, 0.0, 0.0
+        # The losses that were not looked at yet, with their steps.
+        self.unseen: list[tuple[int, dict[str, torch.Tensor]]] = []
         self.journal = Journal(self.folder)
 
     def _data(
@@ -224,13 +233,12 @@ class Trainer:
             measuring = self.measure()
         self.done = self._measure_done()
         while self.done < 1.0:
-            parts = self.train_step()
+            self.train_step()
             now = time.monotonic()
             self.seconds = now - started
             self.done = self._measure_done()
             if self.rank:
                 continue
-            self.journal.add(parts)
             if now - told > PROGRESS_SECONDS:
                 self.journal.tell(self.step, self.seconds, self.done)
                 told = now
@@ -240,6 +248,8 @@ class Trainer:
             if now - saved > CHECKPOINT_SECONDS:
                 self.save()
                 saved = time.monotonic()
+        self.look()
+        self.trained = self.alone  # nothing refers to the group of processes any more
         if self.rank == 0:
             self.measure()
             self.save()
@@ -247,6 +257,7 @@ class Trainer:
 
     def measure(self) -> float:
         """Validates the EMA weights and enters the gains into the journal; returns the seconds that it took."""
+        self.look()
         started = time.monotonic()
         self.journal.measured(self.step, self.seconds, self._rate(), self.gains(self.ema))
         self.journal.tell(self.step, self.seconds, self.done)
@@ -289,8 +300,8 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup))
         return self.rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(self.done, 1.0))))
 
-    def train_step(self) -> dict[str, float]:
-        """One step of the optimizer; returns the parts of the loss."""
+    def train_step(self) -> dict[str, torch.Tensor]:
+        """One step of the optimizer; returns the parts of the loss, which are looked at later."""
         batch: Any = self.feed(self.step).to(self.device)
         self._learn()
         rate = self._rate()
@@ -298,18 +309,13 @@ class Trainer:
             group["lr"] = rate
         half = self.half and self.done < self.config.half_share
         with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
-            random = np.random.default_rng([self.seed, self.step, self.rank, 1])
+            random = np.random.default_rng([self.seed, self.step, 0, 1])  # the same in all processes
             out = self.trained(*batch.given)
             parts = self.objective(out, batch, random)
             loss = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            raise RefusalError(
-                f"The training stopped because the loss was no number any more at step {self.step}; the last good "
-                f"checkpoint, if one was due, is in {self.folder}. Lower learning_rate and go on with --resume."
-            )
         self.optimizer.step()
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -318,15 +324,36 @@ class Trainer:
             torch._foreach_lerp_([self.ema[name] for name in floats], [state[name] for name in floats], 1 - decay)
             for name in state.keys() - set(floats):
                 self.ema[name].copy_(state[name])
-        self.step += 1
-        told = {name: float(part.detach()) for name, part in parts.items()}
+        told = {name: part.detach() for name, part in parts.items()}
         if self.adversary is not None:
             with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
                 told[ACCURACY] = self.adversary.learn(out[0], batch, rate)
+        self.unseen.append((self.step, {LOSS: loss.detach(), NORM: norm, **told}))
+        self.step += 1
+        if len(self.unseen) >= LOOK:
+            self.look()
         return told
+
+    def look(self) -> None:
+        """Enters the losses of the last steps into the journal; refuses to go on where one was no number."""
+        if not self.unseen:
+            return
+        values = torch.stack([torch.stack([v.float() for v in found.values()]) for _, found in self.unseen]).tolist()
+        steps, names = [step for step, _ in self.unseen], list(self.unseen[0][1])
+        self.unseen = []
+        for step, row in zip(steps, values):
+            found = dict(zip(names, row))
+            if not (math.isfinite(found.pop(LOSS)) and math.isfinite(found.pop(NORM))):
+                raise RefusalError(
+                    f"The training stopped because the loss was no number any more at step {step}; the last good "
+                    f"checkpoint, if one was due, is in {self.folder}. Lower learning_rate and go on with --resume."
+                )
+            if self.rank == 0:
+                self.journal.add(found)
 
     def save(self) -> None:
         """Writes checkpoint, CSV file and curve."""
+        self.look()
         state = {
             "step": self.step,
             "seconds": self.seconds,
@@ -335,10 +362,15 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "adversary": self.adversary.state() if self.adversary else {},
             "journal": self.journal.state(),
-            "hardware": export.hardware(self.device) + (f", {self.world} processes" if self.world > 1 else ""),
+            "hardware": self._hardware(),
         }
         checkpoints.write_checkpoint(self.folder, state)
         self.journal.write()
+
+    def _hardware(self) -> str:
+        several = f", {self.world} processes" if self.world > 1 else ""
+        alone = ", each with batch statistics of its own" if several and self.norms else ""
+        return export.hardware(self.device) + several + alone
 
     def load(self) -> None:
         """Restores the state of the checkpoint."""

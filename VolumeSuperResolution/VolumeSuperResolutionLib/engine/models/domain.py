@@ -13,8 +13,9 @@ from .card import Card
 MOST_ANISOTROPY = 2.5
 # Second differences of white noise have six times its variance; a normal variable's median distance is 0.6745 sigma.
 NOISE_OF_DIFFERENCES = 0.6745 * 6**0.5
-# The noise is measured in so many slices, and of those in rows of so many voxels in all: as many as a median needs.
-MOST_SLICES, MOST_VOXELS = 60, 1_000_000
+# The noise is measured in so many slices, and of those in rows of so many voxels in all: as many as a median needs,
+# and as few as anyone who chooses a model waits for.
+MOST_SLICES, MOST_VOXELS = 60, 500_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Traits:
 
 def traits(volume: Volume, modality: str = "auto") -> Traits:
     """Measured, the modality guessed unless it is given."""
-    limits = percentiles(volume.array)
+    limits = percentiles(volume.array, most=MOST_VOXELS)
     if modality == "auto":
         modality = guess_modality(volume.array, limits)
     return Traits(volume.grid.spacing, modality, noise_level(volume.array, limits))

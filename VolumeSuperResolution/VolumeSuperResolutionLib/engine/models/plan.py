@@ -10,19 +10,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..callbacks import Block, Cancel, Progress, ReadBlock, WriteBlock
+from ..callbacks import Block, Cancel, Convert, Progress, ReadBlock, Way, WriteBlock
 from ..errors import RefusalError
 from ..physics import interpolation, separable
-from ..volumes.intensity import Window
+from ..volumes.intensity import Conversion, Window
 from .card import ANY_FACTOR
 
 if TYPE_CHECKING:
     from ..networks import Network
     from ..streaming import inference
+    from ..streaming.place import Place
     from .card import Card, Stage
 
 Shape = tuple[int, int, int]
@@ -49,20 +50,56 @@ class Run:
     accounts: list[inference.Account] = field(default_factory=list)
     # The networks as they were made ready to run, for the next time.
     streams: inference.Streams = field(default_factory=dict)
+    # Where the networks ran, if that was not the CPU.
+    device_of_networks: Place | None = None
 
-    def apply(self, network: Network, read: ReadBlock, shape: Shape, write: WriteBlock, part: float = 1.0) -> None:
-        """One pass of a network (or `part` of one)."""
+    def apply(
+        self,
+        network: Network,
+        read: ReadBlock,
+        shape: Shape,
+        write: WriteBlock,
+        part: float = 1.0,
+        convert: Convert | None = None,
+    ) -> None:
+        """One pass of a network (or `part` of one), written as `convert` makes it."""
         from ..streaming import inference, windows  # bring torch, which the interpolations do without
         from ..streaming.build import UnstreamableError
 
         compute = inference.Compute(self.device, self.precision, self.memory)
         with self.step(part) as tell:
-            given = (network, read, shape, write, compute, tell, self.cancel, self.precisions)
+            rest = compute, tell, self.cancel, self.precisions
             try:
-                account = inference.apply(*given, self.streams)
+                account = inference.apply(network, read, shape, write, *rest, self.streams, convert)
             except UnstreamableError as refusal:
-                account = windows.apply(*given, str(refusal))
+                account = windows.apply(network, read, shape, _converting(write, convert), *rest, str(refusal))
         self.accounts.append(account)
+
+    def place(self) -> Place | None:
+        """Where the last network ran, for what is done behind it; None where that is the CPU."""
+        device = self.accounts[-1].device if self.accounts else "cpu"
+        if device == "cpu":
+            return None
+        if self.device_of_networks is None:
+            from ..streaming.place import Place
+
+            self.device_of_networks = Place(device)
+        return self.device_of_networks
+
+    def device_bytes(self) -> int:
+        """The most memory that was held on a device other than the CPU."""
+        peaks = [account.peak_bytes for account in self.accounts if account.device != "cpu"]
+        return max([*peaks, self.device_of_networks.peak_bytes() if self.device_of_networks else 0])
+
+    def notes(self) -> list[str]:
+        """What is to be told of how it went."""
+        notes = [note for account in self.accounts for note in account.warnings]
+        if self.device_of_networks is not None and self.device_of_networks.full:
+            notes.append(
+                f"The memory of the device {self.device_of_networks.device} was not enough for what is done behind a "
+                "network, so some of that ran on the CPU."
+            )
+        return notes
 
     @contextmanager
     def step(self, part: float = 1.0) -> Iterator[Progress]:
@@ -137,38 +174,44 @@ def count_passes(card: Card) -> int:
 
 def run(
     array: np.ndarray,
-    window: Window,
+    conversion: Conversion,
     card: Card,
     networks: Sequence[Network],
     size: Sequence[int],
     write: WriteBlock,
     work: Run,
     ensemble: bool = False,
+    fit: interpolation.Fit | None = None,
 ) -> None:
-    """Every stage in turn on an array (k, j, i), the result handed to `write` in the scan's units.
+    """Every stage in turn on an array (k, j, i), the result handed to `write` as the conversion makes it.
 
-    With `ensemble`, the slice-wise stages average (or take the median of) their flips and rotations.
+    Its window is that in which the networks see the scan. With `ensemble`, the slice-wise stages average (or take the
+    median of) their flips and rotations.
     """
     natural = natural_shape(card, array.shape)
-
-    def finish(region: Block, values: np.ndarray) -> None:
-        write(region, window.to_scanner(values))
-
-    held = None if natural == tuple(size) else np.empty(natural, np.float32)
-    last_sink = finish if held is None else held.__setitem__
-    read, shape = _scan(array, window, networks[0], natural)
+    held = None if natural == tuple(size) and fit is None else np.empty(natural, np.float32)
+    assert conversion.window is not None
+    read, shape = _scan(array, conversion.window, networks[0], natural)
     for stage, network in zip(card.stages, networks):
         out_shape = _stage_shape(stage, network, shape)
-        between = None if network is networks[-1] else np.empty(out_shape, np.float32)
-        sink = last_sink if between is None else between.__setitem__
-        _apply_stage(stage, network, read, shape, sink, work, card.ensemble if ensemble else "")
-        if between is not None:
+        between = held if network is networks[-1] else np.empty(out_shape, np.float32)
+        given = stage, network, read, shape
+        reduction = card.ensemble if ensemble else ""
+        if between is None:
+            _apply_stage(*given, write, work, reduction, conversion)
+        else:
+            _apply_stage(*given, between.__setitem__, work, reduction)
             read, shape = between.__getitem__, out_shape
     if held is not None:
-        matrices = interpolation.matrices(natural, size, "lanczos")
-        everything = slice(None)
+        finer = fit and fit.of_finer(natural_shape(card, (1, 1, 1)))
+        matrices, everything = interpolation.matrices(natural, size, "lanczos", finer), slice(None)
         separable.apply(
-            held, matrices, lambda part, values: finish((part, everything, everything), values), cancel=work.cancel
+            held,
+            matrices,
+            lambda part, values: write((part, everything, everything), values),
+            cancel=work.cancel,
+            place=work.place(),
+            convert=conversion,
         )
 
 
@@ -176,8 +219,22 @@ def _scan(array: np.ndarray, window: Window, network: Network, natural: Shape) -
     """What the first network reads: the scan in network units, interpolated first where the network wants it."""
     if not network.on_interpolated:
         return lambda region: window.to_network(np.ascontiguousarray(array[region])), array.shape
-    matrices = interpolation.matrices(array.shape, natural, "lanczos")
-    return lambda region: window.to_network(separable.block(array, matrices, region)), natural
+    return _Interpolated(array, interpolation.matrices(array.shape, natural, "lanczos"), window), natural
+
+
+class _Interpolated:
+    """What a network reads of an interpolated scan: made by numpy, or where the network runs (callbacks.ReadThere)."""
+
+    def __init__(self, array: np.ndarray, matrices: separable.Matrices, window: Window):
+        self.array, self.matrices, self.window = array, matrices, window
+        self.kept: dict[Any, Any] = {}
+
+    def __call__(self, region: Block) -> np.ndarray:
+        return self.window.to_network(separable.block(self.array, self.matrices, region))
+
+    def there(self, place: Way, region: Block) -> Any:
+        """The same, as an array of that place."""
+        return self.window.to_network(separable.block_there(place, self.array, self.matrices, region, self.kept))
 
 
 def _stage_shape(stage: Stage, network: Network, shape: Shape) -> Shape:
@@ -189,9 +246,16 @@ def _stage_shape(stage: Stage, network: Network, shape: Shape) -> Shape:
 
 
 def _apply_stage(
-    stage: Stage, network: Network, read: ReadBlock, shape: Shape, sink: WriteBlock, work: Run, reduction: str
+    stage: Stage,
+    network: Network,
+    read: ReadBlock,
+    shape: Shape,
+    write: WriteBlock,
+    work: Run,
+    reduction: str,
+    convert: Convert | None = None,
 ) -> None:
-    """One network over the volume; with several views, their mean."""
+    """One network over the volume; with several views, their mean. What is written is converted."""
     views = stage.views or ("",)
     total = np.zeros(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
 
@@ -201,15 +265,29 @@ def _apply_stage(
 
     for view in views:
         order = VIEW_ORDERS.get(view, WHOLE)
-        view_read, view_write = _turned(read, sink if total is None else add, order)
+        alone = total is None and not (reduction and view)  # so that it is converted where it is computed
+        sink = add if total is not None else write if alone else _converting(write, convert)
+        view_read, view_write = _turned(read, sink, order)
         view_shape = (shape[order[0]], shape[order[1]], shape[order[2]])
         if reduction and view:
             _apply_ensemble(network, view_read, view_shape, view_write, work, reduction)
         else:
-            work.apply(network, view_read, view_shape, view_write)
+            work.apply(network, view_read, view_shape, view_write, convert=convert if alone else None)
     if total is not None:
-        for k in range(total.shape[0]):
-            sink((slice(k, k + 1), slice(0, total.shape[1]), slice(0, total.shape[2])), total[k : k + 1])
+        everything = slice(None)
+        separable.apply(
+            total,
+            (None, None, None),
+            lambda part, values: write((part, everything, everything), values),
+            cancel=work.cancel,
+            place=work.place(),
+            convert=convert,
+        )
+
+
+def _converting(write: WriteBlock, convert: Convert | None) -> WriteBlock:
+    """Writing what is converted first."""
+    return write if convert is None else lambda region, values: write(region, convert(values))
 
 
 def _turned(read: ReadBlock, write: WriteBlock, order: Sequence[int]) -> tuple[ReadBlock, WriteBlock]:

@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
+from ..callbacks import Cancel, Place, Progress
 from ..errors import CancelledError
 from . import interpolation, separable
 from .scanner import Scanner
-from .separable import Matrices
+from .separable import Matrices, along, like
 
 # What a profile lets through less than this (in power, of the most it lets through) is not corrected: it would be
 # rounding, amplified.
@@ -82,13 +82,13 @@ class DataStep:
 
         It is differentiable in all it is given; mu may be a tensor, one for each volume of a batch too.
         """
-        residual = low - _along(high, self.forward)
+        residual = low - along(high, self.forward)
         if isinstance(mu, (int, float)) and self.banded(mu):
-            return high + _along(residual / self._without_axes(mu), self.corrections(mu))
-        residual = _along(residual, [None if s is None else s.vectors.T for s in self.spectra])
-        values, seen = (_like(residual, part) for part in self._power())
+            return high + along(residual / self._without_axes(mu), self.corrections(mu))
+        residual = along(residual, [None if s is None else s.vectors.T for s in self.spectra])
+        values, seen = (like(residual, part) for part in self._power())
         up = [None if m is None or s is None else m.T @ s.vectors for m, s in zip(self.forward, self.spectra)]
-        return high + _along(residual * seen / (values + mu), up)
+        return high + along(residual * seen / (values + mu), up)
 
     def apply(
         self,
@@ -98,6 +98,7 @@ class DataStep:
         noise: float = 0.0,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        place: Place | None = None,
     ) -> None:
         """Correct a volume in place, holding one coarse volume beside it. What is left of a cancelled one is void.
 
@@ -111,16 +112,20 @@ class DataStep:
         def add(part: slice, values: np.ndarray) -> None:
             high[part] += values
 
-        separable.apply(high, self.forward, subtract, _half(progress, 0), cancel)
-        if noise:
-            _trust(residual, noise, cancel)
-        up = tuple(None if m is None else m.T for m in self.forward)
-        if self.banded(mu):
-            up = self.corrections(mu)
-            residual /= self._without_axes(mu)
-        else:
-            self._solve(residual, mu, cancel)
-        separable.apply(residual, up, add, _half(progress, 1), cancel)  # type: ignore[arg-type]
+        def solve(residual: Any) -> None:
+            if noise:
+                _trust(residual, noise, cancel)
+            if self.banded(mu):
+                residual /= self._without_axes(mu)
+            else:
+                self._solve(residual, mu, cancel)
+
+        separable.apply(high, self.forward, subtract, _half(progress, 0), cancel, place)
+        if place is None or not place.change(residual, solve):
+            solve(residual)
+        up: Matrices = tuple(None if m is None else m.T for m in self.forward)  # type: ignore[assignment]
+        up = self.corrections(mu) if self.banded(mu) else up
+        separable.apply(residual, up, add, _half(progress, 1), cancel, place)
 
     def banded(self, mu: float) -> bool:
         """Whether the correction is a banded matrix an axis."""
@@ -165,25 +170,26 @@ class DataStep:
             kind[1] = kind[1] if len(kind[1]) == 1 else kind[1][part]
         return np.einsum("k,j,i->kji", *values), np.einsum("k,j,i->kji", *seen)
 
-    def _solve(self, residual: np.ndarray, mu: float, cancel: Cancel | None) -> None:
+    def _solve(self, residual: Any, mu: float, cancel: Cancel | None) -> None:
         """(A At + mu)^-1 in place: planes first, then columns through all of them, then planes again."""
-        vectors = [None if s is None else s.vectors.astype(np.float32) for s in self.spectra]
+        vectors = [None if s is None else like(residual, s.vectors) for s in self.spectra]
         _in_planes(residual, [None if v is None else v.T for v in vectors], cancel)
-        rows = max(1, BLOCK_VOXELS // (residual.shape[0] * residual.shape[2]))
-        for start in range(0, residual.shape[1], rows):
+        length, height, width = residual.shape
+        rows = max(1, BLOCK_VOXELS // (length * width))
+        for start in range(0, height, rows):
             _check(cancel)
-            part = slice(start, min(start + rows, residual.shape[1]))
+            part = slice(start, min(start + rows, height))
             values, seen = self._power(part)
-            factor = (seen / (values + mu)).astype(np.float32)
-            block = residual[:, part]
+            factor, block = like(residual, seen / (values + mu)), residual[:, part]
             if vectors[0] is None:
                 block *= factor
             else:
-                block[:] = np.tensordot(vectors[0], np.tensordot(vectors[0].T, block, axes=1) * factor, axes=1)
+                turned = (vectors[0].T @ block.reshape(length, -1)).reshape(block.shape) * factor
+                block[:] = (vectors[0] @ turned.reshape(length, -1)).reshape(block.shape)
         _in_planes(residual, vectors, cancel)
 
 
-def _in_planes(residual: np.ndarray, vectors: Sequence[np.ndarray | None], cancel: Cancel | None) -> None:
+def _in_planes(residual: Any, vectors: Sequence[Any], cancel: Cancel | None) -> None:
     """Products along the last two axes, in place."""
     planes = max(1, BLOCK_VOXELS // (residual.shape[1] * residual.shape[2]))
     for start in range(0, residual.shape[0], planes):
@@ -194,18 +200,6 @@ def _in_planes(residual: np.ndarray, vectors: Sequence[np.ndarray | None], cance
         if vectors[2] is not None:
             part = part @ vectors[2].T
         residual[start : start + planes] = part
-
-
-def _along(array: Any, matrices: Sequence[np.ndarray | None]) -> Any:
-    """One matrix along each of the last three axes, in the array's own type and on its device."""
-    for axis, matrix in zip((-3, -2, -1), matrices):
-        if matrix is not None:
-            array = (array.swapaxes(axis, -1) @ _like(array, matrix).T).swapaxes(axis, -1)
-    return array
-
-
-def _like(array: Any, values: np.ndarray) -> Any:
-    return values.astype(array.dtype) if isinstance(array, np.ndarray) else array.new_tensor(values)
 
 
 def _half(progress: Progress | None, which: int) -> Progress | None:
@@ -221,9 +215,15 @@ def _check(cancel: Cancel | None) -> None:
 
 
 @lru_cache(maxsize=4)
-def step_for(scanner: Scanner, high: tuple[int, ...], low: tuple[int, ...], spacing: tuple[float, ...]) -> DataStep:
+def step_for(
+    scanner: Scanner,
+    high: tuple[int, ...],
+    low: tuple[int, ...],
+    spacing: tuple[float, ...],
+    fit: interpolation.Fit | None = None,
+) -> DataStep:
     """The step from a scan of shape `low` (k, j, i) and spacing (i, j, k) in mm to a finer grid of shape `high`."""
-    return DataStep(scanner.matrices(high, low, spacing))
+    return DataStep(scanner.matrices(high, low, spacing, fit))
 
 
 def explain(
@@ -235,17 +235,19 @@ def explain(
     learned: bool = False,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
+    fit: interpolation.Fit | None = None,
 ) -> None:
     """Make a guess, in place, explain its scan as far as noise and doubt about the profile allow.
 
     The guess is a Lanczos interpolation, or `learned`: a network's. sigma is that of the scan's noise, in its units;
     the scanner's noise is the same in parts of the range.
     """
-    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing)
-    known = scanner.told_shape([n > m for n, m in zip(high.shape[::-1], low.shape[::-1])])
-    left = LEFT_BY_NETWORKS if learned else _noise_left(step.forward, low.shape, high.shape)
+    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing, fit)
+    known = scanner.told_shape(_refined(high.shape, low.shape, fit))
+    left = LEFT_BY_NETWORKS if learned else _noise_left(step.forward, low.shape, high.shape, fit)
     doubt = min(MOST_CARE, CARE * (scanner.noise or 0.0)) if known else DOUBT
-    step.apply(high, low, doubt * step.power, sigma * left, progress, cancel)
+    step.apply(high, low, doubt * step.power, sigma * left, progress, cancel, place)
 
 
 def weight_of_network(known: bool, noise: float) -> float:
@@ -263,12 +265,14 @@ def explain_as_trained(
     spacing: tuple[float, ...],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
+    fit: interpolation.Fit | None = None,
 ) -> None:
     """Make the guess of a network that was trained through this very step, in place, explain its scan."""
-    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing)
-    known = scanner.told_shape([n > m for n, m in zip(high.shape[::-1], low.shape[::-1])])
+    step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing, fit)
+    known = scanner.told_shape(_refined(high.shape, low.shape, fit))
     mu = weight_of_network(known, scanner.noise or 0.0) * step.power
-    step.apply(high, low, mu, progress=progress, cancel=cancel)
+    step.apply(high, low, mu, progress=progress, cancel=cancel, place=place)
 
 
 def reach(scanner: Scanner, high: Sequence[int], low: Sequence[int], spacing: Sequence[float]) -> list[int]:
@@ -290,10 +294,15 @@ def _half_width(matrix: np.ndarray) -> int:
     return int(np.ceil(np.abs(columns - own[rows]).max()))
 
 
-def _noise_left(forward: Matrices, low: Sequence[int], high: Sequence[int]) -> float:
+def _refined(high: Sequence[int], low: Sequence[int], fit: interpolation.Fit | None) -> list[bool]:
+    """Along which axes (i, j, k) the fine grid is finer."""
+    return [n > m for n, m in zip(high, low)][::-1] if fit is None else [step < 1 for step in fit.step[::-1]]
+
+
+def _noise_left(forward: Matrices, low: Sequence[int], high: Sequence[int], fit: interpolation.Fit | None) -> float:
     """What part of the scan's noise is left in low - A Lanczos(low)."""
     once = twice = 1.0
-    for down, up in zip(forward, interpolation.matrices(low, high, "lanczos")):
+    for down, up in zip(forward, interpolation.matrices(low, high, "lanczos", fit)):
         if down is not None and up is not None:
             both = down @ up
             once *= float(np.median(np.diag(both)))
@@ -301,22 +310,26 @@ def _noise_left(forward: Matrices, low: Sequence[int], high: Sequence[int]) -> f
     return float(np.sqrt(max(0.0, 1 - 2 * once + twice)))
 
 
-def _trust(residual: np.ndarray, noise: float, cancel: Cancel | None) -> None:
+def _trust(residual: Any, noise: float, cancel: Cancel | None) -> None:
     """Take from a residual, in place, what may be noise: by the mean square of 3 x 3 x 3 voxels, plane by plane."""
-    limit = np.float32(NOISE_MARGIN * noise**2)
+    limit = float(np.float32(NOISE_MARGIN * noise**2))
 
-    def energy(plane: np.ndarray) -> np.ndarray:
+    def energy(plane: Any) -> Any:
         square = plane**2
         for axis in (0, 1):
-            n = square.shape[axis]
-            before, after = (np.clip(np.arange(n) + step, 0, n - 1) for step in (-1, 1))
-            square = (square.take(before, axis) + square + square.take(after, axis)) / np.float32(3)
+            square = square.swapaxes(0, axis)
+            total = 1 * square
+            total[1:] += square[:-1]
+            total[:1] += square[:1]
+            total[:-1] += square[1:]
+            total[-1:] += square[-1:]
+            square = (total / 3).swapaxes(0, axis)
         return square
 
     before = here = energy(residual[0])
     for k in range(residual.shape[0]):
         _check(cancel)
         after = energy(residual[k + 1]) if k + 1 < residual.shape[0] else here
-        mean = (before + here + after) / np.float32(3)
-        residual[k] *= np.maximum(mean - limit, 0) / np.maximum(mean, limit)
+        mean = (before + here + after) / 3
+        residual[k] *= (mean - limit).clip(min=0) / mean.clip(min=limit)
         before, here = here, after

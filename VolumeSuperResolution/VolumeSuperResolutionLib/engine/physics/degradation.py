@@ -21,6 +21,8 @@ from . import separable
 FWHM = 2.355
 # A Gaussian is cut at two coarse voxels; one wider than this many coarse voxels, at the same height further out.
 WIDEST_AT_CUT = 1.2
+# How far a registered profile reaches, in the same.
+REACH = 2.0
 # What scanners are expected to differ by: the width of the profile in coarse voxels, noise in parts of the range.
 SCANNER_WIDTHS = (0.7, 1.2)
 SCANNER_NOISE = 0.01
@@ -54,7 +56,7 @@ def _gaussian(distance: np.ndarray, width: float, spacing: float) -> np.ndarray:
     Samples would miss one that is narrower than a fine voxel: it fades into linear interpolation at its center.
     """
     sampled = np.exp(-0.5 * (distance / (max(width, 1.0) / FWHM)) ** 2)
-    sampled[np.abs(distance) > 2 * max(spacing, width / WIDEST_AT_CUT)] = 0.0
+    sampled[np.abs(distance) > REACH * max(spacing, width / WIDEST_AT_CUT)] = 0.0
     if width >= 1:
         return sampled
     sampled /= sampled.sum(axis=-1, keepdims=True)
@@ -134,16 +136,13 @@ def training_words() -> str:
     return ", ".join(parts)
 
 
-def axis_matrix(
-    n_high: int, n_low: int, profile: str | Profile = "gaussian", width: float = 1.0, rows: slice = slice(None)
-) -> np.ndarray:
+def axis_matrix(n_high: int, n_low: int, profile: str | Profile = "gaussian", width: float = 1.0) -> np.ndarray:
     """What n_low coarse voxels see of n_high fine ones, through a profile `width` coarse voxels wide: (n_low, n_high).
 
-    The matrix of one axis does not depend on the voxels' size, as both grids fill the same extent. Only some `rows` of
-    it, where given.
+    The matrix of one axis does not depend on the voxels' size, as both grids fill the same extent.
     """
     s = n_high / n_low
-    return seen_from((np.arange(n_low)[rows] + 0.5) * s - 0.5, n_high, profile, width * s, s)
+    return seen_from((np.arange(n_low) + 0.5) * s - 0.5, n_high, profile, width * s, s)
 
 
 def seen_from(centers: np.ndarray, n_high: int, profile: str | Profile, width: float, spacing: float) -> np.ndarray:
@@ -154,29 +153,46 @@ def seen_from(centers: np.ndarray, n_high: int, profile: str | Profile, width: f
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+def seen_near(centers: np.ndarray, n_high: int, profile: str, width: float, spacing: float) -> tuple[np.ndarray, slice]:
+    """The same for centers in rising order: the columns that are used alone, and which those are."""
+    reach = REACH * max(spacing, width / WIDEST_AT_CUT) + 1
+    first, last = max(0, int(centers[0] - reach)), min(n_high, int(centers[-1] + reach) + 2)
+    return seen_from(centers - first, last - first, profile, width, spacing), slice(first, last)
+
+
 def matrices(
     shape: Sequence[int],
     factors: Sequence[float],
     profile: str = "gaussian",
     width: float = 1.0,
-    region: Sequence[slice] = (slice(None),) * 3,
 ) -> separable.Matrices:
-    """The operator for an array of this shape; shape and factors in array order (k, j, i). Of a region, its rows."""
+    """The operator for an array of this shape; shape and factors in array order (k, j, i)."""
 
-    def one(n: int, factor: float, rows: slice) -> np.ndarray | None:
-        return None if factor == 1 else axis_matrix(n, max(1, int(np.floor(n / factor + 0.5))), profile, width, rows)
+    def one(n: int, factor: float) -> np.ndarray | None:
+        return None if factor == 1 else axis_matrix(n, _coarse(n, factor), profile, width)
 
-    return tuple(one(*each) for each in zip(shape, factors, region))  # type: ignore[return-value]
+    return tuple(map(one, shape, factors))  # type: ignore[return-value]
+
+
+def _coarse(n: int, factor: float) -> int:
+    return max(1, int(np.floor(n / factor + 0.5)))
 
 
 def observed(
     array: np.ndarray, factors: Sequence[float], region: Sequence[slice], profile: str, width: float
 ) -> np.ndarray:
-    """One region of what `degrade` gives."""
-    operator = matrices(array.shape, factors, profile, width, region)
-    # The rows are those of the region already.
-    rest = tuple(part if m is None else slice(None) for m, part in zip(operator, region))
-    return separable.block(array, operator, rest)
+    """One region of what `degrade` gives, up to rounding: no more of its matrices is made than the region needs."""
+    rows: list[np.ndarray | None] = []
+    used = []
+    for n, factor, part in zip(array.shape, factors, region):
+        matrix, columns = None, part
+        if factor != 1:
+            coarse = _coarse(n, factor)
+            s = n / coarse
+            matrix, columns = seen_near((np.arange(coarse)[part] + 0.5) * s - 0.5, n, profile, width * s, s)
+        rows.append(matrix)
+        used.append(columns)
+    return separable.product(array[tuple(used)], rows)
 
 
 def degrade(array: np.ndarray, factors: Sequence[float], profile: str = "gaussian", width: float = 1.0) -> np.ndarray:

@@ -7,11 +7,12 @@ mirror it). Along an axis that gets coarser the kernel is widened, so that nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
+from ..callbacks import Cancel, Place, Progress
 from ..errors import CancelledError
 from . import degradation, separable
 
@@ -20,6 +21,36 @@ LANCZOS_RADIUS = 5
 RADII = {"nearest": 1, "linear": 1, "bspline": 18, "lanczos": LANCZOS_RADIUS}
 # Weights of the infinitely long B-spline prefilter below this are beyond float32's reach.
 NEGLIGIBLE = 1e-9
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a finer grid lies on a coarser one, along (k, j, i): where its extent begins, and how long its voxels are.
+
+    Both are in voxels of the coarser. Wherever no fit is given, both grids fill the same extent.
+    """
+
+    start: tuple[float, float, float]
+    step: tuple[float, float, float]
+
+    def along(self, order: Sequence[int]) -> Fit:
+        """For arrays whose axes come in another order."""
+        return Fit(*(tuple(part[axis] for axis in order) for part in (self.start, self.step)))  # type: ignore[arg-type]
+
+    def flipped(self, steps: Sequence[int], coarse: Sequence[int], fine: Sequence[int]) -> Fit:
+        """For both arrays, of these shapes, read backward along the axes whose step is -1."""
+        ends = [n - start - m * step for n, m, start, step in zip(coarse, fine, self.start, self.step)]
+        starts = (end if back < 0 else start for back, start, end in zip(steps, self.start, ends))
+        return Fit(tuple(starts), self.step)  # type: ignore[arg-type]
+
+    def of_finer(self, factor: Sequence[int]) -> Fit:
+        """The same upon a grid that divides the voxels of the coarser one."""
+        return Fit(*(tuple(v * f for v, f in zip(part, factor)) for part in (self.start, self.step)))  # type: ignore[arg-type]
+
+    def inverse(self) -> Fit:
+        """How the coarser grid lies on the finer."""
+        starts = tuple(-start / step for start, step in zip(self.start, self.step))
+        return Fit(starts, tuple(1 / step for step in self.step))  # type: ignore[arg-type]
 
 
 def _linear(x: np.ndarray) -> np.ndarray:
@@ -69,15 +100,24 @@ def _bspline_matrix(n_in: int, positions: np.ndarray, factor: float) -> np.ndarr
     return matrix
 
 
-def axis_matrix(n_in: int, n_out: int, kernel: str) -> np.ndarray | None:
-    """The weights that take n_in voxels to n_out over the same extent; None where nothing changes."""
-    if n_in == n_out:
+def centers(n_in: int, n_out: int, start: float = 0.0, step: float | None = None) -> np.ndarray:
+    """Where the centers of n_out voxels lie in voxels of n_in, as axis_matrix has them."""
+    factor = n_out / n_in if step is None else 1 / step
+    return start + (np.arange(n_out) + 0.5) / factor - 0.5
+
+
+def axis_matrix(n_in: int, n_out: int, kernel: str, start: float = 0.0, step: float | None = None) -> np.ndarray | None:
+    """The weights that take n_in voxels to n_out over the same extent; None where nothing changes.
+
+    With a step, one every so many voxels, over an extent that begins at `start`.
+    """
+    if n_in == n_out and start == 0 and step in (None, 1):
         return None
-    factor = n_out / n_in
-    positions = (np.arange(n_out) + 0.5) / factor - 0.5
+    factor = n_out / n_in if step is None else 1 / step
+    positions = centers(n_in, n_out, start, step)
     if kernel == "nearest":
         matrix = np.zeros((n_out, n_in))
-        matrix[np.arange(n_out), _nearest(n_in, n_out)] = 1.0
+        matrix[np.arange(n_out), _nearest(n_in, positions)] = 1.0
         return matrix
     if kernel == "linear":
         return _kernel_matrix(n_in, positions, _linear, 1, _clamp, factor)
@@ -88,17 +128,21 @@ def axis_matrix(n_in: int, n_out: int, kernel: str) -> np.ndarray | None:
     raise ValueError(f"no interpolation is called {kernel!r}")
 
 
-def _nearest(n_in: int, n_out: int) -> np.ndarray:
-    """The input voxel that lies nearest to each output voxel."""
-    positions = (np.arange(n_out) + 0.5) / (n_out / n_in) - 0.5
+def _nearest(n_in: int, positions: np.ndarray) -> np.ndarray:
+    """The input voxel that lies nearest to each position."""
     return _clamp(np.floor(positions + 0.5).astype(int), n_in)
 
 
 def repeat(
-    array: np.ndarray, target: np.ndarray, progress: Progress | None = None, cancel: Cancel | None = None
+    array: np.ndarray,
+    target: np.ndarray,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    fit: Fit | None = None,
 ) -> None:
     """The nearest voxels in `target`, which has their type: copied bit for bit, so that labels stay what they are."""
-    planes, rows, columns = (_nearest(n, m) for n, m in zip(array.shape, target.shape))
+    placed = zip(array.shape, target.shape, starts_and_steps(fit))
+    planes, rows, columns = (_nearest(n, centers(n, m, *place)) for n, m, place in placed)
     for k, source in enumerate(planes):
         if cancel is not None and cancel():
             raise CancelledError
@@ -123,9 +167,15 @@ def round_reach(factor: float) -> int:
     return 0 if factor == 1 else reach("lanczos", factor) + 2 if factor > 1 else 2 * reach("lanczos", factor)
 
 
-def matrices(shape: Sequence[int], size: Sequence[int], kernel: str) -> separable.Matrices:
+def matrices(shape: Sequence[int], size: Sequence[int], kernel: str, fit: Fit | None = None) -> separable.Matrices:
     """The operator from one shape to another over the same field of view, both in array order (k, j, i)."""
-    return tuple(axis_matrix(n, m, kernel) for n, m in zip(shape, size))  # type: ignore[return-value]
+    placed = zip(shape, size, starts_and_steps(fit))
+    return tuple(axis_matrix(n, m, kernel, *place) for n, m, place in placed)  # type: ignore[return-value]
+
+
+def starts_and_steps(fit: Fit | None) -> Sequence[tuple[float, float | None]]:
+    """Start and step of each axis."""
+    return ((0.0, None),) * 3 if fit is None else list(zip(fit.start, fit.step))
 
 
 def resample(array: np.ndarray, size: Sequence[int], kernel: str = "lanczos") -> np.ndarray:
@@ -133,18 +183,21 @@ def resample(array: np.ndarray, size: Sequence[int], kernel: str = "lanczos") ->
     return separable.apply(array, matrices(array.shape, size, kernel))
 
 
-def forward_matrices(high: Sequence[int], low: Sequence[int]) -> separable.Matrices:
+def forward_matrices(high: Sequence[int], low: Sequence[int], fit: Fit | None = None) -> separable.Matrices:
     """What a scanner with the coarse grid would see of the fine one: a Gaussian profile as wide as its voxels.
 
     An axis that the fine grid does not refine is interpolated.
     """
 
-    def one(n_high: int, n_low: int) -> np.ndarray | None:
-        if n_high > n_low:
+    def one(n_high: int, n_low: int, start: float, zoom: float | None) -> np.ndarray | None:
+        if (n_high / n_low if zoom is None else zoom) <= 1:
+            return axis_matrix(n_high, n_low, "lanczos", start, zoom)
+        if zoom is None:
             return degradation.axis_matrix(n_high, n_low)
-        return axis_matrix(n_high, n_low, "lanczos")
+        return degradation.seen_from(centers(n_high, n_low, start, zoom), n_high, "gaussian", zoom, zoom)
 
-    return tuple(one(n_high, n_low) for n_high, n_low in zip(high, low))  # type: ignore[return-value]
+    placed = zip(high, low, starts_and_steps(fit and fit.inverse()))
+    return tuple(one(n, m, *place) for n, m, place in placed)  # type: ignore[return-value]
 
 
 def back_project(
@@ -153,16 +206,18 @@ def back_project(
     rounds: int,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
+    fit: Fit | None = None,
 ) -> None:
     """Data consistency, in place: high += U(low - D(high)), each round bringing D(high) closer to the scan."""
-    down = forward_matrices(high.shape, low.shape)
-    up = matrices(low.shape, high.shape, "lanczos")
+    down = forward_matrices(high.shape, low.shape, fit)
+    up = matrices(low.shape, high.shape, "lanczos", fit)
     for done in range(rounds):
-        residual = np.subtract(low, separable.apply(high, down, cancel=cancel), dtype=np.float32)
+        residual = np.subtract(low, separable.apply(high, down, cancel=cancel, place=place), dtype=np.float32)
 
         def add(part: slice, values: np.ndarray) -> None:
             high[part] += values
 
-        separable.apply(residual, up, add, cancel=cancel)
+        separable.apply(residual, up, add, cancel=cancel, place=place)
         if progress is not None:
             progress(done + 1, rounds)

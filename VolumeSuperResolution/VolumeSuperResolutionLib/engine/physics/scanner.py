@@ -201,18 +201,30 @@ class Scanner:
             result = result.along(across, width=float(thickness), told="user")
         return result if noise is None else replace(result, noise=noise / 100, noise_told="user")
 
-    def matrices(self, high: Sequence[int], low: Sequence[int], spacing: Sequence[float]) -> separable.Matrices:
+    def matrices(
+        self,
+        high: Sequence[int],
+        low: Sequence[int],
+        spacing: Sequence[float],
+        fit: interpolation.Fit | None = None,
+    ) -> separable.Matrices:
         """What the scan sees of a finer grid; shapes in array order (k, j, i), the scan's spacing in (i, j, k).
 
         An axis that the other grid does not refine is interpolated.
         """
 
-        def one(axis: Axis, n_high: int, n_low: int, step: float) -> np.ndarray | None:
-            if n_high > n_low:
+        def one(
+            axis: Axis, n_high: int, n_low: int, step: float, place: tuple[float, float | None]
+        ) -> np.ndarray | None:
+            start, zoom = place
+            if (n_high / n_low if zoom is None else zoom) <= 1:
+                return interpolation.axis_matrix(n_high, n_low, "lanczos", start, zoom)
+            if zoom is None:
                 return axis.matrix(n_high, n_low, step)
-            return interpolation.axis_matrix(n_high, n_low, "lanczos")
+            return axis.rows(interpolation.centers(n_high, n_low, start, zoom), n_high, step, step / zoom)
 
-        return tuple(map(one, self.axes[::-1], high, low, tuple(spacing)[::-1]))  # type: ignore[return-value]
+        placed = interpolation.starts_and_steps(fit and fit.inverse())
+        return tuple(map(one, self.axes[::-1], high, low, tuple(spacing)[::-1], placed))  # type: ignore[return-value]
 
     def words(self, spacing: Sequence[float]) -> str:
         """One line: "slices 3 mm thick every 3.6 mm (from DICOM), noise 1.2% (estimated)"."""

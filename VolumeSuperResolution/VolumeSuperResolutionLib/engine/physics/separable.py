@@ -1,7 +1,7 @@
 """Linear resampling of a volume, one banded matrix an axis, a few planes at a time.
 
 Every interpolation and every degradation here is such an operator. A matrix is (n_out, n_in); None stands for an axis
-that stays as it is.
+that stays as it is. The products are numpy's, or, where a place for them is given, a device's.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Callable, Optional, overload
+from typing import Any, Callable, Optional, overload
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
+from ..callbacks import Cancel, Convert, Place, Progress, Way
 from ..errors import CancelledError
 
 Matrices = tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
@@ -43,13 +43,30 @@ def output_shape(shape: Sequence[int], matrices: Matrices) -> tuple[int, int, in
 
 def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.ndarray:
     """One region of the result as float32; only the input voxels it depends on are read."""
-    rows = [m if m is None else m[part] for m, part in zip(matrices, region)]
-    used = [part if m is None else band(m) for m, part in zip(rows, region)]
-    rows = [m if m is None else m[:, part].astype(np.float32) for m, part in zip(rows, used)]
+    rows, used = _used(matrices, region)
+    return product(array[used], rows)
+
+
+def block_there(
+    place: Way, array: np.ndarray, matrices: Matrices, region: Sequence[slice], kept: dict[Any, Any]
+) -> Any:
+    """The same in another place, where it stays. What is kept of the matrices there has its place in `kept`."""
+    rows, used = _used(matrices, region)
+    sent = [None if m is None else place.send(m) for m in rows[:1]]
+    for axis, m in enumerate(rows[1:], 1):
+        key = axis, region[axis].start, region[axis].stop
+        if m is not None and key not in kept:
+            kept[key] = place.send(m)
+        sent.append(None if m is None else kept[key])
+    return along(place.send(array[used]), sent)
+
+
+def product(given: np.ndarray, rows: Sequence[np.ndarray | None]) -> np.ndarray:
+    """All of an array times a matrix along each axis, as float32."""
+    rows = [m if m is None else m.astype(np.float32, copy=False) for m in rows]
     if rows[0] is None:
-        part = array[tuple(used)].astype(np.float32, order="K")
+        part = given.astype(np.float32, order="K")
     else:
-        given = array[tuple(used)]
         flat = given.reshape(len(given), -1)
         part = np.empty((len(rows[0]), *given.shape[1:]), np.float32)
         out = part.reshape(len(part), -1)
@@ -61,6 +78,28 @@ def block(array: np.ndarray, matrices: Matrices, region: Sequence[slice]) -> np.
     return part
 
 
+def _used(matrices: Matrices, region: Sequence[slice]) -> tuple[list[np.ndarray | None], tuple[slice, ...]]:
+    """The rows of the matrices that a region needs, with the columns that they use, and those as parts of the input."""
+    rows = [m if m is None else m[part] for m, part in zip(matrices, region)]
+    used = [part if m is None else band(m) for m, part in zip(rows, region)]
+    return [m if m is None else m[:, part].astype(np.float32) for m, part in zip(rows, used)], tuple(used)
+
+
+def along(array: Any, matrices: Sequence[Any]) -> Any:
+    """One matrix along each of the last three axes, of numpy or torch, in the array's own type and on its device."""
+    for axis, matrix in zip((-3, -2, -1), matrices):
+        if matrix is not None:
+            array = (array.swapaxes(axis, -1) @ like(array, matrix).T).swapaxes(axis, -1)
+    return array
+
+
+def like(array: Any, values: Any) -> Any:
+    """Values of numpy in the type of an array, and where it is; others are there already."""
+    if not isinstance(values, np.ndarray):
+        return values
+    return values.astype(array.dtype) if isinstance(array, np.ndarray) else array.new_tensor(values)
+
+
 @overload
 def apply(
     array: np.ndarray,
@@ -68,6 +107,7 @@ def apply(
     write: None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
 ) -> np.ndarray: ...
 
 
@@ -78,6 +118,8 @@ def apply(
     write: WriteSlab,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
+    convert: Convert | None = None,
 ) -> None: ...
 
 
@@ -87,29 +129,73 @@ def apply(
     write: WriteSlab | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place | None = None,
+    convert: Convert | None = None,
 ) -> np.ndarray | None:
     """The whole result as float32, or, given `write`, handed over in slabs of planes so that it is never held.
 
-    `write` is called in the order of the planes, by the thread that called. It must not change the array.
+    `write` is called in the order of the planes, by the thread that called, with what `convert` makes of them. It must
+    not change the array.
     """
     shape = output_shape(array.shape, matrices)
     result = None
     if write is None:
         result = np.empty(shape, np.float32)
         write = result.__setitem__
-    thickness = max(1, SLAB_VOXELS // max(1, max(shape[1], array.shape[1]) * max(shape[2], array.shape[2])))
-    slabs = [slice(start, min(start + thickness, shape[0])) for start in range(0, shape[0], thickness)]
 
     def compute(part: slice) -> np.ndarray:
-        return block(array, matrices, (part, slice(None), slice(None)))
+        values = block(array, matrices, (part, slice(None), slice(None)))
+        return values if convert is None else convert(values)
 
-    for part, values in zip(slabs, _in_threads(compute, slabs)):
+    area = max(1, max(shape[1], array.shape[1]) * max(shape[2], array.shape[2]))
+    if place is None:
+        slabs = _slabs(shape[0], SLAB_VOXELS // area)
+        results = _in_threads(compute, slabs)
+    else:
+        slabs = _slabs(shape[0], place.voxels * shape[0] // (area * max(shape[0], array.shape[0])))
+        results = _elsewhere(array, matrices, slabs, place, convert, compute)
+    for part, values in zip(slabs, results):
         if cancel is not None and cancel():
             raise CancelledError
         write(part, values)
         if progress is not None:
             progress(part.stop, shape[0])
     return result
+
+
+def _slabs(length: int, thickness: int) -> list[slice]:
+    thickness = max(1, thickness)
+    return [slice(start, min(start + thickness, length)) for start in range(0, length, thickness)]
+
+
+def _elsewhere(
+    array: np.ndarray,
+    matrices: Matrices,
+    slabs: Sequence[slice],
+    place: Place,
+    convert: Convert | None,
+    compute: Callable[[slice], np.ndarray],
+) -> Iterator[np.ndarray]:
+    """The results in their order, each on its way back while the next is computed; by `compute` where memory ends."""
+    kept: dict[Any, Any] = {}
+
+    def started(part: slice) -> Callable[[], np.ndarray]:
+        if not place.full:
+            try:
+                return place.fetch(block_there(place, array, matrices, (part, slice(None), slice(None)), kept), convert)
+            except Exception as error:
+                if not place.gives_up(error):
+                    raise
+        values = compute(part)
+        return lambda: values
+
+    waiting: deque[Callable[[], np.ndarray]] = deque()
+    for part in slabs:
+        waiting.append(started(part))
+        if len(waiting) > 1:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()
 
 
 def _in_threads(compute: Callable[[slice], np.ndarray], slabs: Sequence[slice]) -> Iterator[np.ndarray]:

@@ -7,15 +7,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from ..callbacks import Convert
 from ..errors import RefusalError
 from . import kernels, trials
 from .memory import free_bytes, peak_bytes
 
+CPU = torch.device("cpu")
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # NVIDIA's generations with fast half precision, and with bfloat16 and TF32.
 VOLTA, AMPERE = (7, 0), (8, 0)
 # How far the result of a convolution may be from that on the CPU, as a part of the largest value.
 TRUSTED = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2, "fp16": 1e-2}
+# Types that are sent as they are; all others become float32 before.
+SENT = ("uint8", "int8", "int16")
 OUT_OF_MEMORY = (
     "not enough memory",
     "can't allocate memory",
@@ -86,6 +90,20 @@ def is_trusted(device: torch.device, precision: str) -> bool:
         return is_out_of_memory(error) and not is_unsupported(error)  # what fits is found out on the way
 
 
+def settled(device: torch.device, precision: str, auto: bool) -> tuple[torch.device, str, list[str]]:
+    """The device and the precision, or others that can be trusted, and what to tell the user about that.
+
+    Refuses a device that torch cannot use, unless it was chosen `auto`matically: then it is the CPU.
+    """
+    if device.type == "cpu" or is_trusted(device, precision):
+        return device, precision, []
+    if precision != "fp32" and is_trusted(device, "fp32"):
+        return device, "fp32", [f"The device {device} computes wrongly in {precision}, so it ran in fp32."]
+    if not auto:
+        raise RefusalError(f"This version of torch cannot use the device {device}; choose auto or cpu.")
+    return CPU, "fp32", [f"This version of torch cannot use the device {device}, so it ran on the CPU."]
+
+
 def budget_bytes(device: torch.device) -> int:
     """How much memory a run may take of what is free now."""
     if device.type == "cuda":
@@ -133,29 +151,49 @@ class Transfers:
 
     def __init__(self, device: torch.device):
         self.device = device
+        self.apart = device.type != "cpu"
         self.sending, self.fetching = (torch.cuda.Stream(device) if device.type == "cuda" else None for _ in range(2))
 
     def send(self, array: np.ndarray) -> torch.Tensor:
-        """The array on the device."""
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        """The array on the device, in float32; small integers become that there."""
+        small = array.dtype.name in SENT and array.dtype.isnative
+        array = np.ascontiguousarray(array, dtype=array.dtype if small else np.float32)
         block = torch.from_numpy(array if array.flags.writeable else array.copy())
         if self.sending is None:
-            return block.to(self.device)
+            return block.to(self.device).float()
         computing = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self.sending):
             sent = block.pin_memory().to(self.device, non_blocking=True)
         computing.wait_stream(self.sending)
         sent.record_stream(computing)
-        return sent
+        return sent.float()
 
-    def fetch(self, block: torch.Tensor) -> Callable[[], np.ndarray]:
-        """Starts to copy the block back; the function returned waits for it."""
+    def fetch(self, block: torch.Tensor, convert: Convert | None = None) -> Callable[[], np.ndarray]:
+        """Starts to copy the block back; the function returned waits for it. It is converted on the device."""
         block = block.float()
+        if convert is None:
+            return self._fetch(block)
+        if not self.apart:
+            return lambda: convert(block.numpy())
+        block = convert.scaled(block)
+        finite = torch.isfinite(block).all()
+        if convert.narrow:
+            block = convert.held(block).to(getattr(torch, convert.narrow))
+        arriving, answering = self._fetch(block), self._fetch(finite)
+
+        def wait() -> np.ndarray:
+            values = arriving()
+            convert.check(bool(answering()))
+            return values if convert.narrow else convert.typed(values)
+
+        return wait
+
+    def _fetch(self, block: torch.Tensor) -> Callable[[], np.ndarray]:
         if self.fetching is None:
             return lambda: block.cpu().numpy()
         self.fetching.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.fetching):
-            host = torch.empty(block.shape, pin_memory=True)
+            host = torch.empty(block.shape, dtype=block.dtype, pin_memory=True)
             host.copy_(block, non_blocking=True)
             block.record_stream(self.fetching)
             arrived = torch.cuda.Event()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..callbacks import Cancel, Progress, ReadBlock, WriteBlock
-from ..errors import CancelledError, RefusalError
+from ..callbacks import Cancel, Convert, Progress, ReadBlock, ReadThere, WriteBlock
+from ..errors import CancelledError, NotFiniteError, RefusalError
 from ..networks.base import Network
 from . import kernels
 from .devices import (
@@ -22,8 +22,8 @@ from .devices import (
     fast_precisions,
     give_back,
     is_out_of_memory,
-    is_trusted,
     peak_of,
+    settled,
 )
 from .nodes import Ranges
 from .stream import Stream
@@ -77,18 +77,20 @@ def apply(
     cancel: Cancel | None = None,
     precisions: Sequence[str] = (),
     streams: Streams | None = None,
+    convert: Convert | None = None,
 ) -> Account:
     """Runs a network over a volume, reading its input and writing its output block by block.
 
     The shape is the input's, in the network's own axis order. A 3D network is streamed along axis 0; a 2D network sees
-    axes 1 and 2, slice by slice. Arrays are float32 in network units. Where memory runs out the work goes on in smaller
-    steps from where it stood, at last on the CPU. Raises CancelledError between two steps once `cancel` answers True.
+    axes 1 and 2, slice by slice. Arrays are float32 in network units; what is written, as `convert` makes it of those.
+    Where memory runs out the work goes on in smaller steps from where it stood, at last on the CPU. Raises
+    CancelledError between two steps once `cancel` answers True.
     `precisions` are those beside fp32 in which the network keeps its quality. Who runs a network many times hands over
     a dictionary in which it is kept as it was made ready.
     """
     if len(shape) != 3 or min(shape) < 1:
         raise RefusalError(f"A volume of {tuple(shape)} voxels has nothing to upscale.")
-    return _Run(network, read, shape, write, compute, progress, cancel, precisions, streams).go()
+    return _Run(network, read, shape, write, compute, progress, cancel, precisions, streams, convert).go()
 
 
 def halo(network: Network, streams: Streams) -> tuple[int, int, int]:
@@ -117,8 +119,9 @@ class _Run:
         cancel: Cancel | None,
         precisions: Sequence[str],
         streams: Streams | None,
+        convert: Convert | None,
     ):
-        self.network, self.compute, self.precisions = network, compute, precisions
+        self.network, self.compute, self.precisions, self.convert = network, compute, precisions, convert
         self.streams = {} if streams is None else streams
         self.read, self.write, self.progress, self.cancel = read, write, progress, cancel
         self.shape = tuple(int(n) for n in shape)
@@ -173,21 +176,14 @@ class _Run:
 
     def _ready(self) -> Stream:
         """The network ready for the device, or for one that can be trusted."""
+        if (self.network, self.device, self.precision) not in self.streams:
+            self.device, self.precision, notes = settled(self.device, self.precision, self.compute.device == "auto")
+            for note in notes:
+                self._warn(note)
         key = self.network, self.device, self.precision
-        if key in self.streams:
-            return self.streams[key]
-        if self.device.type != "cpu" and not is_trusted(self.device, self.precision):
-            if self.precision != "fp32" and is_trusted(self.device, "fp32"):
-                self._warn(f"The device {self.device} computes wrongly in {self.precision}, so it ran in fp32.")
-                self.precision = "fp32"
-            elif self.compute.device == "auto":
-                self._warn(f"This version of torch cannot use the device {self.device}, so it ran on the CPU.")
-                self.device, self.precision = torch.device("cpu"), "fp32"
-            else:
-                raise RefusalError(f"This version of torch cannot use the device {self.device}; choose auto or cpu.")
-            return self._ready()
-        with kernels.tf32(self.precision == "tf32"):
-            self.streams[key] = Stream(self.network, self.device, PRECISIONS[self.precision])
+        if key not in self.streams:
+            with kernels.tf32(self.precision == "tf32"):
+                self.streams[key] = Stream(self.network, self.device, PRECISIONS[self.precision])
         return self.streams[key]
 
     def _work(self, box: Ranges) -> Ranges | None:
@@ -220,7 +216,7 @@ class _Run:
                 self._report(self.finished + voxels * done // len(flow.steps))
                 continue
             planes, block = item
-            arriving = (planes, *box[1:]), self.transfers.fetch(block[..., 0])
+            arriving = (planes, *box[1:]), self.transfers.fetch(block[..., 0], self.convert)
             if waiting:
                 self._store(*waiting)
             waiting = arriving
@@ -228,11 +224,18 @@ class _Run:
             self._store(*waiting)
 
     def _load(self, ranges: Ranges) -> torch.Tensor:
+        if self.transfers.apart and isinstance(self.read, ReadThere):
+            return self.read.there(self.transfers, _slices(ranges)).contiguous().unsqueeze(3)
         return self.transfers.send(self.read(_slices(ranges))).unsqueeze(3)
 
     def _store(self, ranges: Ranges, arrived: Callable[[], np.ndarray]) -> None:
-        values = arrived()
-        if self.precision == "fp16" and not np.isfinite(values).all():
+        try:
+            values = arrived()
+        except NotFiniteError as error:
+            if self.precision == "fp16":
+                raise _OverflownError from error
+            raise
+        if self.precision == "fp16" and self.convert is None and not np.isfinite(values).all():
             raise _OverflownError
         self.write(_slices(ranges), values)
         self.written = ranges[0][1]

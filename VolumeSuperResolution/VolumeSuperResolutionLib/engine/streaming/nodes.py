@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import torch
 
@@ -180,6 +180,7 @@ class Linear(Node):
     def __init__(self, inputs: Sequence[int], channels: int, factor: Sequence[int]):
         super().__init__(inputs, channels)
         self.reach = tuple(Reach(f, -(f // 2), f // 2) for f in factor)
+        self.kept: dict[int, tuple[Any, list[torch.Tensor]]] = {}  # the last of each axis: of two it stays the same
 
     def compute(self, inputs: Sequence[Input], wanted: Ranges) -> torch.Tensor:
         x = joined(inputs[0])
@@ -188,15 +189,24 @@ class Linear(Node):
         return x
 
     def _along(self, x: torch.Tensor, axis: int, inside: Range, wanted: Range) -> torch.Tensor:
-        factor = self.reach[axis].factor
-        if factor == 1:
+        if self.reach[axis].factor == 1:
             return x
-        place = (torch.arange(*wanted, dtype=torch.float64) + 0.5) / factor - 0.5  # not every device has 64 bits
-        low = place.floor()
-        weight = (place - low).to(x.dtype).to(x.device)
-        first, last = inside[0], inside[1] - 1
-        near, far = (x.index_select(axis, (n.clamp(first, last).long() - first).to(x.device)) for n in (low, low + 1))
+        key = inside, wanted, x.dtype, x.device
+        if axis not in self.kept or self.kept[axis][0] != key:
+            numbers = self._neighbors(axis, inside, wanted, x.dtype)
+            quickly = x.device.type == "cuda"  # which has taken such small copies before it is asked to wait
+            self.kept[axis] = key, [each.to(x.device, non_blocking=quickly) for each in numbers]
+        low, high, weight = self.kept[axis][1]
+        near, far = x.index_select(axis, low), x.index_select(axis, high)
         return near.lerp_(far, weight.view([-1 if a == axis else 1 for a in range(4)]))
+
+    def _neighbors(self, axis: int, inside: Range, wanted: Range, dtype: torch.dtype) -> list[torch.Tensor]:
+        """Which voxels each of the wanted lies between, and how far from the first; made on the CPU."""
+        # Not every device has 64 bits.
+        place = (torch.arange(*wanted, dtype=torch.float64) + 0.5) / self.reach[axis].factor - 0.5
+        low = place.floor()
+        first, last = inside[0], inside[1] - 1
+        return [*(n.clamp(first, last).long() - first for n in (low, low + 1)), (place - low).to(dtype)]
 
 
 class Elementwise(Node):

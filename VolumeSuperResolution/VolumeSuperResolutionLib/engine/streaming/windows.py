@@ -31,6 +31,7 @@ from .devices import (
     give_back,
     is_out_of_memory,
     peak_of,
+    settled,
 )
 from .inference import OVERHEAD, SLACK, Account, Compute
 from .nodes import Range, Ranges
@@ -105,6 +106,8 @@ class _Run:
         self.factor = (1,) * (3 - len(network.factor)) + tuple(network.factor)
         self.device = choose_device(compute.device)
         self.precision, self.warnings = choose_precision(compute.precision, self.device, precisions)
+        self.device, self.precision, notes = settled(self.device, self.precision, compute.device == "auto")
+        self.warnings += notes
         self.written = self.reported = self.count = 0  # planes of the output, voxels, windows
 
     def go(self, reason: str) -> Account:

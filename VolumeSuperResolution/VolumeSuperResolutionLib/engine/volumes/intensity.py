@@ -6,10 +6,11 @@ The map is affine, one for the whole volume, and never clips: what goes in comes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..errors import RefusalError
+from ..errors import NotFiniteError, RefusalError
 
 CT_WINDOW = (-1024.0, 3071.0)
 PERCENTILES = (0.1, 99.9)
@@ -29,6 +30,8 @@ LARGEST = 1e30
 # Fewer steps of float32 than this across a volume's range would show.
 FINENESS = 2**14
 MOST_LOST = 0.01
+# Integers that every device has.
+NARROW = ("uint8", "int8", "int16")
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,25 @@ class Window:
     low: float
     high: float
 
-    def to_network(self, array: np.ndarray) -> np.ndarray:
-        """Network units, float32."""
-        return ((array.astype(np.float32) - np.float32(self.low)) * np.float32(1.0 / self._width())).astype(np.float32)
+    def to_network(self, array: Any) -> Any:
+        """Network units, float32; of numpy's arrays, or torch's in float32."""
+        array = array.astype(np.float32) if isinstance(array, np.ndarray) else array
+        return (array - np.float32(self.low)) * np.float32(1.0 / self._width())
 
-    def to_scanner(self, array: np.ndarray) -> np.ndarray:
-        """The scan's own units, float32."""
+    def to_scanner(self, array: Any) -> Any:
+        """The scan's own units, float32; of numpy's arrays or torch's."""
         return array * np.float32(self._width()) + np.float32(self.low)
 
     def _width(self) -> float:
         return self.high - self.low if self.high > self.low else 1.0
 
 
-def percentiles(array: np.ndarray, which: tuple[float, float] = PERCENTILES) -> tuple[float, float]:
-    """The 0.1 and 99.9 percentile, or others; of a regular subset where the volume is very large."""
+def percentiles(
+    array: np.ndarray, which: tuple[float, float] = PERCENTILES, most: int = LARGEST_SAMPLE
+) -> tuple[float, float]:
+    """The 0.1 and 99.9 percentile, or others; of a regular subset of about `most` voxels where there are more."""
     flat = array.reshape(-1)
-    low, high = np.percentile(flat[:: max(1, flat.size // LARGEST_SAMPLE)], which)
+    low, high = np.percentile(flat[:: max(1, flat.size // most)], which)
     return float(low), float(high)
 
 
@@ -120,8 +126,12 @@ def _within(limit: int, dtype: np.dtype) -> np.floating:
 
 def check_finite(values: np.ndarray) -> None:
     """Refuse a result that is no number somewhere, whatever it comes from."""
-    if not np.isfinite(values).all():
-        raise RefusalError(
+    _check(bool(np.isfinite(values).all()))
+
+
+def _check(finite: bool) -> None:
+    if not finite:
+        raise NotFiniteError(
             "The result would hold values that are not numbers, since values grow too large on the way; choose "
             "another model, or check the scan's values."
         )
@@ -167,6 +177,45 @@ class Carrier:
 
 
 PLAIN = Carrier()
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """From what a model gives to the voxels of a result (callbacks.Convert).
+
+    Without a window, values are in the units that travel already.
+    """
+
+    dtype: np.dtype
+    window: Window | None = None
+    carrier: Carrier = PLAIN
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        values = self.scaled(values)
+        check_finite(values)
+        return self.typed(values)
+
+    @property
+    def narrow(self) -> str:
+        """The name of the type where it is small enough for any device; else nothing."""
+        return self.dtype.name if self.carrier.plain and self.dtype.name in NARROW else ""
+
+    def scaled(self, values: Any) -> Any:
+        """In the units that travel."""
+        return values if self.window is None else self.window.to_scanner(values)
+
+    def check(self, finite: bool) -> None:
+        """Refuse what is no number somewhere."""
+        _check(finite)
+
+    def held(self, values: Any) -> Any:
+        """Rounded to nearest, held at the limits of the type."""
+        limits = np.iinfo(self.dtype)
+        return values.round().clip(limits.min, limits.max)
+
+    def typed(self, values: np.ndarray) -> np.ndarray:
+        """In the scan's units and the final type."""
+        return self.carrier.to_type(values, self.dtype)
 
 
 def carrier_for(array: np.ndarray) -> Carrier:
