@@ -177,7 +177,7 @@ OPTIONS = {
     "no volumes": ("--volumes nowhere", "no folder nowhere"),
 }
 SCORED = {
-    "half a factor": (scans, EVALUATE.replace("2", "1.5"), "whole factors"),
+    "a factor of no parts": (scans, EVALUATE.replace("2", "1.37"), "factors such as"),
     "an unknown model": (scans, EVALUATE + " --model edsr9d", "no model called edsr9d"),
     "rounds beyond reach": (scans, EVALUATE + " --model edsr3d-x2 --consistency 99", "rounds are not possible"),
     "a GPU that is not there": (scans, EVALUATE + " --model edsr3d-x2 --device cuda", "no device 'cuda'"),

@@ -86,6 +86,9 @@ def test_volumes_are_cut_to_the_factor_and_stay_in_place(folder):
     assert case.low.array.shape == (16, 33, 8)
     assert np.allclose(case.low.grid.to_physical((-0.5,) * 3), (-0.5,) * 3)
     assert case.low.grid.spacing == (4, 1, 2)
+    case = evaluation.make_case(folder / "mr.nrrd", (1.5, 1, 2.5), "profile")
+    assert case.truth.shape == (30, 33, 33) and case.low.array.shape == (12, 33, 22)
+    assert case.low.grid.spacing == (1.5, 1, 2.5)
 
 
 def test_gains_are_saved_in_the_card_and_shown(folder, card, tmp_path, capsys):

@@ -58,7 +58,7 @@ def calibrate(
 
     What the model's training saw, or another scan of the same subject, is left out.
     """
-    check_factor(factor)
+    check_factor(factor, most_parts=1)
     i, j, k = map(float, factor)
     card = check_request(Request(model, scale=(i, j, k), device=device)) or zoo.card(model)
     seen = {_subject(name, same_subject) for name in card.training.get("files", ())}

@@ -6,6 +6,7 @@ import fnmatch
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ SHORTFALLS = {"over_lanczos": "Worse than Lanczos under", "over_backprojection":
 QUALITIES = ("psnr", "ssim", "lpips", "fid")
 # Where Lanczos is within this fraction of the range from the truth, there is nothing to improve.
 ALREADY_RIGHT = 0.01
+# A factor of evaluation is a whole number of such parts of a voxel at the least.
+MOST_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -81,22 +84,22 @@ class Case:
 
 
 def make_case(
-    path: Path, factor: Sequence[int], protocol: str, fill_nonfinite: bool = False, crop: int | None = None
+    path: Path, factor: Sequence[float], protocol: str, fill_nonfinite: bool = False, crop: int | None = None
 ) -> Case:
-    """Read a volume, cut it to a multiple of the factor (i, j, k), and degrade it; `crop`: only so many voxels a side.
+    """Read a volume, cut it so that the factor (i, j, k) leaves whole voxels, and degrade it.
 
-    The crop is where most tissue is; it is put where the volume begins.
+    With `crop` it is only so many voxels a side: where most tissue is, put where the volume begins.
     """
     with about(path.name):
         volume = files.read(path).volume
         array = volume.array if all_numbers(volume.array) else filled(volume.array, fill_nonfinite)
     if crop:
         array = array[middle(array, crop)]
-    steps = tuple(factor)[::-1]
-    if any(n < f for n, f in zip(array.shape, steps)):
+    parts = [_fraction(f) for f in factor[::-1]]
+    if any(n < part.numerator for n, part in zip(array.shape, parts)):
         raise RefusalError(f"{path.name} has fewer voxels than the factor along some axis; leave it out.")
-    truth = array[tuple(slice(0, n - n % f) for n, f in zip(array.shape, steps))].astype(np.float32)
-    low = degradation.observe(truth, steps, protocol, path.name)
+    truth = array[tuple(slice(0, n - n % part.numerator) for n, part in zip(array.shape, parts))].astype(np.float32)
+    low = degradation.observe(truth, [float(part) for part in parts], protocol, path.name)
     k, j, i = truth.shape
     grid = volume.grid.cropped(((0, i), (0, j), (0, k))).refined(low.shape[::-1])
     told = degradation.PROTOCOLS[protocol].told
@@ -104,16 +107,22 @@ def make_case(
     return Case(path.name, intensity.guess_modality(truth), Volume(low, grid), truth, scanner)
 
 
-def check_factor(factor: Sequence[float]) -> None:
-    """Refuse what volumes cannot be degraded by."""
-    if any(f < 1 or f != int(f) for f in factor) or max(factor) == 1:
-        raise RefusalError("Evaluation degrades by whole factors; give for example 2, 4 or 1,1,4.")
+def check_factor(factor: Sequence[float], most_parts: int = MOST_PARTS) -> None:
+    """Refuse what volumes cannot be degraded by: a factor is a fraction, of a voxel divided into few parts."""
+    fractions = all(_fraction(f) == f and _fraction(f).denominator <= most_parts for f in factor)
+    if min(factor) < 1 or max(factor) == 1 or not fractions:
+        kind = "whole factors; give for example 2, 4" if most_parts == 1 else "factors such as 2, 1.5, 2.25"
+        raise RefusalError(f"Evaluation degrades by {kind} or 1,1,4.")
+
+
+def _fraction(f: float) -> Fraction:
+    return Fraction(f).limit_denominator(MOST_PARTS)
 
 
 def evaluate(
     models: Sequence[str],
     volumes: Path,
-    factor: Sequence[int],
+    factor: Sequence[float],
     protocol: str = "profile",
     aside: Sequence[str] = (),
     device: str = "auto",
@@ -134,7 +143,7 @@ def evaluate(
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
     for path in files.volumes_in(volumes):
-        case = make_case(path, [int(f) for f in factor], protocol, fill_nonfinite, crop)
+        case = make_case(path, factor, protocol, fill_nonfinite, crop)
         mask = quality.foreground(case.truth, case.modality)
         peak = quality.data_range(case.truth)
         if not 0 < peak < np.inf or not mask.any():
