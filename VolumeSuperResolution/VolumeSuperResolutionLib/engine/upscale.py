@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import gcd
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from .errors import CancelledError, RefusalError
 from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
 from .physics import data_step, interpolation, separable
+from .places import IN_MEMORY, Place
 from .request import MAPS, MEGA, Estimate, Report, Request
 from .streaming import memory
 from .volumes import intensity
@@ -55,19 +57,21 @@ def upscale(
     request: Request,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    place: Place = IN_MEMORY,
 ) -> Result:
-    """The volume on the finer grid that the request asks for.
+    """The volume on the finer grid that the request asks for, and what is held on the way, in a place of its own.
 
     Raises RefusalError, whose message is for the user, before anything is computed, and CancelledError as soon as
     cancel() answers True. progress(done, total) is called as the work goes on.
     """
     started = time.monotonic()
     memory.forget_peak()
-    prepared = prepare(volume, request)
+    prepared = prepare(volume, request, place)
+    cancel = place.watch(cancel)
     work = _work(prepared, request, progress, cancel)
     values, deviation = _compute(prepared, request, work)
     grid = prepared.layout.grid
-    carry = prepared.carrier.carry
+    carry = partial(prepared.carrier.carry, empty=place.empty)
     scan = prepared.array[_slices(prepared.layout.region)]
     seen = prepared.scanner.matrices(values.shape, scan.shape, prepared.layout.source.spacing)
     with work.step(_residual_part(prepared)) as tell:
@@ -91,6 +95,7 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         precisions=prepared.layout.card.precisions,
         progress=progress,
         cancel=cancel,
+        empty=prepared.place.empty,
         passes=len(_flips(prepared, request)) * passes
         + _residual_part(prepared) * (1 + request.interval + request.invented),
     )
@@ -144,33 +149,40 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     """The voxels of the result, and their deviation over flips if asked for."""
     networks = [_networks(prepared, layout, request) for layout in _layouts(prepared)]
     region, added = _with_margin(prepared, networks, work, request.margin)
-    low = prepared.carrier.carry(prepared.array[_slices(region)])
+    place, carrier, grid = prepared.place, prepared.carrier, prepared.layout.grid
+    low = carrier.carry(prepared.array[_slices(region)], place.empty)
     size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
     flips = _flips(prepared, request)
     if low.min() == low.max():
         value = prepared.array[_slices(region)].flat[0]
-        constant = np.full(prepared.layout.grid.size[::-1], value, prepared.dtype)
+        constant = place.result(grid, prepared.dtype)
+        for plane in constant:
+            plane.fill(value)
+            place.relax()
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
     direct = not (prepared.layout.rounds or prepared.layout.step or prepared.layout.other or len(flips) > 1)
-    values = np.empty(size, prepared.dtype if direct else np.float32)
+    dtype = prepared.dtype if direct else np.dtype(np.float32)
+    final = direct or (dtype == prepared.dtype and carrier.plain and len(flips) == 1)
+    values = place.result(grid, dtype) if final and size == grid.size[::-1] else place.empty(size, dtype)
     if direct:
-        _once(prepared, request, networks[0], low, values, work, prepared.carrier)
-        return np.ascontiguousarray(values[crop]), None
-    carrier = prepared.carrier
+        _once(prepared, request, networks[0], low, values, work, carrier)
+        return place.kept(values[crop], grid), None
     if len(flips) == 1:
         _restore(prepared, request, networks, low, values, work)
-        return _stored(values[crop], prepared.dtype, carrier), None
-    plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
+        return _stored(prepared, values[crop]), None
+    averaged = _ensemble_by_flips(prepared, request)
+    plain, mean, squares = values, place.empty(size, np.float32), place.empty(size, np.float32)
+    mean.fill(0)
+    squares.fill(0)
     for count, steps in enumerate(flips, start=1):
         _restore(prepared, request, networks, low, values, work, steps)
-        if count == 1:
-            plain = _stored(values[crop], prepared.dtype, carrier, copy=True)
+        if count == 1 and not averaged:
+            plain = _stored(prepared, values[crop], copy=True)
         _accumulate(values, mean, squares, count)
-    assert plain is not None
     if request.uncertainty:
         intensity.check_finite(squares)
-    result = _stored(mean[crop], prepared.dtype, carrier) if _ensemble_by_flips(prepared, request) else plain
+    result = _stored(prepared, mean[crop]) if averaged else plain
     if not request.uncertainty:
         return result, None
     deviation = np.sqrt(squares[crop] / len(flips))
@@ -192,11 +204,12 @@ def _restore(
     _explain(prepared, low, high, work)
     if prepared.layout.other is None:
         return
-    other, share = np.empty_like(high), np.float32(prepared.layout.card.share)
+    other, share = work.empty(high.shape, high.dtype), np.float32(prepared.layout.card.share)
     _restore(prepared._replace(layout=prepared.layout.other), request, networks[1:], low, other, work, flips)
     for mine, theirs in zip(high, other):
         mine *= share
         mine += (1 - share) * theirs
+        prepared.place.relax()
 
 
 def _networks(prepared: Prepared, layout: Layout, request: Request) -> list:
@@ -248,7 +261,7 @@ def _once(
             separable.apply(source, matrices, lambda part, values: write((part,), values), tell, work.cancel)
     if prepared.layout.rounds:
         with work.step() as tell:
-            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel)
+            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel, work.empty)
 
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
@@ -259,9 +272,9 @@ def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.R
     given = (high, low, prepared.scanner, layout.source.spacing)
     with work.step() as tell:
         if layout.card.every_grid:
-            data_step.explain_as_trained(*given, tell, work.cancel)
+            data_step.explain_as_trained(*given, tell, work.cancel, work.empty)
         else:
-            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel)
+            data_step.explain(*given, prepared.sigma, layout.card.learned, tell, work.cancel, work.empty)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -282,15 +295,17 @@ def _accumulate(values: np.ndarray, mean: np.ndarray, squares: np.ndarray, count
         squares[k] += change * (values[k] - mean[k])
 
 
-def _stored(values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, copy: bool = False) -> np.ndarray:
-    """In the scan's units, the final type and contiguous; without a copy, unless asked for, where nothing changes."""
+def _stored(prepared: Prepared, values: np.ndarray, copy: bool = False) -> np.ndarray:
+    """The result in the scan's units and the final type; without a copy, unless asked for, where nothing changes."""
+    place, dtype, carrier = prepared.place, prepared.dtype, prepared.carrier
     unchanged = values.dtype == dtype and carrier.plain and not copy
-    result = np.ascontiguousarray(values) if unchanged else np.empty(values.shape, dtype)
+    result = None if unchanged else place.result(prepared.layout.grid, dtype)
     for k in range(values.shape[0]):
         intensity.check_finite(values[k])
-        if not unchanged:
+        if result is not None:
             result[k] = carrier.to_type(values[k], dtype)
-    return result
+        place.relax()
+    return place.kept(values, prepared.layout.grid) if result is None else result
 
 
 def _with_margin(

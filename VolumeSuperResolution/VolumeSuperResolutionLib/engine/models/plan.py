@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Run:
     passes: float = 1
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
+    # Room for what is held on the way, as np.empty.
+    empty: Callable[..., np.ndarray] = np.empty
     # The networks as they were made ready to run, for the next time.
     streams: inference.Streams = field(default_factory=dict)
 
@@ -154,12 +156,12 @@ def run(
     def finish(region: Block, values: np.ndarray) -> None:
         write(region, window.to_scanner(values))
 
-    held = None if natural == tuple(size) else np.empty(natural, np.float32)
+    held = None if natural == tuple(size) else work.empty(natural, np.float32)
     last_sink = finish if held is None else held.__setitem__
     read, shape = _scan(array, window, networks[0], natural)
     for stage, network in zip(card.stages, networks):
         out_shape = _stage_shape(stage, network, shape)
-        between = None if network is networks[-1] else np.empty(out_shape, np.float32)
+        between = None if network is networks[-1] else work.empty(out_shape, np.float32)
         sink = last_sink if between is None else between.__setitem__
         _apply_stage(stage, network, read, shape, sink, work, card.ensemble if ensemble else "")
         if between is not None:
@@ -193,7 +195,9 @@ def _apply_stage(
 ) -> None:
     """One network over the volume; with several views, their mean."""
     views = stage.views or ("",)
-    total = np.zeros(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
+    total = work.empty(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
+    if total is not None:
+        total.fill(0)
 
     def add(region: Block, values: np.ndarray) -> None:
         assert total is not None

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -98,12 +98,13 @@ class DataStep:
         noise: float = 0.0,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        empty: Callable[..., np.ndarray] = np.empty,
     ) -> None:
         """Correct a volume in place, holding one coarse volume beside it. What is left of a cancelled one is void.
 
         `noise` is the sigma of the noise in the residual low - A high.
         """
-        residual = np.empty(low.shape, np.float32)
+        residual = empty(low.shape, np.float32)
 
         def subtract(part: slice, values: np.ndarray) -> None:
             np.subtract(low[part], values, out=residual[part], casting="unsafe")
@@ -235,6 +236,7 @@ def explain(
     learned: bool = False,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    empty: Callable[..., np.ndarray] = np.empty,
 ) -> None:
     """Make a guess, in place, explain its scan as far as noise and doubt about the profile allow.
 
@@ -245,7 +247,7 @@ def explain(
     known = scanner.told_shape([n > m for n, m in zip(high.shape[::-1], low.shape[::-1])])
     left = LEFT_BY_NETWORKS if learned else _noise_left(step.forward, low.shape, high.shape)
     doubt = min(MOST_CARE, CARE * (scanner.noise or 0.0)) if known else DOUBT
-    step.apply(high, low, doubt * step.power, sigma * left, progress, cancel)
+    step.apply(high, low, doubt * step.power, sigma * left, progress, cancel, empty)
 
 
 def weight_of_network(known: bool, noise: float) -> float:
@@ -263,12 +265,13 @@ def explain_as_trained(
     spacing: tuple[float, ...],
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    empty: Callable[..., np.ndarray] = np.empty,
 ) -> None:
     """Make the guess of a network that was trained through this very step, in place, explain its scan."""
     step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing)
     known = scanner.told_shape([n > m for n, m in zip(high.shape[::-1], low.shape[::-1])])
     mu = weight_of_network(known, scanner.noise or 0.0) * step.power
-    step.apply(high, low, mu, progress=progress, cancel=cancel)
+    step.apply(high, low, mu, progress=progress, cancel=cancel, empty=empty)
 
 
 def reach(scanner: Scanner, high: Sequence[int], low: Sequence[int], spacing: Sequence[float]) -> list[int]:
