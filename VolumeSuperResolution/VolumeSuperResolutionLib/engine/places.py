@@ -138,7 +138,8 @@ class OnDisk(Place):
 
 def too_large(size: Size, total: float, free: float, where: str = "", advice: str = "") -> str:
     """That a result needs more bytes than there are, and what to do."""
+    fits = (free / total) ** (1 / 3)
     return (
         f"The result of {'x'.join(map(str, size))} voxels would need {total / MEGA:.0f} MB and "
-        f"{free / MEGA:.0f} MB are free{where}; {advice}choose factors about {(free / total) ** (1 / 3):.2f} times as large, or a region."
+        f"{free / MEGA:.0f} MB are free{where}; {advice}choose factors about {fits:.2f} times as large, or a region."
     )

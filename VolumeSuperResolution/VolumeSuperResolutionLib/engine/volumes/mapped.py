@@ -28,7 +28,7 @@ from ..errors import RefusalError
 from . import itk, nifti, stored, writing
 from .grid import Grid, Volume
 from .headers import header as header_of
-from .stored import Header
+from .stored import Header, Part
 
 # Endings of formats that a result can be written in voxel by voxel, and of the files beside the one that is named.
 ENDINGS = {".nrrd": (), ".nhdr": (".raw",), ".nii": (), ".mha": (), ".mhd": (".raw",)}
@@ -140,9 +140,7 @@ def _write_header(made: Path, grid: Grid, dtype: np.dtype, metadata: Mapping[str
         sitk.WriteImage(image, str(made), useCompression=False)
     if made.suffix == ".nii" and "intent_code" in metadata:
         writing.keep_intent(made, metadata)
-    tiny = header_of(made)
-    assert tiny is not None
-    (part,) = tiny.parts
+    part = _part_of(made)
     alone = part.path != made
     text = _resized(made, made.read_bytes()[: None if alone else part.offset], grid.size)
     made.write_bytes(text)
@@ -150,6 +148,17 @@ def _write_header(made: Path, grid: Grid, dtype: np.dtype, metadata: Mapping[str
         return made, len(text)
     part.path.write_bytes(b"")
     return part.path, 0
+
+
+def _part_of(made: Path) -> Part:
+    """Where a file that was just written has its voxels."""
+    try:
+        found = header_of(made)
+        if found is None:
+            raise OSError("what was written is something else")
+    except RefusalError as error:
+        raise OSError("what was written is not whole") from error
+    return found.parts[0]
 
 
 def _resized(made: Path, text: bytes, size: Sequence[int]) -> bytes:
