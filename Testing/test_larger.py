@@ -254,7 +254,11 @@ def test_a_disk_without_room_is_told_before_the_work(here, capsys, monkeypatch):
     command = "upscale scan.nrrd out.nrrd --model lanczos --scale 2 --on-disk"
     assert main(command.split()) == 2
     said = capsys.readouterr().err
-    assert "would need" in said and "free on the disk of ." in said and said.count("\n") == 1
+    assert (
+        "would need" in said
+        and "free on the disk of out.nrrd; give it a name on another disk" in said
+        and said.count("\n") == 1
+    )
     assert contents(here) == before
 
 

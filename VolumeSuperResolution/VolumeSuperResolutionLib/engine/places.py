@@ -67,7 +67,8 @@ ENDINGS_FOR_MORE = ", ".join(list(mapped.ENDINGS)[:-1]) + f" or {list(mapped.END
 class OnDisk(Place):
     """In files of a folder, which is removed at the end, with the result becoming a file of its own.
 
-    What the process holds does not grow with the number of slices then. Maps are made in memory only.
+    What the process holds does then not grow with the number of slices, but for the matrices along that axis. Maps are
+    made in memory only.
     """
 
     def __init__(self, folder: Path, target: Path) -> None:
@@ -87,7 +88,8 @@ class OnDisk(Place):
             raise RefusalError(f"A map ({request.maps[0]}) has to fit into memory; leave it out, or choose a region.")
         total, free = need.output_bytes + need.working_bytes, shutil.disk_usage(self.scratch.folder).free
         if total > free:
-            raise RefusalError(too_large(need.size, total, free, f" on the disk of {self._target.parent}"))
+            advice = "give it a name on another disk, "
+            raise RefusalError(too_large(need.size, total, free, f" on the disk of {self._target.name}", advice))
 
     def empty(self, shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
         """A file that goes with the array."""

@@ -59,7 +59,7 @@ def upscale(
     cancel: Cancel | None = None,
     place: Place = IN_MEMORY,
 ) -> Result:
-    """The volume on the finer grid that the request asks for, and what is held on the way, in a place of its own.
+    """The volume on the finer grid that the request asks for; it and all that is held on the way lie in `place`.
 
     Raises RefusalError, whose message is for the user, before anything is computed, and CancelledError as soon as
     cancel() answers True. progress(done, total) is called as the work goes on.
@@ -151,7 +151,7 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     region, added = _with_margin(prepared, networks, work, request.margin)
     place, carrier, grid = prepared.place, prepared.carrier, prepared.layout.grid
     low = carrier.carry(prepared.array[_slices(region)], place.empty)
-    size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
+    size = tuple(n + before + after for n, (before, after) in zip(grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
     flips = _flips(prepared, request)
     if low.min() == low.max():
