@@ -39,3 +39,28 @@ def test_segmentations_go_to_the_grid_of_the_result(tmp_path, capsys):
         (tmp_path / "out.nii.gz").unlink(missing_ok=True)
         assert main([*command, "--segmentation", str(tmp_path / name)]) == 2
         assert words in capsys.readouterr().err and not (tmp_path / "out.nii.gz").exists()
+
+
+def test_segments_that_overlap_keep_their_layers(tmp_path, capsys):
+    grid = Grid((6, 5, 4), (1, 1, 3), (10, 20, 30))
+    files.write(Volume(np.random.default_rng(0).integers(0, 99, (4, 5, 6)).astype(np.int16), grid), tmp_path / "s.nrrd")
+    layers = np.zeros((4, 5, 6, 2), np.uint8)
+    layers[1:3, 1:4, 1:5, 0], layers[:3, 2:5, 2:4, 1] = 1, 1
+    header = (
+        "NRRD0004\ntype: unsigned char\ndimension: 4\nspace: left-posterior-superior\nsizes: 2 6 5 4\n"
+        "space directions: none (1,0,0) (0,1,0) (0,0,3)\nkinds: list domain domain domain\nencoding: raw\n"
+        "space origin: (10,20,30)\nSegment0_ID:=a\nSegment0_Layer:=0\nSegment1_ID:=b\nSegment1_Layer:=1\n\n"
+    )
+    (tmp_path / "both.seg.nrrd").write_bytes(header.encode() + layers.tobytes())
+    for n in range(2):
+        files.write(Volume(layers[..., n], grid), tmp_path / f"{n}.nrrd")
+    names = ("both.seg.nrrd", "0.nrrd", "1.nrrd")
+    given = [word for name in names for word in ("--segmentation", str(tmp_path / name))]
+    command = ["upscale", str(tmp_path / "s.nrrd"), str(tmp_path / "out.nrrd"), "--model", "linear", "--isotropic"]
+    assert main([*command, "--quiet", *given]) == 0
+    found = files.read(tmp_path / "out-both.seg.nrrd", layers=True)
+    for n in range(2):
+        assert np.array_equal(found.volume.array[..., n], files.read(tmp_path / f"out-{n}.nrrd").volume.array)
+    assert found.label_map and found.metadata["Segment1_Layer"] == "1"
+    assert main(["upscale", str(tmp_path / "both.seg.nrrd"), str(tmp_path / "no.nrrd"), "--isotropic"]) == 2
+    assert "2 values in each voxel" in capsys.readouterr().err

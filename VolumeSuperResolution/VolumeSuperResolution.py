@@ -164,8 +164,8 @@ class VolumeSuperResolutionWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNode(self, caller, event, node):
-        """A volume came or went: it may be one of several stacks."""
-        if node.IsA("vtkMRMLScalarVolumeNode"):
+        """A volume or segmentation came or went: it may be one of several stacks, or of the input."""
+        if node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLSegmentationNode"):
             self.panel.scheduleUpdate()
 
     def initializeParameterNode(self):
@@ -251,6 +251,12 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
 
         nodes, request = combining.makeRequest(volumes, **options)
         return combining.Combining(nodes, (request, maps), outputVolume)
+
+    def refineSegmentations(self, inputVolume, resultNode):
+        """Take all segmentations that were drawn on a volume to the grid of its result; the new segmentation nodes."""
+        from VolumeSuperResolutionLib.application import segments
+
+        return segments.refineHere(inputVolume, resultNode)
 
     def saveAsDicom(self, resultNode, folder):
         """Write a result as a DICOM series into a new folder; its input must come from Slicer's DICOM database."""

@@ -100,7 +100,7 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: f"{type(e).__name__} {e}"[:40])
 @given(at=st.sets(st.integers(1, 60), min_size=1, max_size=3), name=st.sampled_from(["edsr3d", "cnnil_inplane"]))
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_running_out_of_memory_at_any_slab_changes_nothing(error, at, name):
     network = small(name)
     volume = Volume(network, (9, 20, 70))

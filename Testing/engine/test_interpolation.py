@@ -66,7 +66,7 @@ def test_agrees_with_simpleitk_on_the_same_grid(shape, factors, kernel, seed):
         assert np.abs(result.array - expected).max() < 1e-5 * 2000
 
 
-@pytest.mark.parametrize("kernel", ["linear", "bspline", "lanczos"])
+@pytest.mark.parametrize("kernel", ["bspline", "lanczos"])
 def test_memory_is_input_and_output_and_little_more(kernel):
     volume = Volume(np.random.default_rng(0).integers(0, 4000, (90, 256, 256), np.int16), Grid((256, 256, 90)))
     upscale(volume, Request(kernel, scale=(1.1, 1, 1)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from VolumeSuperResolutionLib.engine.physics.noise import white_noise
+from VolumeSuperResolutionLib.engine.physics.noise import at_a_glance, white_noise
 from VolumeSuperResolutionLib.engine.volumes import files, intensity
 
 LEVELS = (0.0, 0.005, 0.01, 0.02, 0.04)
@@ -50,6 +50,13 @@ def test_known_noise_is_found(modality, level):
     assert found == pytest.approx(level, rel=0.06, abs=0.0015)
 
 
+@pytest.mark.parametrize("level", [0.005, 0.02])
+@pytest.mark.parametrize("modality", ["MR", "CT"])
+def test_about_as_much_is_found_at_a_glance(modality, level):
+    array = noisy(head(modality, (80, 128, 128)), level)
+    assert at_a_glance(array, array[::4], modality) == pytest.approx(white_noise(array, modality), rel=0.2)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_air_that_was_set_to_one_value_does_not_hide_it(level):
     clean = head("MR")
@@ -69,12 +76,14 @@ def test_rician_noise_is_found_in_tissue(level):
 @pytest.mark.parametrize("shape", [(1, 80, 80), (3, 64, 64), (8, 40, 40), (64, 64, 4)])
 def test_few_slices_are_enough(shape):
     array = np.random.default_rng(0).normal(500, 10, shape).astype(np.float32)
-    assert white_noise(array, "MR") * spread(array) == pytest.approx(10, rel=0.15)
+    for found in (white_noise(array, "MR"), at_a_glance(array, array, "MR")):
+        assert found * spread(array) == pytest.approx(10, rel=0.15)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 9), (2, 2, 2), (6, 7, 8)])
 def test_one_value_has_none(shape):
-    assert white_noise(np.full(shape, 7, np.int16)) == 0
+    constant = np.full(shape, 7, np.int16)
+    assert white_noise(constant) == at_a_glance(constant, constant, "MR") == 0
 
 
 def test_integers_and_floats_agree():

@@ -51,7 +51,7 @@ def box_of(size):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@given(shape=SHAPES, thickness=st.integers(1, 16), grid=st.tuples(st.integers(1, 4), st.integers(1, 4)), data=st.data())
+@given(shape=SHAPES, thickness=st.integers(1, 16), grid=st.tuples(st.integers(1, 3), st.integers(1, 3)), data=st.data())
 @settings(parent=thorough, max_examples=5)
 def test_streamed_in_columns_is_the_whole_volume(name, shape, thickness, grid, data):
     network = small(name)
@@ -135,16 +135,16 @@ def test_nothing_is_read_or_convolved_twice(name, monkeypatch):
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("thickness", [1, 4])
 def test_the_counted_memory_is_not_exceeded(name, thickness):
-    array = noise((24, 16, 18))
+    array = noise((16, 12, 13))
+    stream = Stream(small(name))
+    run(stream, array[:2], box_of(stream.sizes((2, 12, 13))[-1]), thickness)  # what is made once
     stream = Stream(small(name))
     box = box_of(stream.sizes(array.shape)[-1])
     expected = stream.bytes(array.shape, box, thickness)
-    run(stream, array, box, thickness)  # what is made once
-    stream = Stream(small(name))
     with Counting() as counting:
         run(stream, array, box, thickness)
     # The single channel that is read and written may pass through another array.
-    ends = 3 * thickness * 16 * 18 * 4 * int(np.prod(stream.scale[-1]))
+    ends = 3 * thickness * 12 * 13 * 4 * int(np.prod(stream.scale[-1]))
     assert counting.peak <= expected + ends
 
 

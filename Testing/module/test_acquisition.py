@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import qt
 import scenes
 import slicer
 from conftest import app
@@ -94,8 +95,24 @@ def test_a_profile_of_a_script_is_kept(opened, tmp_path):
     (tmp_path / "profile.txt").write_text("-1 0\n0 1\n1 0\n")
     opened.panel.choosing.parameters.profile = str(tmp_path / "profile.txt")
     app.processEvents()
-    assert opened.ui.profileSelector.currentText == str(tmp_path / "profile.txt")
+    assert opened.ui.profileSelector.currentText == "profile.txt"
     assert "Profile: measured (as given)." in opened.ui.scanLabel.text
+
+
+def test_a_profile_is_chosen_from_a_file_or_stays_as_it_was(opened, tmp_path, monkeypatch):
+    good, bad = tmp_path / "profile.txt", tmp_path / "empty.txt"
+    good.write_text("-1 0\n0 1\n1 0\n")
+    bad.write_text("")
+    chosen = []
+    monkeypatch.setattr(qt, "QFileDialog", SimpleNamespace(getOpenFileName=lambda *_asked: chosen[-1]), raising=False)
+    ui, parameters = opened.ui, opened.panel.choosing.parameters
+    for path, kept in ((good, str(good)), ("", str(good)), (bad, str(bad))):
+        chosen.append(str(path))
+        choose(ui.profileSelector, "file")
+        app.processEvents()
+        assert parameters.profile == ui.profileSelector.currentData == kept
+        assert ui.applyButton.enabled == (kept == str(good))
+    assert "measured slice profile has 0 points" in ui.estimateLabel.text
 
 
 def test_a_run_in_the_worker_is_as_one_here_and_both_say_what_was_known(volume, told, wait):

@@ -69,7 +69,15 @@ class TestForm:
     def test_labels_lead_to_their_controls_by_key(self, isAdvanced, isSeveral):
         advanced = {w.get("name") for w in self.named("advancedCollapsibleButton").iter("widget")}
         several = {w.get("name") for w in self.named("stacksBox").iter("widget")}
-        one = {"inputLabel", "targetLabel", "spacingLabel", "torchButton", "previewButton", "enoughButton"}
+        one = {
+            "inputLabel",
+            "targetLabel",
+            "spacingLabel",
+            "torchButton",
+            "previewButton",
+            "enoughButton",
+            "segmentsButton",
+        }
         hidden = one if isSeveral else several
         names = {w.get("name") for w in self.widgets}
         mnemonics = []

@@ -14,7 +14,7 @@ from VolumeSuperResolutionLib.application import comparing
 from VolumeSuperResolutionLib.application.comparison import VIEW_NAMES, Comparison
 from VolumeSuperResolutionLib.application.overlay import BOTH_WAYS, UPWARDS, colorTable
 from VolumeSuperResolutionLib.application.rightview import legends
-from VolumeSuperResolutionLib.engine.request import MAPS
+from VolumeSuperResolutionLib.application.scene import MAPS
 
 DARK, BRIGHT = 200, 600
 WINDOW, LEVEL = 1000, 500
@@ -147,17 +147,18 @@ def test_uncertainty_only_where_there_is_one(comparison, scene, volumes):
 
 
 def test_every_map_of_a_result_has_a_way_and_a_legend(comparison, scene, volumes):
-    maps = {name: constant(scene, 1000, name, np.float32) for name in MAPS}
+    names = tuple(MAPS.values())
+    maps = {name: constant(scene, 1000, name, np.float32) for name in names}
     comparison.show(*volumes, maps=maps)
-    assert comparison.right.modes()[-3:] == MAPS
-    for name in MAPS:
+    assert comparison.right.modes()[-len(names) :] == names
+    for name in names:
         comparison.right.setMode(name)
         np.testing.assert_allclose(drawn()[200, 100], np.multiply(UPWARDS[-1], 255), atol=3)
         (legend,) = [p for p in _actors() if p.IsA("vtkScalarBarActor")]
         assert legend.GetTitle() == legends()[name]
     scene.RemoveNode(maps["uncertainty"])
-    assert comparison.right.mode == "invented"
-    assert comparison.right.modes()[-2:] == MAPS[1:]
+    assert comparison.right.mode == names[-1] == "residual"
+    assert comparison.right.modes()[-len(names) + 1 :] == names[1:]
 
 
 @pytest.mark.parametrize("mode", ["flicker", "curtain", "difference"])

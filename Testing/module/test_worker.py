@@ -251,6 +251,8 @@ def test_without_a_working_torch_models_say_so_and_interpolations_work(fresh, wa
     wait(lambda: outcome)
     assert words in outcome.only("failed")
     assert dependencies._workersVerdict == outcome.told[0][1]
+    if code != next(iter(TORCHES.values())):
+        return  # that it can be mended is no other for each of them
     monkeypatch.delenv("PYTHONPATH")
     mended = scenes.Outcome(fresh.start([volumeOf(5, 6, 7)], Request("quick", scale=(2.0, 2.0, 2.0))))
     wait(lambda: mended, 60)

@@ -260,6 +260,14 @@
         <translation>Den ganzen Bericht des Laufs zeigen.</translation>
     </message>
     <message>
+        <source>&amp;Bring its segmentations along</source>
+        <translation>Segmentierungen mit&amp;bringen</translation>
+    </message>
+    <message>
+        <source>Take the segmentations that were drawn on the input to the grid of this result: rounder, with the same segments and volumes. New segmentations are added.</source>
+        <translation>Bringt die Segmentierungen der Eingabe auf das Gitter dieses Ergebnisses: runder, mit denselben Segmenten und Volumina. Es entstehen neue Segmentierungen.</translation>
+    </message>
+    <message>
         <source>Compare</source>
         <translation>Vergleichen</translation>
     </message>
@@ -516,6 +524,10 @@
 <context>
     <name>application.choosing</name>
     <message>
+        <source>Slice profile: a position in mm and a weight a line</source>
+        <translation>Schichtprofil: je Zeile eine Position in mm und ein Gewicht</translation>
+    </message>
+    <message>
         <source>Automatic</source>
         <translation>Automatisch</translation>
     </message>
@@ -536,10 +548,6 @@
         <translation>Voll (fp32)</translation>
     </message>
     <message>
-        <source>Choose a model that is installed.</source>
-        <translation>Ein Modell wählen, das installiert ist.</translation>
-    </message>
-    <message>
         <source>Assumed</source>
         <translation>Angenommen</translation>
     </message>
@@ -550,6 +558,22 @@
     <message>
         <source>Box</source>
         <translation>Rechteck</translation>
+    </message>
+    <message>
+        <source>From a file...</source>
+        <translation>Aus einer Datei …</translation>
+    </message>
+    <message>
+        <source>Choose a model that is installed.</source>
+        <translation>Ein Modell wählen, das installiert ist.</translation>
+    </message>
+    <message>
+        <source>Text files</source>
+        <translation>Textdateien</translation>
+    </message>
+    <message>
+        <source>All files</source>
+        <translation>Alle Dateien</translation>
     </message>
 </context>
 <context>
@@ -592,6 +616,14 @@
     <message>
         <source>Not determined by the scan</source>
         <translation>Von der Aufnahme nicht bestimmt</translation>
+    </message>
+    <message>
+        <source>How many scans saw it</source>
+        <translation>Wie viele Scans es zeigen</translation>
+    </message>
+    <message>
+        <source>Residual of the scans</source>
+        <translation>Residuum der Scans</translation>
     </message>
     <message>
         <source>Axial</source>
@@ -753,6 +785,14 @@
         <source>Not in the scan</source>
         <translation>Nicht in der Aufnahme</translation>
     </message>
+    <message>
+        <source>Scans</source>
+        <translation>Scans</translation>
+    </message>
+    <message>
+        <source>Scans differ by</source>
+        <translation>Scans weichen ab um</translation>
+    </message>
 </context>
 <context>
     <name>application.running</name>
@@ -813,6 +853,21 @@
     <message>
         <source>{name} cannot hold the result; choose a scalar volume as the output.</source>
         <translation>{name} kann das Ergebnis nicht aufnehmen; ein skalares Volumen als Ausgabe wählen.</translation>
+    </message>
+</context>
+<context>
+    <name>application.segments</name>
+    <message>
+        <source>There is no segmentation of this volume; draw or load one first.</source>
+        <translation>Es gibt keine Segmentierung dieses Volumens; zeichnen oder laden Sie zuerst eine.</translation>
+    </message>
+    <message>
+        <source>{name} refined</source>
+        <translation>{name} verfeinert</translation>
+    </message>
+    <message>
+        <source>A segmentation was removed from the scene meanwhile.</source>
+        <translation>Eine Segmentierung wurde inzwischen aus der Szene entfernt.</translation>
     </message>
 </context>
 <context>

@@ -260,6 +260,14 @@
         <translation>显示完整的运行报告。</translation>
     </message>
     <message>
+        <source>&amp;Bring its segmentations along</source>
+        <translation>同时带上其分割(&amp;B)</translation>
+    </message>
+    <message>
+        <source>Take the segmentations that were drawn on the input to the grid of this result: rounder, with the same segments and volumes. New segmentations are added.</source>
+        <translation>把在输入上绘制的分割转换到此结果的网格:更圆滑,分割与体积不变。会添加新的分割。</translation>
+    </message>
+    <message>
         <source>Compare</source>
         <translation>比较</translation>
     </message>
@@ -516,6 +524,10 @@
 <context>
     <name>application.choosing</name>
     <message>
+        <source>Slice profile: a position in mm and a weight a line</source>
+        <translation>层面轮廓:每行一个位置(毫米)和一个权重</translation>
+    </message>
+    <message>
         <source>Automatic</source>
         <translation>自动</translation>
     </message>
@@ -536,10 +548,6 @@
         <translation>全精度 (fp32)</translation>
     </message>
     <message>
-        <source>Choose a model that is installed.</source>
-        <translation>请选择已安装的模型。</translation>
-    </message>
-    <message>
         <source>Assumed</source>
         <translation>假设</translation>
     </message>
@@ -550,6 +558,22 @@
     <message>
         <source>Box</source>
         <translation>矩形</translation>
+    </message>
+    <message>
+        <source>From a file...</source>
+        <translation>从文件…</translation>
+    </message>
+    <message>
+        <source>Choose a model that is installed.</source>
+        <translation>请选择已安装的模型。</translation>
+    </message>
+    <message>
+        <source>Text files</source>
+        <translation>文本文件</translation>
+    </message>
+    <message>
+        <source>All files</source>
+        <translation>所有文件</translation>
     </message>
 </context>
 <context>
@@ -592,6 +616,14 @@
     <message>
         <source>Not determined by the scan</source>
         <translation>扫描未确定</translation>
+    </message>
+    <message>
+        <source>How many scans saw it</source>
+        <translation>有多少个扫描看到</translation>
+    </message>
+    <message>
+        <source>Residual of the scans</source>
+        <translation>扫描的残差</translation>
     </message>
     <message>
         <source>Axial</source>
@@ -753,6 +785,14 @@
         <source>Not in the scan</source>
         <translation>不在扫描中</translation>
     </message>
+    <message>
+        <source>Scans</source>
+        <translation>扫描数</translation>
+    </message>
+    <message>
+        <source>Scans differ by</source>
+        <translation>扫描相差</translation>
+    </message>
 </context>
 <context>
     <name>application.running</name>
@@ -813,6 +853,21 @@
     <message>
         <source>{name} cannot hold the result; choose a scalar volume as the output.</source>
         <translation>{name} 无法保存结果；请选择标量体数据作为输出。</translation>
+    </message>
+</context>
+<context>
+    <name>application.segments</name>
+    <message>
+        <source>There is no segmentation of this volume; draw or load one first.</source>
+        <translation>此体积没有分割;请先绘制或加载一个。</translation>
+    </message>
+    <message>
+        <source>{name} refined</source>
+        <translation>{name} 细化</translation>
+    </message>
+    <message>
+        <source>A segmentation was removed from the scene meanwhile.</source>
+        <translation>期间有一个分割已从场景中移除。</translation>
     </message>
 </context>
 <context>

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from ..engine.errors import RefusalError
@@ -17,6 +19,8 @@ from .parameters import ASSUMED, ESTIMATED, FROM_DICOM, Parameters, optionsFrom
 from .targets import OWN_SPACING, TARGETS, optionsOf, proposed
 
 DEFAULTS = {"device": "auto", "precision": "auto", "profile": ASSUMED}
+# Among the profiles: the choice to ask for a file.
+ASK = "file"
 
 
 class Choosing:
@@ -33,7 +37,8 @@ class Choosing:
         precisions = (("auto", _("Automatic")), ("fp32", _("Full (fp32)")), ("bf16", "bf16"), ("fp16", "fp16"))
         fill(ui.deviceSelector, devices)
         fill(ui.precisionSelector, precisions)
-        fill(ui.profileSelector, ((ASSUMED, _("Assumed")), ("gaussian", _("Gaussian")), ("box", _("Box"))))
+        profiles = ((ASSUMED, _("Assumed")), ("gaussian", _("Gaussian")), ("box", _("Box")), (ASK, _("From a file...")))
+        fill(ui.profileSelector, profiles)
         self._selectors = (
             (ui.deviceSelector, "device"),
             (ui.precisionSelector, "precision"),
@@ -88,8 +93,8 @@ class Choosing:
         """Let the selectors show what the parameters say."""
         self._filling = True
         self._forgetOtherScan()
-        if self._ui.profileSelector.findData(self.parameters.profile) < 0:
-            fill(self._ui.profileSelector, [(self.parameters.profile,) * 2])  # a file, of a scene or a script
+        if self._ui.profileSelector.findData(self.parameters.profile) < 0:  # a file
+            fill(self._ui.profileSelector, [(self.parameters.profile, Path(self.parameters.profile).name)])
         for selector, name in self._selectors:
             if selector.findData(getattr(self.parameters, name)) < 0:
                 setattr(self.parameters, name, DEFAULTS[name])
@@ -115,8 +120,20 @@ class Choosing:
             selector.setCurrentIndex(selector.findData(self.target))
 
     def _onChosen(self, selector: Any, name: str) -> None:
-        if not self._filling and self.parameters is not None and selector.currentData is not None:
+        if self._filling or self.parameters is None or selector.currentData is None:
+            return
+        if selector.currentData != ASK:
             setattr(self.parameters, name, selector.currentData)
+            return
+        self.parameters.profile = self._askForProfile()
+        self.show()  # also where that is what it was
+
+    def _askForProfile(self) -> str:
+        """The file that the user chooses; what was set before if none is."""
+        title = _("Slice profile: a position in mm and a weight a line")
+        kinds = f"{_('Text files')} (*.txt *.csv *.tsv);;{_('All files')} (*)"
+        path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", kinds)
+        return path or self.parameters.profile
 
     def _onTarget(self) -> None:
         target = self._ui.targetSelector.currentData

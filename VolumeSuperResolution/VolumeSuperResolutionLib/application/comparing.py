@@ -76,6 +76,8 @@ class Comparing:
             ("uncertainty", _("Uncertainty")),
             ("interval", _("Interval of 90%")),
             ("invented", _("Not determined by the scan")),
+            ("coverage", _("How many scans saw it")),
+            ("residual", _("Residual of the scans")),
         )
 
     def _setMode(self, mode: str) -> None:

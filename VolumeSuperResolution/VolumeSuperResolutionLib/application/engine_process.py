@@ -12,6 +12,7 @@ import errno
 import gc
 import importlib
 import json
+import math
 import os
 import queue
 import shutil
@@ -20,12 +21,17 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # How the names of the folders begin that the worker makes.
 FOLDER_PREFIX = "VolumeSuperResolution-"
 # What can be asked of the child, and the volumes that its result may have.
-OUTPUTS = {"upscale": ("volume", "uncertainty", "interval", "invented"), "combine": ("volume", "coverage", "residual")}
+OUTPUTS = {
+    "upscale": ("volume", "uncertainty", "interval", "invented"),
+    "combine": ("volume", "coverage", "residual"),
+    "refine": ("volume",),
+}
 # Bytes a voxel of what a combination has beside its volume.
 MAP_BYTES = 5
 PROGRESS_SECONDS = 0.05
@@ -188,7 +194,7 @@ class Child:
             Volume(_map(part), Grid(**{name: tuple(value) for name, value in part["grid"].items()}))
             for part in task["inputs"]
         ]
-        compute = {"upscale": self._upscale, "combine": self._combine}[task["kind"]]
+        compute = {"upscale": self._upscale, "combine": self._combine, "refine": self._refine}[task["kind"]]
         result = compute(job, volumes, task["request"], progress, cancel)
         made = {name: getattr(result, name) for name in OUTPUTS[task["kind"]]}
         saved = {
@@ -196,7 +202,8 @@ class Child:
             for name, volume in made.items()
             if volume is not None
         }
-        return {"report": result.report.to_dict(), "volumes": saved}
+        report = getattr(result, "report", None)
+        return {"report": report and report.to_dict(), "volumes": saved}
 
     def _upscale(self, job: int, volumes: list, request: dict, *callbacks: Any) -> Any:
         from VolumeSuperResolutionLib.engine import upscale as engine
@@ -222,6 +229,17 @@ class Child:
         each = max(4, volumes[wanted.reference - 1].array.dtype.itemsize) + MAP_BYTES
         self._check_disk(size[0] * size[1] * size[2] * each)
         return engine.combine(volumes, wanted, *callbacks)
+
+    def _refine(self, _job: int, volumes: list, request: dict, *callbacks: Any) -> Any:
+        from VolumeSuperResolutionLib.engine.physics import label_maps
+        from VolumeSuperResolutionLib.engine.request import RefineRequest
+        from VolumeSuperResolutionLib.engine.volumes.grid import Volume
+
+        (labels,) = volumes
+        grid = labels.grid.refined(RefineRequest.from_dict(request).size)
+        shape = grid.size[::-1]
+        self._check_disk(math.prod((*shape, *labels.array.shape[3:])) * labels.array.dtype.itemsize)
+        return SimpleNamespace(volume=Volume(label_maps.refine(labels.array, shape, *callbacks), grid))
 
     def _check_disk(self, needed: int) -> None:
         """Better before computing than after; what would not even fit the memory is the engine's to refuse."""

@@ -11,21 +11,19 @@ import qt
 
 from ..engine.errors import RefusalError
 from ..engine.models.domain import warnings_for
-from ..engine.physics.noise import white_noise
+from ..engine.physics.noise import at_a_glance
 from ..engine.volumes.grid import Volume
-from ..engine.volumes.intensity import guess_modality, percentiles
+from ..engine.volumes.intensity import guess_modality
 from . import acquisition, runs, scene
 from .signals import Signal
 
 STEP_SECONDS = 0.01
-# Whole rows of voxels that tell of intensities and noise as well as all do.
+# Whole rows of voxels that tell of intensities as well as all do.
 SAMPLE_VOXELS = 100_000
-# The noise is looked at in a cube of so many voxels along each edge.
-GLANCE = 40
 
 
 class Findings:
-    """Of one volume: its modality, a sample of it, and what is found out later.
+    """Of one volume: its modality, a sample of it, about how noisy it is, and what is found out later.
 
     That is how many values are not numbers (None: not known yet), and what is to be told of its slices' places.
     """
@@ -36,7 +34,8 @@ class Findings:
         self.sample = sampled(volume.array)
         modality = runs.modalityOf(node)
         self.modality = guess_modality(self.sample) if modality == "auto" else modality
-        self.noise = noiseAtAGlance(volume.array, self.sample, self.modality)
+        noise = at_a_glance(volume.array, self.sample, self.modality)
+        self.noise = noise if np.isfinite(noise) else None
         self.nonfinite = None if volume.array.dtype.kind == "f" else 0
         self.places: tuple[str, ...] = ()
         self._warnings: dict = {}
@@ -46,17 +45,6 @@ class Findings:
         if card.id not in self._warnings:
             self._warnings[card.id] = warnings_for(card, Volume(self.sample, self.grid), self.modality)
         return self._warnings[card.id]
-
-
-def noiseAtAGlance(array: np.ndarray, sample: np.ndarray, modality: str) -> float | None:
-    """The noise in the middle of a volume, as a part of the range of the sample: about what a run will find.
-
-    None where it cannot be told.
-    """
-    block = array[tuple(slice((n - min(n, GLANCE)) // 2, (n + min(n, GLANCE)) // 2) for n in array.shape)]
-    (low, high), (first, last) = percentiles(sample), percentiles(block)
-    noise = white_noise(block, modality) * (last - first) / (high - low) if high > low else 0.0
-    return noise if np.isfinite(noise) else None
 
 
 class Inspection:

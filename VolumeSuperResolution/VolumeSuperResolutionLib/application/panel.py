@@ -53,7 +53,7 @@ class Panel:
         self._next: Any = None
         self._learnTip = ui.learnCheckBox.toolTip
         self.comparing = Comparing(ui, self.sideBySide)
-        self.lastResult = LastResult(ui, self.sideBySide)
+        self.lastResult = LastResult(ui, self.sideBySide, self.running)
         self._guiTag = None
         self._observerTag = None
         self._observed: list = []

@@ -120,4 +120,10 @@ class RightView:
 
 def legends() -> dict:
     """What stands over the colors of each map."""
-    return {"uncertainty": _("Uncertainty"), "interval": _("90% within ±"), "invented": _("Not in the scan")}
+    return {
+        "uncertainty": _("Uncertainty"),
+        "interval": _("90% within ±"),
+        "invented": _("Not in the scan"),
+        "coverage": _("Scans"),
+        "residual": _("Scans differ by"),
+    }

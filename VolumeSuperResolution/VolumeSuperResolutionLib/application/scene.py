@@ -345,8 +345,8 @@ def _record(node: Any, inputs: Sequence, record: Record) -> None:
 
 
 def mapsOf(node: Any) -> dict[str, Any]:
-    """The maps of a result of one volume, by their names."""
-    found = {MAPS[role]: node.GetNodeReference(role) for role in MAPS if MAPS[role] in MAPS_OF_ONE}
+    """The maps of a result, by their names."""
+    found = {name: node.GetNodeReference(role) for role, name in MAPS.items()}
     return {name: second for name, second in found.items() if second is not None}
 
 

@@ -23,7 +23,7 @@ from slicer.i18n import tr as _
 
 from ..engine.combine_report import CombineReport
 from ..engine.errors import RefusalError
-from ..engine.request import CombineRequest, Report
+from ..engine.request import CombineRequest, RefineRequest, Report
 from ..engine.volumes.grid import Grid, Volume
 from . import dependencies
 from .child import ChildProcess, killTree
@@ -114,7 +114,8 @@ class Worker:
     def start(self, volumes: Sequence[Volume], request: Any) -> Job:
         """Begin a run; the voxels must not change before it ends. Raises RefusalError while another one runs.
 
-        A Request upscales one volume, a CombineRequest makes one of several; the result is the engine's.
+        A Request upscales one volume, a CombineRequest makes one of several; the result is the engine's. A
+        RefineRequest takes label maps, layers along a fourth axis, to a finer grid; the result is a volume.
         """
         if self.running:
             raise RefusalError(BUSY)
@@ -220,6 +221,8 @@ class Worker:
 
         parts = zip(self._answer["volumes"].items(), self._transfers)
         volumes = {name: Volume(transfer.array, _grid(part)) for (name, part), transfer in parts}
+        if isinstance(self._job.request, RefineRequest):
+            return "finished", volumes["volume"]
         if isinstance(self._job.request, CombineRequest):
             return "finished", CombineResult(report=CombineReport.from_dict(self._answer["report"]), **volumes)
         return "finished", Result(report=Report.from_dict(self._answer["report"]), **volumes)
@@ -344,7 +347,7 @@ def temporaryPlace() -> str:
 
 def kindOf(request: Any) -> str:
     """What the child is to do: a key of OUTPUTS."""
-    return "combine" if isinstance(request, CombineRequest) else "upscale"
+    return {CombineRequest: "combine", RefineRequest: "refine"}.get(type(request), "upscale")
 
 
 def _grid(part: dict) -> Grid:

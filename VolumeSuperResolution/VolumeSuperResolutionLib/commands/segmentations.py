@@ -41,7 +41,7 @@ def read(paths: Sequence[Path], targets: Sequence[Path], grid: Grid, region: Reg
     carried = []
     part = tuple(slice(*bounds) for bounds in region[::-1]) if region is not None else ()
     for path, target in zip(paths, targets):
-        loaded = files.read(path)
+        loaded = files.read(path, layers=True)
         array = loaded.volume.array
         if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.rint(array)).all()):
             raise RefusalError(f"{path.name} holds values that are no whole numbers, so it is no segmentation.")

@@ -112,7 +112,7 @@ class OnDisk(Place):
 
     def read(self, path: Path, series: str | None) -> files.Loaded:
         """Left in its own files where it can be; what it says of itself is said of the result."""
-        loaded = files.read(path, series, self.scratch)
+        loaded = files.read(path, series, scratch=self.scratch)
         self.metadata = loaded.metadata
         return loaded
 

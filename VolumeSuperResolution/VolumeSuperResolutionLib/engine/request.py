@@ -223,6 +223,13 @@ class CombineRequest(Json):
         return replace(super().from_dict({**values, "scanners": ()}), scanners=scanners)
 
 
+@dataclass(frozen=True)
+class RefineRequest(Json):
+    """Labels on a grid of so many voxels (i, j, k) over their field of view."""
+
+    size: tuple[int, int, int]
+
+
 def options(kind: type = Request) -> dict[str, Option]:
     """The fields of a kind of request that a user may set, in their order."""
     return {f.name: f.metadata["option"] for f in fields(kind) if "option" in f.metadata}

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import RefusalError
+from ..callbacks import Cancel, Progress
+from ..errors import CancelledError, RefusalError
 from ..volumes.grid import Grid, Volume
 from . import interpolation, separable
 
@@ -39,7 +40,7 @@ def placed(labels: Volume, grid: Grid, name: str) -> np.ndarray:
     start = np.rint(shift).astype(int)
     if not alike or np.abs(shift - start).max() > OFF_GRID:
         raise RefusalError(f"{name} lies on another grid than the scan; resample it to the scan's geometry first.")
-    result = np.zeros(grid.size[::-1], labels.array.dtype)
+    result = np.zeros((*grid.size[::-1], *labels.array.shape[3:]), labels.array.dtype)
     into, of = [], []
     for offset, n, m in zip(start[::-1], labels.array.shape, result.shape):
         first, last = max(0, offset), min(m, offset + n)
@@ -49,8 +50,15 @@ def placed(labels: Volume, grid: Grid, name: str) -> np.ndarray:
     return result
 
 
-def refine(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The labels on a grid of another shape over the same field of view, as whole numbers of their own type."""
+def refine(
+    labels: np.ndarray, shape: Sequence[int], progress: Progress | None = None, cancel: Cancel | None = None
+) -> np.ndarray:
+    """The labels on a grid of another shape over the same field of view, as whole numbers of their own type.
+
+    Layers, along a fourth axis, are refined one by one: what overlaps goes on to.
+    """
+    if labels.ndim > 3:
+        return _refine_layers(labels, shape, progress, cancel)
     values = [value for value in np.unique(labels) if value]
     if len(values) > MOST_LABELS:
         raise RefusalError(f"The label map holds {len(values)} labels; this many are no segmentation.")
@@ -60,7 +68,9 @@ def refine(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     targets = [np.count_nonzero(labels == value) * np.prod(shape) / labels.size for value in values]
     weights, best, off = np.ones(len(values)), labels, np.inf
     for number in range(ROUNDS):
-        result = _assigned(labels, values, weights, boxes, matrices, background)
+        if progress is not None:
+            progress(number, ROUNDS)
+        result = _assigned(labels, values, weights, boxes, matrices, background, cancel)
         ratios = np.array([count / target for count, target in zip(_counts(result, values), targets)])
         # Of what is a few voxels large, some finer ones are as near as others: as many as one voxel became may be off.
         farthest = float((np.abs(ratios - 1) - np.prod(shape) / labels.size / np.asarray(targets)).max(initial=0.0))
@@ -70,6 +80,21 @@ def refine(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
             break
         weights *= np.clip(ratios, 0.7, 1.4) ** -(FIRST_STEP / (1 + number / 3))
     return best
+
+
+def _refine_layers(
+    labels: np.ndarray, shape: Sequence[int], progress: Progress | None, cancel: Cancel | None
+) -> np.ndarray:
+    count = labels.shape[-1]
+    result = np.empty((*shape, count), labels.dtype)
+    for n in range(count):
+
+        def tell(done: int, total: int, before: int = n) -> None:
+            if progress is not None:
+                progress(before * total + done, count * total)
+
+        result[..., n] = refine(labels[..., n], shape, tell, cancel)
+    return result
 
 
 def _matrices(shape: Sequence[int], size: Sequence[int]) -> separable.Matrices:
@@ -113,9 +138,12 @@ def _assigned(
     boxes: Sequence[tuple[Box, Box]],
     matrices: separable.Matrices,
     background: np.ndarray,
+    cancel: Cancel | None,
 ) -> np.ndarray:
     largest, result = background.copy(), np.zeros(background.shape, labels.dtype)
     for value, weight, (inner, outer) in zip(values, weights, boxes):
+        if cancel is not None and cancel():
+            raise CancelledError
         share = np.float32(weight) * _share(labels == value, matrices, inner, outer)
         wins = share > largest[outer]
         largest[outer][wins] = share[wins]

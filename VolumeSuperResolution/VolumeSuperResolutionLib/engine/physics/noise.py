@@ -12,7 +12,8 @@ share (scans interpolated by the scanner, soft kernels) is found to be less than
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 
 import numpy as np
 
@@ -28,23 +29,43 @@ SHORTEST = 5
 ENOUGH_VOXELS = 3_000_000
 PLANES = 9
 FEWEST = 100
+# At a glance, in blocks of so many voxels along each edge, and so many along each axis at the most.
+BLOCK, BLOCKS = 14, 4
 
 
 def white_noise(array: np.ndarray, modality: str | None = None) -> float:
     """Sigma of the white noise as a part of the 0.1-99.9 percentile range; 0 for a volume too small to tell."""
-    low, high = percentiles(array)
-    axes = [axis for axis, n in enumerate(array.shape) if n >= SHORTEST]
-    if high <= low or not axes:
+    return _estimate(array.shape, _slabs(array), percentiles(array), modality or guess_modality(array))
+
+
+def at_a_glance(array: np.ndarray, sample: np.ndarray, modality: str) -> float:
+    """About the same in a moment, however large the volume is; `sample` tells of its intensities."""
+    return _estimate(array.shape, _blocks(array), percentiles(sample), modality)
+
+
+def _estimate(shape: tuple[int, ...], slabs: Iterable[np.ndarray], limits: tuple[float, float], modality: str) -> float:
+    low, high = limits
+    axes = [axis for axis, n in enumerate(shape) if n >= SHORTEST]
+    if not high > low or not axes:
         return 0.0
-    modality = modality or guess_modality(array)
     threshold = CT_FOREGROUND if modality == "CT" else low + MR_FOREGROUND * (high - low)
-    parts = [_look(slab, axes) for slab in _slabs(array)]
+    parts = [_look(slab, axes) for slab in slabs]
     details, smooth, gradient = (np.concatenate([part[n] for part in parts]) for n in range(3))
     tissue = smooth > threshold
     if np.count_nonzero(tissue) < FEWEST:
         tissue[:] = True
     chosen = tissue & (gradient <= np.quantile(gradient[tissue], SMOOTHEST))
     return float(np.median(np.abs(details[chosen]))) / MEDIAN_DEVIATION / (high - low)
+
+
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Small blocks, evenly over a volume, as float32."""
+    starts = []
+    for n in array.shape:
+        room, count = max(0, n - BLOCK), min(BLOCKS, -(-n // BLOCK))
+        starts.append([round((2 * m + 1) * room / (2 * count)) for m in range(count)])
+    for start in product(*starts):
+        yield array[tuple(slice(first, first + BLOCK) for first in start)].astype(np.float32)
 
 
 def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:

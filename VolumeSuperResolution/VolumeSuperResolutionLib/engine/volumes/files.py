@@ -75,17 +75,18 @@ def from_image(image: sitk.Image) -> Volume:
     return Volume(sitk.GetArrayFromImage(image), grid)
 
 
-def read(path: str | Path, series: str | None = None, scratch: Scratch | None = None) -> Loaded:
+def read(path: str | Path, series: str | None = None, layers: bool = False, scratch: Scratch | None = None) -> Loaded:
     """The volume in a file, or in a folder of DICOM slices.
 
     `series` picks one of several DICOM series by its UID or number; ":2" behind it, the second of the time points,
-    echoes and the like that it holds. With `scratch` no voxel is held in memory: they stay in the file where they can,
-    and are else copied into one of scratch's.
+    echoes and the like that it holds. With `layers`, segmentations whose segments overlap are read as well, as arrays
+    (k, j, i, layer). With `scratch` no voxel is held in memory: they stay in the file where they can, and are else
+    copied into one of scratch's.
     """
     path = Path(path)
     header = header_of(path)
     if header is not None:
-        header.grid.check()
+        _check(header, layers)
         try:
             array, notes = stored.load(header) if scratch is None else scratch.load(header)
         except OSError as error:
@@ -103,13 +104,19 @@ def look(path: str | Path, series: str | None = None) -> tuple[Grid, np.dtype]:
     path = Path(path)
     header = header_of(path)
     if header is not None:
-        header.grid.check()
+        _check(header)
         plain = (header.slope, header.intercept) == (1.0, 0.0)
         return header.grid, header.dtype if plain else np.dtype(np.float32)
     stack = dicom.select(path, series)
     stack.grid.check()
     whole = all(float(value).is_integer() for s in stack.slices for value in s.scaling)
     return stack.grid, np.dtype(np.int16 if whole else np.float32)
+
+
+def _check(header: stored.Header, layers: bool = False) -> None:
+    if header.layers > 1 and not layers:
+        raise RefusalError(stored.several_values(header.path, header.layers))
+    header.grid.check()
 
 
 def is_dicom(path: str | Path) -> bool:

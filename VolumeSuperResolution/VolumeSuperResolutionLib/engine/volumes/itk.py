@@ -37,7 +37,7 @@ def quiet() -> Iterator[None]:
 
 def to_image(volume: Volume) -> sitk.Image:
     """A SimpleITK image with a copy of the voxels."""
-    image = sitk.GetImageFromArray(volume.array)
+    image = sitk.GetImageFromArray(volume.array, isVector=volume.array.ndim > 3)
     image.SetSpacing(volume.grid.spacing)
     image.SetOrigin(volume.grid.origin)
     image.SetDirection(volume.grid.direction)

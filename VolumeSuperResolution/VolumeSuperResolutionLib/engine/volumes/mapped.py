@@ -88,8 +88,8 @@ class Scratch:
                 _set_aside(file, size)
         except OSError as error:
             raise RefusalError(
-                f"There is no space for a file of {size / 1e6:.0f} MB in {self.folder} ({error.strerror}); free some, or "
-                "give the result a name on another disk."
+                f"There is no space for a file of {size / 1e6:.0f} MB in {self.folder} ({error.strerror}); free some, "
+                "or give the result a name on another disk."
             ) from error
 
     def _map(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import RefusalError
 from .grid import Grid
-from .stored import FARTHEST, LARGEST_HEADER, Header, Part, check_size, check_spacing
+from .stored import FARTHEST, LARGEST_HEADER, Header, Part, check_size, check_spacing, several_values
 
 TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -54,14 +54,16 @@ def header(path: Path) -> Header:
         raise RefusalError(f"{path} cannot be read: it has {len(sizes)} sizes and dimension {fields['dimension']}.")
     dtype = _dtype(path, fields)
     notes: list[str] = []
-    axes = _spatial_axes(path, fields, sizes)
+    segments = any(SEGMENT.match(key) for key in keys)
+    axes = _spatial_axes(path, fields, sizes, segments)
     size = tuple(sizes[axis] for axis in axes)
     grid = _grid(path, fields, axes, (*size, *(1,) * (3 - len(size))), notes)
-    labels = True if any(SEGMENT.match(key) for key in keys) else None
+    layers = int(np.prod([n for axis, n in enumerate(sizes) if axis not in axes]))
     parts = _parts(path, fields, end)
     if len(parts) > 1 and len(parts) != sizes[-1] and not SUBDIMENSION.search(fields["datafile"]):
         raise RefusalError(f"{path} cannot be read: it has {sizes[-1]} slices and names {len(parts)} files for them.")
-    return Header(path, grid, dtype, parts, label_map=labels, notes=tuple(notes), metadata=keys)
+    known = True if segments else None
+    return Header(path, grid, dtype, parts, label_map=known, notes=tuple(notes), metadata=keys, layers=layers)
 
 
 def _lines(path: Path) -> tuple[dict[str, str], dict[str, str], int | None]:
@@ -116,8 +118,8 @@ def _dtype(path: Path, fields: dict[str, str]) -> np.dtype:
     return np.dtype((">" if order == "big" and packed else "<" if packed else "=") + code)
 
 
-def _spatial_axes(path: Path, fields: dict[str, str], sizes: tuple[int, ...]) -> list[int]:
-    """The axes that lie in space; the others may be one voxel long."""
+def _spatial_axes(path: Path, fields: dict[str, str], sizes: tuple[int, ...], segments: bool) -> list[int]:
+    """The axes that lie in space; the others may be one voxel long, the first may be the layers of a segmentation."""
     axes = list(range(len(sizes)))
     if "spacedirections" in fields:
         axes = [axis for axis, v in enumerate(VECTOR.finditer(fields["spacedirections"])) if v.group(1) is not None]
@@ -128,17 +130,14 @@ def _spatial_axes(path: Path, fields: dict[str, str], sizes: tuple[int, ...]) ->
         raise RefusalError(f"{path} cannot be read: it says more directions than dimensions.")
     if len(axes) > 3:
         axes = [axis for axis in axes if axis < 3 or sizes[axis] > 1]
-    rest = [n for axis, n in enumerate(sizes) if axis not in axes and n > 1]
+    rest = [n for axis, n in enumerate(sizes) if axis not in axes and n > 1 and not (segments and axis == 0)]
     if len(axes) > 3:
         raise RefusalError(
             f"{path} holds a series of volumes ({' x '.join(map(str, sizes))} voxels); extract the one you want into a "
             "file of its own."
         )
     if rest:
-        raise RefusalError(
-            f"{path} holds {int(np.prod(rest))} values in each voxel (color, vectors, several segmentations or time "
-            "points); extract the one you want into a file of its own."
-        )
+        raise RefusalError(several_values(path, int(np.prod(rest))))
     if len(axes) < 2:
         raise RefusalError(f"{path} has {len(axes)} dimensions in space; choose a volume with three.")
     return axes

@@ -51,11 +51,12 @@ class Header(NamedTuple):
     label_map: bool | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = {}
+    layers: int = 1  # of a segmentation whose segments overlap: so many labels in each voxel
 
     @property
-    def voxels(self) -> int:
-        """The number of voxels."""
-        return int(np.prod([int(n) for n in self.grid.size], dtype=object))
+    def values(self) -> int:
+        """How many there are: one in each voxel, of segmentations perhaps more."""
+        return int(np.prod([int(n) for n in (*self.grid.size, self.layers)], dtype=object))
 
 
 def check_size(path: Path, size: tuple[int, ...]) -> None:
@@ -75,6 +76,14 @@ def check_spacing(path: Path, spacing: tuple[float, ...]) -> None:
         )
 
 
+def several_values(path: Path, count: int) -> str:
+    """Why a file is no volume that holds more than one value in each voxel."""
+    return (
+        f"{path} holds {count} values in each voxel (color, vectors, several segmentations or time points); extract "
+        "the one you want into a file of its own."
+    )
+
+
 def file_size(path: Path) -> int:
     """The length of a regular file; everything that is none is refused."""
     try:
@@ -87,9 +96,12 @@ def file_size(path: Path) -> int:
 
 
 def load(header: Header, empty: Empty = np.empty) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The voxels (k, j, i) in the machine's byte order, scaled as the header says, and what should be told of them."""
+    """The voxels (k, j, i) in the machine's byte order, scaled as the header says, and what should be told of them.
+
+    Layers are a fourth axis, where there are several.
+    """
     share = _check_promise(header)
-    flat = empty(header.voxels, header.dtype)
+    flat = empty(header.values, header.dtype)
     memory = flat.view(np.uint8).data
     notes: list[str] = []
     for number, part in enumerate(header.parts):
@@ -101,7 +113,8 @@ def load(header: Header, empty: Empty = np.empty) -> tuple[np.ndarray, tuple[str
         _check_length(part.path, share, done)
     if not flat.dtype.isnative:
         flat = flat.byteswap(inplace=True).view(flat.dtype.newbyteorder("="))
-    return _scaled(flat, header, empty).reshape(header.grid.size[::-1]), tuple(notes)
+    layers = (header.layers,) if header.layers > 1 else ()
+    return _scaled(flat, header, empty).reshape((*header.grid.size[::-1], *layers)), tuple(notes)
 
 
 def whole(header: Header) -> tuple[int, tuple[str, ...]] | None:
@@ -110,8 +123,8 @@ def whole(header: Header) -> tuple[int, tuple[str, ...]] | None:
     None where they do not lie so anywhere.
     """
     part = header.parts[0] if len(header.parts) == 1 else None
-    scaled = (header.slope, header.intercept) != (1.0, 0.0)
-    if part is None or part.encoding != "raw" or scaled or not header.dtype.isnative:
+    changed = (header.slope, header.intercept) != (1.0, 0.0) or header.layers > 1 or not header.dtype.isnative
+    if part is None or part.encoding != "raw" or changed:
         return None
     share, size = _check_promise(header), file_size(part.path)
     return _start(part, size, share), tuple(_behind(part, size, share))
@@ -127,7 +140,7 @@ def verify(header: Header) -> None:
 
 def _check_promise(header: Header) -> int:
     """The bytes each part has to hold; refuses where the files are too small for them, before anything is read."""
-    total = header.voxels * header.dtype.itemsize
+    total = header.values * header.dtype.itemsize
     if not header.parts or total % len(header.parts):
         raise RefusalError(f"{header.path} spreads its voxels unevenly over {len(header.parts)} files.")
     share = total // len(header.parts)
