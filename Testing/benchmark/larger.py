@@ -6,7 +6,7 @@
 For each size (i,j,k) a scan of int16 is made in a file, slab by slab, and `vsr upscale --on-disk` makes it twice as
 fine in a process of its own, which is looked at ten times a second: all that it holds (with what is mapped of files,
 which the system can take back), and what is not of files. On Linux only. The files are removed afterwards; the largest
-of the sizes above needs 14 GB.
+of the sizes above needs 8 GB.
 """
 
 from __future__ import annotations
