@@ -81,18 +81,22 @@ RUNS = {
     "a network's region": ("scan.nrrd", texture(), "--model small --scale 2 --region 4:8,4:8,4:8", "out.nrrd"),
     "a network over flips": ("scan.nrrd", texture(), "--model small --scale 2 --ensemble", "out.nrrd"),
     "slice by slice": ("scan.nrrd", texture(), "--model slices --scale 2", "out.nrrd"),
-    "slice by slice over flips": ("scan.nrrd", texture(), "--model slices --scale 2 --ensemble", "out.nrrd"),
     "an average of two": ("scan.nrrd", texture(), "--model both --scale 2", "out.nrrd"),
 }
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    model(folder / "small", stages=SMALL)
+    model(folder / "slices", stages=STAGES)
+    model(folder / "both", stages=SMALL, averaged_with="small", share=0.3)
+    return folder
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder, in which we are, and models."""
-    models = tmp_path / "models"
-    model(models / "small", stages=SMALL)
-    model(models / "slices", stages=STAGES)
-    model(models / "both", stages=SMALL, averaged_with="small", share=0.3)
+def here(tmp_path, models, monkeypatch):
+    """An empty folder, in which we are, with models at hand."""
     monkeypatch.setenv(zoo.FOLDERS_VARIABLE, str(models))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
