@@ -8,7 +8,7 @@ import numpy as np
 
 from hostile.language import DONE, UPSCALE, Case
 from hostile.makers import ramp, scan
-from hostile.makers_files import nifti, same_values, values
+from hostile.makers_files import cut, nifti, same_values, values
 from hostile.makers_results import (
     as_waves,
     detached,
@@ -23,6 +23,7 @@ from hostile.makers_results import (
 )
 
 NEAREST = UPSCALE.replace("linear", "nearest")
+PACKED = UPSCALE.replace("scan.nrrd", "scan.nii.gz")
 FORMATS = {
     "out.nii": ("out.nii",),
     "out.nii.gz": ("out.nii.gz",),
@@ -32,6 +33,11 @@ FORMATS = {
     "out.mhd": ("out.mhd", "out.zraw"),
 }
 LOUD = ("OUT.NII", "OUT.NII.GZ", "OUT.NRRD", "OUT.MHA", "Out.Nii.Gz")
+# What is written in files from the start, as where it does not fit into memory.
+ON_DISK = {
+    **{name: (name,) for name in ("out.nii", "out.nrrd", "out.mha")},
+    **{name: (name, "out.raw") for name in ("out.nhdr", "out.mhd")},
+}
 WIDE = (np.uint32, np.int64, np.uint64, np.float64)
 
 
@@ -40,13 +46,13 @@ def to(name: str, command: str = UPSCALE) -> str:
     return command.replace("out.nrrd", name)
 
 
-def full(name: str, after: int) -> Case:
+def full(name: str, after: int, on_disk: bool = False) -> Case:
     """A disk that is full after so many bytes, and an older result that has to stay."""
     return Case(
-        f"{name} on a disk that is full after {after} bytes",
-        large_beside(*FORMATS[name]),
-        to(name, NEAREST),
-        says="cannot be written.*space",
+        f"{name} on a disk that is full after {after} bytes{' --on-disk' * on_disk}",
+        large_beside(*(ON_DISK if on_disk else FORMATS)[name]),
+        to(name, NEAREST) + " --on-disk" * on_disk,
+        says="no space for a file" if on_disk and after > 1000 else "cannot be written.*space",
         while_=lambda: full_disk(after),
     )
 
@@ -58,7 +64,9 @@ def labels(top: int, dtype: type) -> np.ndarray:
 
 CASES = [
     *(full(name, after) for name in FORMATS for after in (100, 20_000)),
+    *(full(name, after, on_disk=True) for name in ON_DISK for after in (100, 20_000)),
     *(Case(f"to {name}", scan, to(name), DONE, leaves=files) for name, files in FORMATS.items()),
+    *(Case(f"in {name}", scan, to(name) + " --on-disk", DONE, leaves=files) for name, files in ON_DISK.items()),
     *(Case(f"to {name}", scan, to(name), DONE, leaves=(name,)) for name in LOUD),
     Case("to OUT.MHD", scan, to("OUT.MHD"), DONE, leaves=("OUT.MHD", "OUT.zraw")),
     Case("over the input", scan, to("scan.nrrd"), says="overwrite"),
@@ -76,6 +84,23 @@ CASES = [
         to("scan.nhdr").replace("scan.nrrd", "scan.nhdr"),
         says="overwrite",
     ),
+    Case("over the input, on disk", scan, to("scan.nrrd --on-disk"), says="overwrite"),
+    Case("over the input, on disk, by a hard link", linked(os.link), UPSCALE + " --on-disk", says="overwrite"),
+    Case(
+        "over the voxels of the input, on disk",
+        detached("out.raw"),
+        to("out.mhd --on-disk").replace("scan.nrrd", "scan.nhdr"),
+        says="out.raw would overwrite",
+    ),
+    Case(
+        "a folder in the place of the voxels, on disk",
+        lambda folder: scan(folder) and (folder / "out.raw").mkdir(),
+        to("out.mhd --on-disk"),
+        says="out.raw is there already",
+    ),
+    Case("in a packed file", scan, to("out.nii.gz --on-disk"), says="write .nrrd, .*, which need not fit into memory"),
+    Case("a scan that is cut off, on disk", cut("scan.nrrd", 1), UPSCALE + " --on-disk", says="cut off"),
+    Case("a packed scan that is cut off, on disk", cut("scan.nii.gz", 9), PACKED + " --on-disk", says="cut off"),
     Case("to a named pipe", lambda folder: scan(folder) and os.mkfifo(folder / "out.nrrd"), says="no regular file"),
     Case("to a folder", lambda folder: scan(folder) and (folder / "out.nrrd").mkdir(), says="folder itself"),
     Case("to a folder that is not there", scan, to("no/out.nrrd"), says="does not exist"),

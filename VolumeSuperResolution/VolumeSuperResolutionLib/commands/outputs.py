@@ -7,12 +7,13 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from ..engine.errors import RefusalError
+from ..engine.storage import OnDisk
 from ..engine.volumes import files
 from ..engine.volumes.grid import Volume
 from ..engine.volumes.writing import TEMPORARY as PREFIX
@@ -124,6 +125,20 @@ def write_together(
         with uninterrupted(f"interrupted, but {names} were written"):
             for part in sorted(Path(place).iterdir()):
                 os.replace(part, folder / part.name)
+
+
+@contextmanager
+def on_disk(target: Path) -> Iterator[OnDisk]:
+    """The storage of a run whose result is written as it is made, and named at the end if nothing was raised."""
+    with _place_in(target.parent) as folder:
+        try:
+            storage = OnDisk(Path(folder), target)
+            yield storage
+            storage.verify()
+            with uninterrupted(f"interrupted, but {target.name} was written"):
+                storage.move()
+        except RefusalError as refusal:
+            raise RefusalError(str(refusal).replace(folder, str(target.parent))) from refusal
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,11 +14,12 @@ from ..engine.callbacks import Progress
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import from_dicom
 from ..engine.request import Request
+from ..engine.storage import IN_MEMORY, Storage
 from ..engine.upscale import Result
 from ..engine.volumes import derived, files
 from ..engine.volumes.grid import Volume
 from ..learning.upscale import Learning, check_keep, upscale
-from . import outputs, segmentations
+from . import larger, outputs, segmentations
 from .bar import Bar
 from .options import add_request, add_series, request_from
 
@@ -44,6 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="with --learn: a new folder for what was learned, for --model DIR",
     )
+    larger.add_option(parser)
     add_request(parser)
 
 
@@ -59,21 +61,29 @@ def run(options: argparse.Namespace) -> None:
     else:
         sources = {file for path in (options.input, *options.segmentation) for file in files.read_by(path)}
         outputs.check_volumes([*targets, *beside], sources)
+    on_disk = larger.wanted(options, request)
     carried = []
     if options.segmentation:
         grid, _ = files.look(options.input, options.series)
         carried = segmentations.read(options.segmentation, beside, grid, request.region)
     with Bar(options.input.name, hidden=options.quiet or options.json) as bar:
-        result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
+        if on_disk:
+            with outputs.on_disk(options.output) as storage:  # in which no array may be left at its end
+                report = upscaled(options.input, request, bar, options.series, storage=storage)[0].report
+        else:
+            result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
+            report = result.report
     if options.dicom:
-        derived.write(result.volume, options.output, loaded.images, result.report.derivation(__version__))
-    else:
+        derived.write(result.volume, options.output, loaded.images, report.derivation(__version__))
+    elif not on_disk:
         save(result, targets, loaded.metadata, carried)
+    if on_disk and not options.on_disk:
+        report = replace(report, warnings=(*report.warnings, larger.NOTE))
     try:
         if options.json:
-            print(json.dumps(result.report.to_dict()))
+            print(json.dumps(report.to_dict()))
         elif not options.quiet:
-            print(result.report)
+            print(report)
     except KeyboardInterrupt as interrupt:
         interrupt.args = (f"interrupted; {options.output} was written",)
         raise
@@ -86,9 +96,10 @@ def upscaled(
     series: str | None = None,
     learning: Learning | None = None,
     keep: Path | None = None,
+    storage: Storage = IN_MEMORY,
 ) -> tuple[Result, files.Loaded]:
     """One volume file or folder upscaled, and what was read."""
-    loaded = files.read(path, series)
+    loaded = storage.read(path, series)
     if request.label_map is None:
         if loaded.label_map is None and checks.invents_labels(request):
             raise RefusalError(
@@ -97,7 +108,7 @@ def upscaled(
         request = replace(request, label_map=loaded.label_map)
     thickness = loaded.metadata.get("SliceThickness")
     request = replace(request, scanner=from_dicom(thickness, loaded.volume.grid.spacing))
-    result = upscale(loaded.volume, request, progress, learning=learning, keep=keep)
+    result = upscale(loaded.volume, request, progress, learning=learning, keep=keep, storage=storage)
     report = replace(result.report, warnings=(*loaded.notes, *result.report.warnings))
     return result._replace(report=report), loaded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from .physics.noise import white_noise
 from .physics.scanner import Scanner, named_profile
 from .readers import AUTO
 from .request import MEGA, Estimate, Request
-from .streaming import memory
+from .storage import IN_MEMORY, Storage
 from .volumes import intensity
 from .volumes.grid import Grid, Region, Volume, check_region, check_target, target_size
 
@@ -65,6 +65,7 @@ class Prepared(NamedTuple):
     table: IntervalTable | None
     missing: str
     notes: tuple[str, ...]
+    storage: Storage
     # How the result lies on what is read for it, where that does not fill the same extent.
     fit: Fit | None = None
 
@@ -227,8 +228,8 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
     )
 
 
-def prepare(volume: Volume, request: Request) -> Prepared:
-    """Check a request against its volume, before anything is computed."""
+def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> Prepared:
+    """Check a request against its volume and the storage that it is computed in, before anything is computed."""
     array, notes = volume.array, []
     if array.ndim != 3 or array.size < 2:
         raise RefusalError("The volume is empty or has a single voxel; choose a volume with at least one slice.")
@@ -239,11 +240,11 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         raise RefusalError("A label map can only be upscaled with the model nearest; others would invent labels.")
     if request.label_map and request.invented:
         raise RefusalError("Of a label map nothing is invented; leave that map out.")
-    _check_memory(volume.grid, array.dtype, request)
+    storage.check(estimate(volume.grid, array.dtype, request), request)
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
     if not all_numbers(array):
-        array = filled(array, request.fill_nonfinite)
+        array = filled(array, request.fill_nonfinite, storage.empty)
         notes.append("Values that are not numbers were replaced with the lowest value.")
     if min(volume.grid.size) == 1:
         notes.append("The volume is one slice thick, so it was upscaled in plane only.")
@@ -267,7 +268,8 @@ def prepare(volume: Volume, request: Request) -> Prepared:
         low, high = intensity.percentiles(array)
         sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
     table, missing = _interval(layout, request, modality, found)
-    return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, table, missing, tuple(notes))
+    told = table, missing, tuple(notes)
+    return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, *told, storage)
 
 
 def _interval(
@@ -363,17 +365,6 @@ def _check_realism(card: Card, realism: float) -> None:
         zoo.partner(card)
 
 
-def _check_memory(grid: Grid, dtype: np.dtype, request: Request) -> None:
-    need = estimate(grid, dtype, request)
-    total, free = need.output_bytes + need.working_bytes, memory.free_bytes()
-    if total > free:
-        fits = (free / total) ** (1 / 3)
-        raise RefusalError(
-            f"The result of {'x'.join(map(str, need.size))} voxels would need {total / MEGA:.0f} MB and "
-            f"{free / MEGA:.0f} MB are free; choose factors about {fits:.2f} times as large, or a region."
-        )
-
-
 # The command line adds the name of its option.
 REPLACED = "ask for them to be replaced"
 
@@ -383,14 +374,17 @@ def all_numbers(array: np.ndarray) -> bool:
     return array.dtype.kind != "f" or all(bool(np.isfinite(plane).all()) for plane in array)
 
 
-def filled(array: np.ndarray, allowed: bool) -> np.ndarray:
+def filled(array: np.ndarray, allowed: bool, empty: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
     """The lowest value where there is none; refused where that was not asked for, or there is no number at all."""
-    finite = np.isfinite(array)
-    if not finite.any():
+    counts = [int(np.isfinite(plane).sum()) for plane in array]
+    if not any(counts):
         raise RefusalError("The volume holds nothing but values that are not numbers; choose another one.")
     if not allowed:
         raise RefusalError(
-            f"The volume holds {array.size - int(finite.sum())} values that are not numbers; {REPLACED}, or mend the "
-            "volume."
+            f"The volume holds {array.size - sum(counts)} values that are not numbers; {REPLACED}, or mend the volume."
         )
-    return np.where(finite, array, array[finite].min())
+    lowest = min(plane[np.isfinite(plane)].min() for plane, count in zip(array, counts) if count)
+    mended = empty(array.shape, array.dtype)
+    for part, plane in zip(mended, array):
+        part[...] = np.where(np.isfinite(plane), plane, lowest)
+    return mended

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import gcd
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
 from .physics import data_step, interpolation, separable
 from .request import MAPS, MEGA, Estimate, Report, Request
+from .storage import IN_MEMORY, Storage
 from .streaming import memory
 from .volumes import intensity
 from .volumes.grid import Region, Volume
@@ -55,19 +57,21 @@ def upscale(
     request: Request,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    storage: Storage = IN_MEMORY,
 ) -> Result:
-    """The volume on the finer grid that the request asks for.
+    """The volume on the finer grid that the request asks for; it and all that is held on the way lie in `storage`.
 
     Raises RefusalError, whose message is for the user, before anything is computed, and CancelledError as soon as
     cancel() answers True. progress(done, total) is called as the work goes on.
     """
     started = time.monotonic()
     memory.forget_peak()
-    prepared = prepare(volume, request)
+    prepared = prepare(volume, request, storage)
+    cancel = storage.watch(cancel)
     work = _work(prepared, request, progress, cancel)
     values, deviation = _compute(prepared, request, work)
     grid = prepared.layout.grid
-    carry = prepared.carrier.carry
+    carry = partial(prepared.carrier.carry, empty=storage.empty)
     scan = prepared.array[_slices(prepared.layout.region)]
     seen = prepared.scanner.matrices(values.shape, scan.shape, prepared.layout.source.spacing)
     with work.step(_residual_part(prepared)) as tell:
@@ -91,6 +95,7 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         precisions=prepared.layout.card.precisions,
         progress=progress,
         cancel=cancel,
+        empty=prepared.storage.empty,
         passes=len(_flips(prepared, request)) * passes
         + _residual_part(prepared) * (1 + request.interval + request.invented),
     )
@@ -146,33 +151,40 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     networks = [_networks(prepared, layout, request) for layout in _layouts(prepared)]
     region, added, fit = _with_margin(prepared, networks, work, request.margin)
     prepared = prepared._replace(fit=fit)
-    low = prepared.carrier.carry(prepared.array[_slices(region)])
-    size = tuple(n + before + after for n, (before, after) in zip(prepared.layout.grid.size[::-1], added))
+    storage, carrier, grid = prepared.storage, prepared.carrier, prepared.layout.grid
+    low = carrier.carry(prepared.array[_slices(region)], storage.empty)
+    size = tuple(n + before + after for n, (before, after) in zip(grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
     flips = _flips(prepared, request)
     if low.min() == low.max():
         value = prepared.array[_slices(region)].flat[0]
-        constant = np.full(prepared.layout.grid.size[::-1], value, prepared.dtype)
+        constant = storage.result(grid, prepared.dtype)
+        for plane in constant:
+            plane.fill(value)
+            storage.relax()
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
     direct = not (prepared.layout.rounds or prepared.layout.step or prepared.layout.other or len(flips) > 1)
-    values = np.empty(size, prepared.dtype if direct else np.float32)
+    dtype = prepared.dtype if direct else np.dtype(np.float32)
+    final = direct or (dtype == prepared.dtype and carrier.plain and len(flips) == 1)
+    values = storage.result(grid, dtype) if final and size == grid.size[::-1] else storage.empty(size, dtype)
     if direct:
-        _once(prepared, request, networks[0], low, values, work, prepared.carrier)
-        return np.ascontiguousarray(values[crop]), None
-    carrier = prepared.carrier
+        _once(prepared, request, networks[0], low, values, work, carrier)
+        return storage.kept(values[crop], grid), None
     if len(flips) == 1:
         _restore(prepared, request, networks, low, values, work)
-        return _stored(values[crop], prepared.dtype, carrier, work), None
-    plain, mean, squares = values, np.zeros(size, np.float32), np.zeros(size, np.float32)
+        return _stored(prepared, values[crop], work), None
+    averaged = _ensemble_by_flips(prepared, request)
+    plain, mean, squares = values, storage.empty(size, np.float32), storage.empty(size, np.float32)
+    mean.fill(0)
+    squares.fill(0)
     for count, steps in enumerate(flips, start=1):
         _restore(prepared, request, networks, low, values, work, steps)
-        if count == 1:
-            plain = _stored(values[crop], prepared.dtype, carrier, work, copy=True)
+        if count == 1 and not averaged:
+            plain = _stored(prepared, values[crop], work, copy=True)
         _accumulate(values, mean, squares, count)
-    assert plain is not None
     if request.uncertainty:
         intensity.check_finite(squares)
-    result = _stored(mean[crop], prepared.dtype, carrier, work) if _ensemble_by_flips(prepared, request) else plain
+    result = _stored(prepared, mean[crop], work) if averaged else plain
     if not request.uncertainty:
         return result, None
     deviation = np.sqrt(squares[crop] / len(flips))
@@ -195,11 +207,12 @@ def _restore(
     _explain(prepared, low, high, work)
     if prepared.layout.other is None:
         return
-    other, share = np.empty_like(high), np.float32(prepared.layout.card.share)
+    other, share = work.empty(high.shape, high.dtype), np.float32(prepared.layout.card.share)
     _restore(prepared._replace(layout=prepared.layout.other), request, networks[1:], low, other, work, flips)
     for mine, theirs in zip(high, other):
         mine *= share
         mine += (1 - share) * theirs
+        prepared.storage.relax()
 
 
 def _networks(prepared: Prepared, layout: Layout, request: Request) -> list:
@@ -239,7 +252,8 @@ def _once(
             separable.apply(source, matrices, target.__setitem__, tell, work.cancel, convert=conversion)
     if prepared.layout.rounds:
         with work.step() as tell:
-            interpolation.back_project(target, source, prepared.layout.rounds, tell, work.cancel, work.place(), fit)
+            rest = tell, work.cancel, work.place(), fit, work.empty
+            interpolation.back_project(target, source, prepared.layout.rounds, *rest)
 
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
@@ -251,9 +265,9 @@ def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.R
     with work.step() as tell:
         rest = tell, work.cancel, work.place(), prepared.fit
         if layout.card.every_grid:
-            data_step.explain_as_trained(*given, *rest)
+            data_step.explain_as_trained(*given, *rest, empty=work.empty)
         else:
-            data_step.explain(*given, prepared.sigma, layout.card.learned, *rest)
+            data_step.explain(*given, prepared.sigma, layout.card.learned, *rest, empty=work.empty)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -274,15 +288,15 @@ def _accumulate(values: np.ndarray, mean: np.ndarray, squares: np.ndarray, count
         squares[k] += change * (values[k] - mean[k])
 
 
-def _stored(
-    values: np.ndarray, dtype: np.dtype, carrier: intensity.Carrier, work: plan.Run, copy: bool = False
-) -> np.ndarray:
-    """In the scan's units, the final type and contiguous; without a copy, unless asked for, where nothing changes."""
+def _stored(prepared: Prepared, values: np.ndarray, work: plan.Run, copy: bool = False) -> np.ndarray:
+    """The result in the scan's units and the final type; without a copy, unless asked for, where nothing changes."""
+    storage, dtype, carrier, grid = prepared.storage, prepared.dtype, prepared.carrier, prepared.layout.grid
     if values.dtype == dtype and carrier.plain and not copy:
         for plane in values:
             intensity.check_finite(plane)
-        return np.ascontiguousarray(values)
-    result = np.empty(values.shape, dtype)
+            storage.relax()
+        return storage.kept(values, grid)
+    result = storage.result(grid, dtype)
     conversion = intensity.Conversion(result.dtype, carrier=carrier)
     separable.apply(values, (None,) * 3, result.__setitem__, None, work.cancel, work.place(), conversion)
     return result

@@ -20,6 +20,7 @@ from ..engine.models.schema import name
 from ..engine.physics.scanner import Scanner, slice_axis
 from ..engine.readers import AUTO
 from ..engine.request import Request
+from ..engine.storage import IN_MEMORY, Storage
 from ..engine.upscale import Result
 from ..engine.volumes.grid import Grid, Volume
 from ..engine.volumes.writing import TEMPORARY
@@ -46,15 +47,17 @@ def upscale(
     learning: Learning | None = None,
     enough: Callable[[], bool] | None = None,
     keep: Path | None = None,
+    storage: Storage = IN_MEMORY,
 ) -> Result:
     """As the engine's, and where the request asks for it with what was learned from the scan itself, if that is better.
 
     learning(standing) is called as it learns, progress(done, total) once it upscales. As soon as enough() answers True
-    it stops learning and goes on with the best so far. A folder to `keep` what was learned in must not be there.
+    it stops learning and goes on with the best so far. A folder to `keep` what was learned in must not be there. Only
+    what is not learned from can be in other storage than memory.
     """
     plain = replace(request, learn=None, learn_steps=None)
     if not request.learns:
-        return engine.upscale(volume, request, progress, cancel)
+        return engine.upscale(volume, request, progress, cancel, storage)
     started = time.monotonic()
     check(volume.grid, request)
     if keep is not None:
@@ -64,8 +67,8 @@ def upscale(
     learned = _learn(volume.grid, prepared, request, started, learning, cancel, enough)
     assumed = prepared.scanner.axes[slice_axis(volume.grid.spacing)].shape == "assumed"
     used = learned.worth.gain >= (MARGIN_ASSUMED if assumed else MARGIN)
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=None if keep is None else keep.parent) as place:
-        folder = Path(place) / (model.ID if keep is None else keep.name)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=None if keep is None else keep.parent) as parent:
+        folder = Path(parent) / (model.ID if keep is None else keep.name)
         if used:
             folder.mkdir()
             model.write(folder, volume.grid, prepared, learned)

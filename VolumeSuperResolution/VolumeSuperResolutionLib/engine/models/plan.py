@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class Run:
     passes: float = 1
     finished: float = 0
     accounts: list[inference.Account] = field(default_factory=list)
+    # Room for what is held on the way, as np.empty.
+    empty: Callable[..., np.ndarray] = np.empty
     # The networks as they were made ready to run, for the next time.
     streams: inference.Streams = field(default_factory=dict)
     # Where the networks ran, if that was not the CPU.
@@ -189,12 +191,12 @@ def run(
     median of) their flips and rotations.
     """
     natural = natural_shape(card, array.shape)
-    held = None if natural == tuple(size) and fit is None else np.empty(natural, np.float32)
+    held = None if natural == tuple(size) and fit is None else work.empty(natural, np.float32)
     assert conversion.window is not None
     read, shape = _scan(array, conversion.window, networks[0], natural)
     for stage, network in zip(card.stages, networks):
         out_shape = _stage_shape(stage, network, shape)
-        between = held if network is networks[-1] else np.empty(out_shape, np.float32)
+        between = held if network is networks[-1] else work.empty(out_shape, np.float32)
         given = stage, network, read, shape
         reduction = card.ensemble if ensemble else ""
         if between is None:
@@ -257,7 +259,9 @@ def _apply_stage(
 ) -> None:
     """One network over the volume; with several views, their mean. What is written is converted."""
     views = stage.views or ("",)
-    total = np.zeros(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
+    total = work.empty(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
+    if total is not None:
+        total.fill(0)
 
     def add(region: Block, values: np.ndarray) -> None:
         assert total is not None

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -99,12 +99,13 @@ class DataStep:
         progress: Progress | None = None,
         cancel: Cancel | None = None,
         place: Place | None = None,
+        empty: Callable[..., np.ndarray] = np.empty,
     ) -> None:
         """Correct a volume in place, holding one coarse volume beside it. What is left of a cancelled one is void.
 
         `noise` is the sigma of the noise in the residual low - A high.
         """
-        residual = np.empty(low.shape, np.float32)
+        residual = empty(low.shape, np.float32)
 
         def subtract(part: slice, values: np.ndarray) -> None:
             np.subtract(low[part], values, out=residual[part], casting="unsafe")
@@ -237,6 +238,7 @@ def explain(
     cancel: Cancel | None = None,
     place: Place | None = None,
     fit: interpolation.Fit | None = None,
+    empty: Callable[..., np.ndarray] = np.empty,
 ) -> None:
     """Make a guess, in place, explain its scan as far as noise and doubt about the profile allow.
 
@@ -247,7 +249,7 @@ def explain(
     known = scanner.told_shape(_refined(high.shape, low.shape, fit))
     left = LEFT_BY_NETWORKS if learned else _noise_left(step.forward, low.shape, high.shape, fit)
     doubt = min(MOST_CARE, CARE * (scanner.noise or 0.0)) if known else DOUBT
-    step.apply(high, low, doubt * step.power, sigma * left, progress, cancel, place)
+    step.apply(high, low, doubt * step.power, sigma * left, progress, cancel, place, empty)
 
 
 def weight_of_network(known: bool, noise: float) -> float:
@@ -267,12 +269,13 @@ def explain_as_trained(
     cancel: Cancel | None = None,
     place: Place | None = None,
     fit: interpolation.Fit | None = None,
+    empty: Callable[..., np.ndarray] = np.empty,
 ) -> None:
     """Make the guess of a network that was trained through this very step, in place, explain its scan."""
     step = step_for(replace(scanner, noise=None), high.shape, low.shape, spacing, fit)
     known = scanner.told_shape(_refined(high.shape, low.shape, fit))
     mu = weight_of_network(known, scanner.noise or 0.0) * step.power
-    step.apply(high, low, mu, progress=progress, cancel=cancel, place=place)
+    step.apply(high, low, mu, progress=progress, cancel=cancel, place=place, empty=empty)
 
 
 def reach(scanner: Scanner, high: Sequence[int], low: Sequence[int], spacing: Sequence[float]) -> list[int]:

@@ -208,16 +208,21 @@ def back_project(
     cancel: Cancel | None = None,
     place: Place | None = None,
     fit: Fit | None = None,
+    empty: Callable[..., np.ndarray] = np.empty,
 ) -> None:
     """Data consistency, in place: high += U(low - D(high)), each round bringing D(high) closer to the scan."""
     down = forward_matrices(high.shape, low.shape, fit)
     up = matrices(low.shape, high.shape, "lanczos", fit)
+    residual = empty(low.shape, np.float32)
+
+    def subtract(part: slice, values: np.ndarray) -> None:
+        np.subtract(low[part], values, dtype=np.float32, out=residual[part])
+
+    def add(part: slice, values: np.ndarray) -> None:
+        high[part] += values
+
     for done in range(rounds):
-        residual = np.subtract(low, separable.apply(high, down, cancel=cancel, place=place), dtype=np.float32)
-
-        def add(part: slice, values: np.ndarray) -> None:
-            high[part] += values
-
+        separable.apply(high, down, subtract, cancel=cancel, place=place)
         separable.apply(residual, up, add, cancel=cancel, place=place)
         if progress is not None:
             progress(done + 1, rounds)

@@ -15,6 +15,7 @@ from .grid import Grid, Volume
 from .headers import check_name
 from .headers import header as header_of
 from .itk import to_image
+from .mapped import Scratch
 from .slices import Slice
 from .writing import check_apart, check_writable, write, written_by
 
@@ -74,26 +75,27 @@ def from_image(image: sitk.Image) -> Volume:
     return Volume(sitk.GetArrayFromImage(image), grid)
 
 
-def read(path: str | Path, series: str | None = None, layers: bool = False) -> Loaded:
+def read(path: str | Path, series: str | None = None, layers: bool = False, scratch: Scratch | None = None) -> Loaded:
     """The volume in a file, or in a folder of DICOM slices.
 
     `series` picks one of several DICOM series by its UID or number; ":2" behind it, the second of the time points,
     echoes and the like that it holds. With `layers`, segmentations whose segments overlap are read as well, as arrays
-    (k, j, i, layer).
+    (k, j, i, layer). With `scratch` no voxel is held in memory: they stay in the file where they can, and are else
+    copied into one of scratch's.
     """
     path = Path(path)
     header = header_of(path)
     if header is not None:
         _check(header, layers)
         try:
-            array, notes = stored.load(header)
+            array, notes = stored.load(header) if scratch is None else scratch.load(header)
         except OSError as error:
             raise RefusalError(f"{path} cannot be read to its end: {error.strerror}.") from error
         label_map = header.label_map if header.label_map is not None else labels.looks_like_labels(array)
         return Loaded(Volume(array, header.grid), label_map, (*header.notes, *notes), header.metadata)
     stack = dicom.select(path, series)
     stack.grid.check()
-    array = pixels.read(path, stack.slices)
+    array = pixels.read(path, stack.slices, np.empty if scratch is None else scratch.empty)
     return Loaded(Volume(array, stack.grid), False, stack.notes, stack.metadata, stack.slices)
 
 

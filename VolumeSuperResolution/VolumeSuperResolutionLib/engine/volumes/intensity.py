@@ -6,7 +6,7 @@ The map is affine, one for the whole volume, and never clips: what goes in comes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -149,17 +149,21 @@ class Carrier:
         """Whether values travel as they are."""
         return (self.offset, self.unit) == (0.0, 1.0)
 
-    def carry(self, array: np.ndarray) -> np.ndarray:
+    def carry(self, array: np.ndarray, empty: Callable[..., np.ndarray] = np.empty) -> np.ndarray:
         """What travels: the array itself where it is plain, else float32."""
         if self.plain:
             return array
-        carried = np.empty(array.shape, np.float32)
+        carried = empty(array.shape, np.float32)
         for part, plane in zip(carried, array):
-            if array.dtype.kind == "f":
-                part[...] = (plane.astype(np.float64) - self.offset) / self.unit
-            else:
-                part[...] = (plane.astype(np.uint64) - np.uint64(int(self.offset) % 2**64)).view(np.int64)
+            part[...] = self.carry_plane(plane)
         return carried
+
+    def carry_plane(self, plane: np.ndarray) -> np.ndarray:
+        """What travels of some voxels, as float32, where it is not plain."""
+        if plane.dtype.kind == "f":
+            return ((plane.astype(np.float64) - self.offset) / self.unit).astype(np.float32)
+        whole = (plane.astype(np.uint64) - np.uint64(int(self.offset) % 2**64)).view(np.int64)
+        return whole.astype(np.float32)
 
     def to_type(self, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """What traveled, in its own units and a scalar type."""
@@ -238,9 +242,11 @@ def carrier_for(array: np.ndarray) -> Carrier:
     offset = float(low // 1) if whole else 0.0 if fine else low
     carrier = Carrier(offset, unit)
     # What becomes zero or infinite on the way is lost.
-    carried = carrier.carry(array)
-    lost = np.mean(((carried == 0) & (array != offset)) | ~np.isfinite(carried))
-    if lost > MOST_LOST:
+    lost = 0
+    for plane in array:
+        carried = carrier.carry_plane(plane)
+        lost += int(np.count_nonzero(((carried == 0) & (plane != offset)) | ~np.isfinite(carried)))
+    if lost > MOST_LOST * array.size:
         raise RefusalError(
             f"The volume's values reach from {lowest:g} to {highest:g}, and beside that most are too close together to "
             "be told apart; remove the outliers first."

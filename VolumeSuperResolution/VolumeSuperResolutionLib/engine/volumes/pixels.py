@@ -14,15 +14,16 @@ from ..errors import RefusalError
 from . import elements
 from .itk import quiet
 from .slices import Slice
+from .stored import Empty
 
 WHOLE_TYPES = ("u1", "u2", "u4", "i1", "i2", "i4")
 
 
-def read(path: Path, slices: list[Slice]) -> np.ndarray:
+def read(path: Path, slices: list[Slice], empty: Empty = np.empty) -> np.ndarray:
     """The voxels (k, j, i) of the images in their order."""
     dtype = _scalar_type(slices)
     try:
-        array = np.empty((len(slices), *slices[0].shape), dtype)
+        array = empty((len(slices), *slices[0].shape), dtype)
         held: tuple[Path, np.ndarray] | None = None
         for plane, each in zip(array, slices):
             if each.place is not None:

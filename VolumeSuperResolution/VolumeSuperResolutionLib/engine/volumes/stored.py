@@ -12,13 +12,15 @@ import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Callable, NamedTuple
 
 import numpy as np
 
 from ..errors import RefusalError
 from .grid import Grid
 
+# As np.empty.
+Empty = Callable[..., np.ndarray]
 CHUNK = 1 << 20
 # No deflated byte becomes more than 1032 bytes; bzip2 packs a run tighter, but not much.
 MOST_PER_BYTE = {"raw": 1, "gzip": 1040, "bzip2": 100_000, "text": 1, "hex": 1}
@@ -93,13 +95,13 @@ def file_size(path: Path) -> int:
     return status.st_size
 
 
-def load(header: Header) -> tuple[np.ndarray, tuple[str, ...]]:
+def load(header: Header, empty: Empty = np.empty) -> tuple[np.ndarray, tuple[str, ...]]:
     """The voxels (k, j, i) in the machine's byte order, scaled as the header says, and what should be told of them.
 
     Layers are a fourth axis, where there are several.
     """
     share = _check_promise(header)
-    flat = np.empty(header.values, header.dtype)
+    flat = empty(header.values, header.dtype)
     memory = flat.view(np.uint8).data
     notes: list[str] = []
     for number, part in enumerate(header.parts):
@@ -112,7 +114,20 @@ def load(header: Header) -> tuple[np.ndarray, tuple[str, ...]]:
     if not flat.dtype.isnative:
         flat = flat.byteswap(inplace=True).view(flat.dtype.newbyteorder("="))
     layers = (header.layers,) if header.layers > 1 else ()
-    return _scaled(flat, header).reshape((*header.grid.size[::-1], *layers)), tuple(notes)
+    return _scaled(flat, header, empty).reshape((*header.grid.size[::-1], *layers)), tuple(notes)
+
+
+def whole(header: Header) -> tuple[int, tuple[str, ...]] | None:
+    """Where the voxels begin in the one file in which they lie just as `load` gives them, and what should be told.
+
+    None where they do not lie so anywhere.
+    """
+    part = header.parts[0] if len(header.parts) == 1 else None
+    changed = (header.slope, header.intercept) != (1.0, 0.0) or header.layers > 1 or not header.dtype.isnative
+    if part is None or part.encoding != "raw" or changed:
+        return None
+    share, size = _check_promise(header), file_size(part.path)
+    return _start(part, size, share), tuple(_behind(part, size, share))
 
 
 def verify(header: Header) -> None:
@@ -145,10 +160,21 @@ def _check_length(path: Path, expected: int, there: int) -> None:
         )
 
 
-def _scaled(flat: np.ndarray, header: Header) -> np.ndarray:
+def _start(part: Part, size: int, expected: int) -> int:
+    """Where `expected` bytes of plain voxels begin in a file of this size."""
+    return size - expected if part.offset is None else part.offset + part.skip
+
+
+def _behind(part: Part, size: int, expected: int) -> list[str]:
+    """What should be told of the bytes behind them."""
+    rest = 0 if part.offset is None else size - _start(part, size, expected) - expected
+    return [f"{rest} bytes behind the voxels were ignored."] if rest > 0 else []
+
+
+def _scaled(flat: np.ndarray, header: Header, empty: Empty) -> np.ndarray:
     if (header.slope, header.intercept) == (1.0, 0.0):
         return flat
-    scaled = np.empty(flat.shape, np.float64 if flat.dtype == np.float64 else np.float32)
+    scaled = empty(flat.shape, np.float64 if flat.dtype == np.float64 else np.float32)
     for start in range(0, flat.size, CHUNK):
         part = flat[start : start + CHUNK].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):  # what is no number is found where it is used
@@ -160,13 +186,13 @@ def _unpacked(part: Part, expected: int, dtype: np.dtype, notes: list[str]) -> I
     """The bytes of the voxels, in chunks, `expected` at the most."""
     with open(part.path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        file.seek(size - expected if part.offset is None else part.offset)
         if part.encoding == "raw":
-            if part.offset is not None and size > part.offset + part.skip + expected:
-                notes.append(f"{size - part.offset - part.skip - expected} bytes behind the voxels were ignored.")
-            file.seek(part.skip, os.SEEK_CUR)
+            notes += _behind(part, size, expected)
+            file.seek(_start(part, size, expected))
             yield from _limited(iter(lambda: file.read(CHUNK), b""), 0, expected)
-        elif part.encoding in ("text", "hex"):
+            return
+        file.seek(part.offset or 0)
+        if part.encoding in ("text", "hex"):
             yield _written_out(part, file.read(64 * (expected + CHUNK)), dtype, expected // dtype.itemsize)[:expected]
         else:
             stream = _inflated(file, notes) if part.encoding == "gzip" else _unzipped(file)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 from ..errors import RefusalError
 from . import itk, metaimage, nifti, stored
-from .grid import Volume
+from .grid import Grid, Volume
 from .headers import check_name, header
 
 # Endings that are written, and those of the files that some formats write beside the one that is named.
@@ -30,18 +30,24 @@ def write(volume: Volume, path: str | Path, metadata: Mapping[str, str] | None =
     path = Path(path)
     check_writable(path)
     ending = _ending(path)
+    with told(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
+        made = Path(folder) / (path.name[: -len(ending)] + ending)
+        image = itk.to_image(volume)
+        for key, value in keys(metadata or {}, ending).items():
+            image.SetMetaData(key, value)
+        with itk.quiet():
+            sitk.WriteImage(image, str(made), useCompression=True)
+        if ending.startswith(".nii") and "intent_code" in (metadata or {}):
+            keep_intent(made, metadata or {})
+        check_written(volume.grid, volume.array.dtype, made)
+        move(made, path)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Within, what hinders the writing of a file is told as a refusal."""
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
-            made = Path(folder) / (path.name[: -len(ending)] + ending)
-            image = itk.to_image(volume)
-            for key, value in _keys(metadata or {}, ending).items():
-                image.SetMetaData(key, value)
-            with itk.quiet():
-                sitk.WriteImage(image, str(made), useCompression=True)
-            if ending.startswith(".nii") and "intent_code" in (metadata or {}):
-                _keep_intent(made, metadata or {})
-            _check_written(volume, made)
-            _move(made, path)
+        yield
     except (RuntimeError, OSError) as error:
         raise RefusalError(f"{path} cannot be written; check the space and the rights in its folder.") from error
 
@@ -88,7 +94,7 @@ def _ending(path: Path) -> str:
     raise RefusalError(f"{path.name} has no ending of a volume format; use .nrrd, .nii.gz or .mha.")
 
 
-def _keys(metadata: Mapping[str, str], ending: str) -> dict[str, str]:
+def keys(metadata: Mapping[str, str], ending: str) -> dict[str, str]:
     """The keys that a format keeps, and that are still true."""
     if ending.startswith(".nii"):
         names = {"descrip": "ITK_FileNotes", "aux_file": "aux_file"}
@@ -109,7 +115,7 @@ def _keys(metadata: Mapping[str, str], ending: str) -> dict[str, str]:
     return {key: value for key, value in kept.items() if key and not set(key) & set("\n\r") and ":=" not in key}
 
 
-def _keep_intent(path: Path, metadata: Mapping[str, str]) -> None:
+def keep_intent(path: Path, metadata: Mapping[str, str]) -> None:
     """NIfTI's intent in the header of a file that was just written; SimpleITK has no word for it."""
     opener = gzip.open if path.name.endswith(".gz") else open
     changed = path.with_name("intent")
@@ -120,8 +126,8 @@ def _keep_intent(path: Path, metadata: Mapping[str, str]) -> None:
     os.replace(changed, path)
 
 
-def _check_written(volume: Volume, made: Path) -> None:
-    """Read back what was written: the header, and whether every voxel is there."""
+def check_written(grid: Grid, dtype: np.dtype, made: Path) -> None:
+    """Read back what was written: the header, and whether every voxel is there, on the disk."""
     try:
         found = header(made)
         if found is None:
@@ -129,17 +135,17 @@ def _check_written(volume: Volume, made: Path) -> None:
         stored.verify(found)
     except RefusalError as error:
         raise OSError("what was written is not whole") from error
-    if found.grid.size != volume.grid.size or found.dtype.newbyteorder("=") != volume.array.dtype:
+    if found.grid.size != grid.size or found.dtype.newbyteorder("=") != dtype:
         raise OSError("what was written is something else")
-    near = np.allclose(found.grid.spacing, volume.grid.spacing, rtol=1e-4)
-    if not near or not np.allclose(found.grid.direction, volume.grid.direction, atol=1e-3):
+    near = np.allclose(found.grid.spacing, grid.spacing, rtol=1e-4)
+    if not near or not np.allclose(found.grid.direction, grid.direction, atol=1e-3):
         raise RefusalError(f"The geometry of the result cannot be stored in {made.suffix} files; choose .nrrd.")
     for part in made.parent.iterdir():
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
 
 
-def _move(made: Path, path: Path) -> None:
+def move(made: Path, path: Path) -> None:
     """Give the checked files their names, voxels before header; what they replace comes back where that fails."""
     ending = _ending(made)
     parts = sorted(made.parent.iterdir(), key=lambda part: part.name == made.name)

@@ -1,0 +1,82 @@
+"""Whether a volume is upscaled in files, since scan and result do not fit into memory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from ..engine import checks
+from ..engine.errors import RefusalError
+from ..engine.request import Estimate, Request
+from ..engine.storage import ENDINGS_FOR_MORE, too_large
+from ..engine.streaming import memory
+from ..engine.volumes import files, mapped
+
+NOTE = "Scan and result do not fit into memory together, so they were kept in files."
+
+
+class Beyond(NamedTuple):
+    """What does not fit: an estimate, and bytes with the scan and of free memory."""
+
+    need: Estimate
+    total: int
+    free: int
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """The option that asks for it."""
+    parser.add_argument(
+        "--on-disk",
+        action="store_true",
+        help="keep scan, result and what is between in files beside OUT, as is done by itself where they do not fit "
+        f"into memory; for {ENDINGS_FOR_MORE}",
+    )
+
+
+def wanted(options: argparse.Namespace, request: Request) -> bool:
+    """Whether it is; refuses what it cannot be done for, and that which is read being written over."""
+    beyond = None if options.on_disk else _beyond_memory(options, request)
+    if not options.on_disk and beyond is None:
+        return False
+    advice = _advice(options, request)
+    if advice and beyond is not None:
+        raise RefusalError(too_large(beyond.need.size, beyond.total, beyond.free, advice=f"{advice}, "))
+    if advice:
+        raise RefusalError(f"With --on-disk that is not possible; {advice}.")
+    written = mapped.written_by(options.output)
+    for each in written:
+        if os.path.lexists(each) and not each.is_file():
+            raise RefusalError(f"{each} is there already and no regular file; give another name.")
+    files.check_apart(written, files.read_by(options.input))
+    return True
+
+
+def _beyond_memory(options: argparse.Namespace, request: Request) -> Beyond | None:
+    try:
+        grid, dtype = files.look(options.input, options.series)
+        need = checks.estimate(grid, dtype, request)
+    except RefusalError:
+        return None  # the run itself comes to it, in the order of its checks
+    scan = int(np.prod(grid.size, dtype=object)) * dtype.itemsize
+    total, free = scan + need.output_bytes + need.working_bytes, memory.free_bytes()
+    return Beyond(need, total, free) if total > free else None
+
+
+def _advice(options: argparse.Namespace, request: Request) -> str:
+    """What to change so that it can be done in files; empty where nothing has to be."""
+    asked = {
+        "--dicom": options.dicom,
+        "--segmentation": options.segmentation,
+        "--learn": request.learn is not None,
+        "--learn-steps": request.learn_steps is not None,
+        **{f"--{name}": True for name in request.maps},
+    }
+    names = [name for name, given in asked.items() if given]
+    if names:
+        return f"leave out {' and '.join(names)}, which only {'works' if len(names) == 1 else 'work'} in memory"
+    if mapped.ending(options.output) is None:
+        return f"write {ENDINGS_FOR_MORE}, which need not fit into memory"
+    return ""
