@@ -298,7 +298,8 @@ def main(arguments):
     environment.pop("PYTHONHOME", None)
     environment.setdefault("QT_QPA_PLATFORM", "offscreen")
     if arguments[0] != "demo":
-        environment.setdefault("OMP_NUM_THREADS", "1")  # the cores are shared among the processes
+        for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+            environment.setdefault(name, "1")  # the cores are shared among the processes
     return subprocess.call(command, cwd=ROOT, env=environment)
 
 

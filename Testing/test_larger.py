@@ -174,7 +174,6 @@ def test_voxels_at_an_odd_place_are_the_same(here, capsys):
 GROWING = {
     "backprojection": {"model": "backprojection"},
     "datastep": {"model": "datastep", "profile": "box"},
-    "network": {"model": "small"},
     "network, resampled and consistent": {"model": "small", "scale": (2.0, 2.0, 2.2), "consistency": 1},
 }
 

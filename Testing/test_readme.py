@@ -68,8 +68,8 @@ def place(tmp_path, monkeypatch):
             files.write(stack.volume, folder / f"{name}.nrrd")
     (tmp_path / "data" / "sharp").mkdir()
     dicom(tmp_path / "CT-folder")
-    for folder in ("my-scans", "my-other-scans", "FOLDER"):
-        for name in "abc":
+    for folder, names in (("my-scans", "abc"), ("my-other-scans", "abc"), ("FOLDER", "a")):
+        for name in names:
             scan(tmp_path / folder / f"{name}.nii.gz", size=(36, 36, 36))
     return tmp_path
 

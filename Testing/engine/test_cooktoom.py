@@ -65,7 +65,7 @@ def without_some_taps(conv):
     cut=st.integers(1, 4),
     chunk_bytes=st.sampled_from((1, 20_000, 1 << 30)),
 )
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_in_blocks_it_is_the_whole_volume(name, shape, thickness, cut, chunk_bytes):
     network = WIDE[name]()
     array = noise(shape)

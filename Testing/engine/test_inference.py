@@ -51,7 +51,7 @@ class Volume:
 def test_no_budget_however_small_changes_the_result(name, monkeypatch):
     monkeypatch.setattr(inference, "OVERHEAD", 0)
     network = small(name)
-    shape = (4, 41, 70)
+    shape = (3, 35, 66)
     truth = whole(network, noise(shape))
     columns = []
     for memory in (None, 0, 400_000, 3_000_000):
