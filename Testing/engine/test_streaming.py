@@ -52,7 +52,7 @@ def box_of(size):
 
 @pytest.mark.parametrize("name", SMALL)
 @given(shape=SHAPES, thickness=st.integers(1, 16), grid=st.tuples(st.integers(1, 3), st.integers(1, 3)), data=st.data())
-@settings(parent=thorough, max_examples=5)
+@settings(parent=thorough, max_examples=4)
 def test_streamed_in_columns_is_the_whole_volume(name, shape, thickness, grid, data):
     network = small(name)
     array = noise(shape)
@@ -323,7 +323,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 @given(shape=SHAPES, thickness=st.integers(1, 6), cut=st.integers(1, 5))
-@settings(parent=thorough, max_examples=8)
+@settings(parent=thorough, max_examples=5)
 def test_other_operations(name, shape, thickness, cut):
     network = enlivened(OTHERS[name]())
     array = noise(shape)

@@ -138,7 +138,8 @@ app = standins.install()
 import scenes
 from VolumeSuperResolutionLib.application.worker import Worker
 tempfile.tempdir = {folder!r}
-job = Worker.shared().start([scenes.volumeOf(128, 128, 128)], scenes.SLOW)
+long = scenes.Request("backprojection", scale=(2.0, 2.0, 2.0), consistency=10)
+job = Worker.shared().start([scenes.volumeOf(200, 200, 200)], long)
 outcome = scenes.Outcome(job)
 while not outcome.progress:
     app.processEvents()
@@ -149,8 +150,7 @@ print(Worker.shared()._child.pid, flush=True)
 
 @posix
 @pytest.mark.parametrize("then", ["while True: app.processEvents()", "sys.exit(0)"], ids=["killed", "left"])
-def test_the_child_and_its_files_go_with_the_application(tmp_path, monkeypatch, modelFolder, wait, then):
-    monkeypatch.setenv("VSR_WEIGHTS", str(modelFolder))
+def test_the_child_and_its_files_go_with_the_application(tmp_path, wait, then):
     here = Path(__file__).resolve().parent
     paths = [str(LIBRARY), str(here), str(here.parent)]
     program = PARENT.format(paths=paths, folder=str(tmp_path), then=then)
