@@ -95,8 +95,10 @@ def test_gains_are_saved_in_the_card_and_shown(folder, card, tmp_path, capsys):
     arguments = ["evaluate", "--model", "mine", "--volumes", str(folder), "--scale", "2", "--save", "--quiet"]
     assert main(arguments) == 0
     assert main([*arguments, "--protocol", "scanner", "--crop", "24"]) == 0
+    arguments[arguments.index("2")] = "1.5,2,2"
+    assert main(arguments) == 0
     saved = json.loads((card.folder / zoo.CARD_FILE).read_text())["gains"]
-    assert set(saved) == {"profile", "scanner"}
+    assert set(saved) == {"profile", "scanner", "profile 1.5 x 2 x 2"}
     assert "crop" not in saved["profile"]["MR"] and saved["scanner"]["MR"]["crop"] == [24]
     capsys.readouterr()
     assert main(["models", "--markdown"]) == 0

@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> None:
     if options.save:
         for model in models:
             card = zoo.card(model)
-            entry = automatic.entry(card, options.protocol, [int(f) for f in options.scale])
+            entry = automatic.entry(card, options.protocol, options.scale)
             measured = {**card.gains, entry: evaluation.gains(scores, model, options.crop)}
             known = [limit for limit in card.limits if not limit.startswith(tuple(evaluation.SHORTFALLS.values()))]
             zoo.write_card(replace(card, gains=measured, limits=(*known, *evaluation.shortfalls(measured))))

@@ -62,10 +62,10 @@ def measured(card: Card, protocol: str, factors: Sequence[float] = ()) -> Mappin
     return card.gains[min(known, key=lambda key: float(np.abs(np.log(known[key]) - wanted).sum()))]
 
 
-def entry(card: Card, protocol: str, factor: Sequence[int]) -> str:
-    """Under what a card keeps what was measured by a factor: a network for every grid has several."""
-    own = tuple(factor) == card.typical or not card.every_grid
-    return protocol if own else f"{protocol} {' x '.join(map(str, factor))}"
+def entry(card: Card, protocol: str, factor: Sequence[float]) -> str:
+    """Under what a card keeps what was measured by a factor: its own, on whatever axis, or another."""
+    own = sorted(factor) == sorted(card.typical)
+    return protocol if own else f"{protocol} {' x '.join(f'{f:g}' for f in factor)}"
 
 
 def _factors(key: str, card: Card) -> list[float]:
