@@ -68,7 +68,7 @@ def sound(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["a.nii", "b.nii", "c.nii.gz", "d.nrrd", "e.mha", "f.dcm", "g.dcm"])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_flipped_bytes_end_in_a_volume_or_a_refusal(sound, tmp_path, name, data):
     whole, header = sound[name]

@@ -37,7 +37,7 @@ def nearest_candidates(shape, size):
     return [[np.clip(index, 0, n - 1) for index in pair] for pair, n in zip(rounded, shape)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @example((4, 4, 4), (1.5, 1.0, 1.0), "nearest", 0)  # a quarter of the voxels lie halfway between two
 @given(
     # ITK reads past the coefficients of a B-spline fewer than four voxels long.
@@ -147,7 +147,7 @@ def test_scanner_is_the_same_for_the_same_name_only():
 
 
 @given(st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_block_of_an_operator_is_that_part_of_the_whole(data):
     array = np.random.default_rng(5).normal(size=(9, 10, 11)).astype(np.float32)
     matrices = interpolation.matrices(array.shape, (18, 10, 25), "lanczos")
