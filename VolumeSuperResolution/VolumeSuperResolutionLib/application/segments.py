@@ -14,12 +14,10 @@ from vtk.util import numpy_support
 from ..engine.errors import RefusalError
 from ..engine.physics import label_maps
 from ..engine.request import RefineRequest
-from ..engine.volumes.grid import Volume
+from ..engine.volumes.grid import Volume, slices_of
 from . import runs, scene, sidebyside
 
 NODE, LABELS = "vtkMRMLSegmentationNode", "Binary labelmap"
-# In voxels: how far a segmentation may lie beside the grid of a scan.
-OFF_GRID = 0.02
 
 
 class Place(NamedTuple):
@@ -53,7 +51,9 @@ def _isOf(node: Any, inputVolume: Any) -> bool:
     labels.GetImageToWorldMatrix(own)
     inputVolume.GetIJKToRASMatrix(volume)
     matrix = np.linalg.solve(*(slicer.util.arrayFromVTKMatrix(m) for m in (volume, own)))
-    return bool(np.abs(matrix - np.rint(matrix)).max() < OFF_GRID and np.allclose(np.rint(matrix)[:3, :3], np.eye(3)))
+    return bool(
+        np.abs(matrix - np.rint(matrix)).max() < label_maps.OFF_GRID and np.allclose(np.rint(matrix)[:3, :3], np.eye(3))
+    )
 
 
 def layersOf(inputVolume: Any, resultVolume: Any) -> tuple[Volume, list[Place]]:
@@ -62,7 +62,7 @@ def layersOf(inputVolume: Any, resultVolume: Any) -> tuple[Volume, list[Place]]:
     They are those of the part of the volume that a result was made of.
     """
     region = sidebyside.requestOf(resultVolume).region
-    part = tuple(slice(*bounds) for bounds in region[::-1]) if region is not None else ...
+    part = slices_of(region) if region is not None else ...
     grid = scene.gridFromNode(inputVolume)
     layers: list[np.ndarray] = []
     counts: list[int] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..engine.errors import RefusalError
 from ..engine.request import Estimate, Request
 from ..engine.storage import ENDINGS_FOR_MORE, too_large
 from ..engine.streaming import memory
-from ..engine.volumes import files, mapped
+from ..engine.volumes import files, mapped, writing
 
 NOTE = "Scan and result do not fit into memory together, so they were kept in files."
 
@@ -48,8 +47,7 @@ def wanted(options: argparse.Namespace, request: Request) -> bool:
         raise RefusalError(f"With --on-disk that is not possible; {advice}.")
     written = mapped.written_by(options.output)
     for each in written:
-        if os.path.lexists(each) and not each.is_file():
-            raise RefusalError(f"{each} is there already and no regular file; give another name.")
+        writing.check_replaceable(each)
     files.check_apart(written, files.read_by(options.input))
     return True
 

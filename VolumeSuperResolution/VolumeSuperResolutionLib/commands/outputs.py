@@ -17,6 +17,7 @@ from ..engine.storage import OnDisk
 from ..engine.volumes import files
 from ..engine.volumes.grid import Volume
 from ..engine.volumes.writing import TEMPORARY as PREFIX
+from ..engine.volumes.writing import check_replaceable
 from .ending import uninterrupted
 
 # A temporary folder whose owner cannot be asked, on another machine for one, is nobody's after a day.
@@ -59,9 +60,8 @@ def check_many(targets: Sequence[Path], sources: Callable[[], Iterable[Path]]) -
             if file in written:
                 raise RefusalError(f"Two results would be written to {file}; rename one of their inputs.")
             written[file] = None
+            check_replaceable(file)
             if os.path.lexists(file):
-                if not file.is_file():
-                    raise RefusalError(f"{file} is there already and no regular file; give another name.")
                 there[identity(file)] = file
     for source in sources() if there else ():
         if identity(source) in there:
@@ -83,8 +83,7 @@ def check_file(path: Path, sources: Iterable[Path] = ()) -> None:
     """Refuse a file that cannot be written, or would overwrite what is read; makes none."""
     if path.is_dir() or not path.parent.is_dir():
         raise RefusalError(f"{path} cannot be written: its folder does not exist, or it is a folder itself.")
-    if os.path.lexists(path) and not path.is_file():
-        raise RefusalError(f"{path} is there already and no regular file; give another name.")
+    check_replaceable(path)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=PREFIX) as folder:
             (Path(folder) / path.name).touch()

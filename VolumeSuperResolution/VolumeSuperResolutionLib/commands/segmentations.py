@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.errors import RefusalError, about
 from ..engine.physics import label_maps
 from ..engine.volumes import files
-from ..engine.volumes.grid import Grid, Region, Volume
+from ..engine.volumes.grid import Grid, Region, Volume, slices_of
 
 # What 3D Slicer writes of the grid that it found: it would take the finer labels back to that.
 OF_THE_GRID = ("Segmentation_ConversionParameters",)
@@ -39,7 +39,7 @@ def targets_of(output: Path, paths: Sequence[Path]) -> list[Path]:
 def read(paths: Sequence[Path], targets: Sequence[Path], grid: Grid, region: Region | None) -> list[Carried]:
     """The segmentations of a scan on a grid, of which a part may be wanted; refuses what is none of this scan."""
     carried = []
-    part = tuple(slice(*bounds) for bounds in region[::-1]) if region is not None else ()
+    part = slices_of(region) if region is not None else ()
     for path, target in zip(paths, targets):
         loaded = files.read(path, layers=True)
         array = loaded.volume.array

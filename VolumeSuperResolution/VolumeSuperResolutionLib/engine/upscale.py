@@ -22,7 +22,7 @@ from .request import MAPS, MEGA, Estimate, Report, Request
 from .storage import IN_MEMORY, Storage
 from .streaming import memory
 from .volumes import intensity
-from .volumes.grid import Region, Volume
+from .volumes.grid import Region, Volume, slices_of
 
 __all__ = ["CancelledError", "Estimate", "RefusalError", "Report", "Request", "Result", "estimate", "upscale"]
 
@@ -72,7 +72,7 @@ def upscale(
     values, deviation = _compute(prepared, request, work)
     grid = prepared.layout.grid
     carry = partial(prepared.carrier.carry, empty=storage.empty)
-    scan = prepared.array[_slices(prepared.layout.region)]
+    scan = prepared.array[slices_of(prepared.layout.region)]
     seen = prepared.scanner.matrices(values.shape, scan.shape, prepared.layout.source.spacing)
     with work.step(_residual_part(prepared)) as tell:
         carried, place = carry(values), work.place()
@@ -152,12 +152,12 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     region, added, fit = _with_margin(prepared, networks, work, request.margin)
     prepared = prepared._replace(fit=fit)
     storage, carrier, grid = prepared.storage, prepared.carrier, prepared.layout.grid
-    low = carrier.carry(prepared.array[_slices(region)], storage.empty)
+    low = carrier.carry(prepared.array[slices_of(region)], storage.empty)
     size = tuple(n + before + after for n, (before, after) in zip(grid.size[::-1], added))
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
     flips = _flips(prepared, request)
     if low.min() == low.max():
-        value = prepared.array[_slices(region)].flat[0]
+        value = prepared.array[slices_of(region)].flat[0]
         constant = storage.result(grid, prepared.dtype)
         for plane in constant:
             plane.fill(value)
@@ -349,10 +349,6 @@ def _margins(layout: Layout, networks: list, work: plan.Run) -> list[int]:
         stepped = data_step.reach(layout.scanner, high, low, layout.source.spacing)
         margins = [margin + more for margin, more in zip(margins, stepped)]
     return margins
-
-
-def _slices(region: Region) -> tuple[slice, slice, slice]:
-    return tuple(slice(start, stop) for start, stop in region[::-1])  # type: ignore[return-value]
 
 
 def _report(

@@ -114,6 +114,11 @@ def check_target(
         _check_reachable(scale)
 
 
+def slices_of(region: Region) -> tuple[slice, slice, slice]:
+    """The part of an array (k, j, i) that a region (i, j, k) is."""
+    return tuple(slice(start, stop) for start, stop in region[::-1])  # type: ignore[return-value]
+
+
 def check_region(region: Region, size: Size) -> None:
     """Refuse a region that is empty or leaves the volume."""
     for axis, (start, stop), n in zip("ijk", region, size):

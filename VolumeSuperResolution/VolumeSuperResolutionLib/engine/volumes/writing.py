@@ -60,13 +60,18 @@ def check_writable(path: Path) -> None:
         if path.is_dir() or not path.parent.is_dir():
             raise RefusalError(f"{path} cannot be written: its folder does not exist, or it is a folder itself.")
         for each in written_by(path):
-            if os.path.lexists(each) and not each.is_file():
-                raise RefusalError(f"{each} is there already and no regular file; give another name.")
+            check_replaceable(each)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
             for each in written_by(path):
                 (Path(folder) / each.name).touch()
     except OSError as error:
         raise RefusalError(f"{path} cannot be written: {error.strerror}; choose another folder or name.") from error
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse what is there under the name of a file that will be written, and is none."""
+    if os.path.lexists(path) and not path.is_file():
+        raise RefusalError(f"{path} is there already and no regular file; give another name.")
 
 
 def written_by(path: str | Path) -> set[Path]:
