@@ -17,7 +17,8 @@ from ..engine.errors import RefusalError
 from ..engine.physics import reconstruction, registration, simulation
 from ..engine.physics.scanner import Scanner
 from ..engine.physics.simulation import Simulated
-from ..engine.physics.stacks import Pose, System
+from ..engine.physics.stacks import Pose
+from ..engine.physics.system import System
 from ..engine.request import Request
 from ..engine.upscale import upscale
 from ..engine.volumes import files, intensity

@@ -20,21 +20,23 @@ from ..volumes.intensity import MR_FOREGROUND, percentiles
 from . import registration, stacks
 from .noise import white_noise
 from .scanner import Scanner
-from .stacks import Pose, Stack, System
+from .stacks import Pose, Stack
+from .system import TOLERANCE, System, check
 
 # Scans are laid over each other on a grid of no more voxels than this, their pixels joined if need be.
 WORKING_VOXELS = 2_000_000
 ROUNDS = 2
 # Iterations for a volume that others are compared with.
 ROUGH = 4
-REWEIGHTINGS = 2
 # By how much the mean square of a difference between neighbors is exceeded by what it is let be: with much less the
 # result is blurred, with more it is noisy. The best for MR with 1 to 3% noise; for CT 3 to 10 is.
 ROUGHNESS = 8.0
 # Where a first volume has edges, larger than so many times the usual difference, the next ones let them be; in turn
 # differences cost so many times more. MR with 3% noise gains by more of it, CT of the lungs by less.
 EDGE, EDGE_COST = 0.35, 3.0
-EDGE_ITERATIONS, EDGE_TOLERANCE = 6, 2e-4
+EDGE_TOLERANCE = 0.02
+# Iterations before slices and edges are weighed, once and again.
+ROUNDS_OF = (6, 4, 5)
 # What the model of a scan leaves open, in parts of the intensity range, beside noise.
 MODEL_ERROR = 0.005
 # A slice whose residual is this many times that of most counts half; below LEAST_WEIGHT it is left out.
@@ -117,7 +119,7 @@ def find_places(
     done = len(others) + 1
     for count in range(ROUNDS):
         for position, n in enumerate(others):
-            stacks.check(cancel)
+            check(cancel)
             # First against what is placed already, then against all others.
             known = [reference, *others[:position]] if count == 0 else [m for m in range(len(scans)) if m != n]
             fine = _solved([working[m] for m in known], rough, cost, ROUGH)
@@ -140,21 +142,22 @@ def solve(
     It is solved three times: slices that do not fit weigh less from then on, and differences cost less at edges.
     """
     seen = [scan.on(grid) for scan in scans]
-    system, x = None, None
-    total = (1 + REWEIGHTINGS) * stacks.ITERATIONS
-    for count in range(1 + REWEIGHTINGS):
-        known, start = [s for s in seen if s is not None], count * stacks.ITERATIONS
-        system = System(known, grid.size[::-1], cost if x is None else EDGE_COST * cost)
+    x: np.ndarray | None = None
+    residuals: list[np.ndarray | None] = []
+    total, done = sum(ROUNDS_OF), 0
+    for count, iterations in enumerate(ROUNDS_OF):
+        system = System([s for s in seen if s is not None], grid.size[::-1], cost if x is None else EDGE_COST * cost)
         if x is not None:
             system.keep_edges(x, EDGE / np.sqrt(ROUGHNESS * cost))
         x = system.solve(
             x,
-            iterations=stacks.ITERATIONS if x is None else EDGE_ITERATIONS,
-            tolerance=stacks.TOLERANCE if x is None else EDGE_TOLERANCE,
-            progress=lambda n, _, s=start: progress(s + n, total),  # type: ignore[misc]
+            iterations=iterations,
+            tolerance=TOLERANCE if x is None else EDGE_TOLERANCE,
+            progress=lambda n, _, start=done: progress(start + n, total),  # type: ignore[misc]
             cancel=cancel,
+            left=[r for r in residuals if r is not None],
         )
-        residuals: list[np.ndarray | None] = []
+        residuals = []
         for scan, stack in zip(scans, seen):
             if stack is None:
                 residuals.append(None)
@@ -163,9 +166,10 @@ def solve(
             residual[~stack.seen] = 0.0
             residuals.append(residual)
             scan.residual = _robust(residual[stack.seen])
-            if count < REWEIGHTINGS:
+            if count < len(ROUNDS_OF) - 1:
                 _reweigh(scan, stack, residual)
-        progress(start + stacks.ITERATIONS, total)
+        done += iterations
+        progress(done, total)
     assert x is not None
     return x, seen, residuals
 
@@ -182,7 +186,7 @@ def _match_all(
     step = min(grid.spacing)
 
     def match(a: int, b: int) -> registration.Match:
-        stacks.check(cancel)
+        check(cancel)
         pair = scans[a], scans[b]
         guess = pair[1].pose.after(pair[0].pose.inverse())
         return registration.match(pair[0].volume, pair[1].volume, (pair[0].scanner, pair[1].scanner), step, guess)

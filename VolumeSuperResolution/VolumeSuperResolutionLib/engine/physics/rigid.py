@@ -1,258 +1,314 @@
-"""A volume seen at rigidly moved positions, one shear at a time, with the exact adjoint.
+"""What slices that lie turned in a volume see of it, with the exact adjoint.
 
-A rotation is four shears, each of which shifts whole lines of voxels along one axis. Each shift is a windowed sinc, so
-little is blurred that linear interpolation would blur (test_stacks has the numbers), and its adjoint is the same shift
-backwards. Outside the volume there are zeros.
+A slice's voxel at g is read at R g (both from the middle of the volume on). With p the axis across the slices and q and
+r in them, R is the product of three maps:
+
+    1 0 0     k u v     1 0
+    a 1 0  *  0 1 0  *  0 B
+    b 0 1     0 0 1
+
+Seen from the volume, each of its planes p is moved as a whole by p (a, b); then lines along p are seen through the
+slice profile, from places that differ by u q + v r from line to line; and B turns every slice in its own plane. The
+first two are products with small matrices, and what comes after them are only as many voxels as the slices have. What
+lies between voxels is a windowed sinc of them (see lines); outside the volume there are zeros.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from itertools import permutations
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Callable, NamedTuple
 
 import numpy as np
 
-TAPS = 8
-# Of the Kaiser window: the best of 4 to 8 for rotations of brains.
-BETA = 4.0
-# What moves no voxel by more than this does not move.
-STILL = 0.01
-# Positions between two voxels that are told apart.
-PHASES = 2048
-# What is not worth a thread.
-LEAST_VOXELS = 100_000
+from . import separable
+from .lines import STILL, TAPS, Move, Pass, columns_moved, is_whole, rows_moved, weights_at
 
-# Lower and upper corner in voxels, both within it.
-Box = tuple[np.ndarray, np.ndarray]
+# Planes that are moved one after the other.
+PLANES = 16
+# A tile's lines along p are seen from places that lie so many voxels apart, and it has so many along q and r at most.
+APART, TILE = 1.0, 32
+# What is seen from between some nodes is known from what is seen from them, but for this part (root mean square).
+ERROR, MOST_NODES = 2e-3, 40
+# Voxels of the volume that a block of slices lies over.
+BLOCK = 20
 
-
-class Shear(NamedTuple):
-    """Lines along one axis, each read `slopes @ (position - center) + offset` voxels further on; slopes[along] is 0."""
-
-    along: int
-    slopes: tuple[float, float, float]
-    offset: float = 0.0
-
-    def matrix(self, center: np.ndarray) -> np.ndarray:
-        """The affine map (4 x 4) from where a value is wanted to where it is read."""
-        result = np.eye(4)
-        result[self.along, :3] += self.slopes
-        result[self.along, 3] = self.offset - np.dot(self.slopes, center)
-        return result
-
-    def most(self, shape: Sequence[int]) -> float:
-        """The furthest that a voxel moves."""
-        return abs(self.offset) + float(np.abs(self.slopes) @ np.asarray(shape)) / 2
+# For places on the p axis and its length, what is seen from each: (places, length).
+Profile = Callable[[np.ndarray, int], np.ndarray]
+# A lattice along an axis: where its voxels lie, from the middle of the volume on.
+Places = np.ndarray
 
 
-class Rigid:
-    """(T x)(g) = x(R (g - c) + c + t) for the voxels g of a box; `shape` is that of x, c its center.
+class Tile(NamedTuple):
+    """Lines along p that are seen from about the same places, `away` voxels from those of the middle."""
 
-    All coordinates are voxels in array order (k, j, i). The result covers `box`: what is wanted, and what the shears
-    touch on their way.
+    rows: slice
+    columns: slice
+    away: int
+
+
+class Block(NamedTuple):
+    """What some slices see, from all nodes (nodes * slices, voxels), of the voxels from `first` on."""
+
+    slices: slice
+    first: int
+    matrix: np.ndarray
+
+
+class Slices:
+    """(T x)(s, q, r): what slices see of a volume of this shape, in its axes' order.
+
+    Their voxels lie at `positions` along each of the turned axes; all coordinates are voxels of the volume in array
+    order (k, j, i), and `rotation` is about its middle. Along the axis `across` they are seen through `profile`, which
+    reaches so far (None: no further than the volume does), along the others they are points.
     """
 
-    def __init__(self, rotation: np.ndarray, shift: Sequence[float], shape: Sequence[int], wanted: Box):
-        self.shape = tuple(shape)
-        self.center = (np.asarray(shape) - 1) / 2.0
-        self.shears = _shears(np.asarray(rotation, float), np.asarray(shift, float), self.center, shape)
-        self.box = self._extent(wanted)
-        self.size = tuple(int(n) for n in self.box[1] - self.box[0] + 1)
+    def __init__(
+        self,
+        rotation: np.ndarray,
+        shape: Sequence[int],
+        across: int,
+        positions: Sequence[np.ndarray],
+        profile: Profile,
+        reach: float | None,
+    ):
+        self.order = (across, *(axis for axis in range(3) if axis != across))
+        self.shape = tuple(int(shape[a]) for a in self.order)
+        middle = (np.asarray(self.shape) - 1) / 2.0
+        places = [np.asarray(positions[a], float) - c for a, c in zip(self.order, middle)]
+        turn = np.asarray(rotation, float)[np.ix_(self.order, self.order)]
+        self.tilt = turn[1:, 0] / turn[0, 0]
+        self.tilt[np.abs(self.tilt) * middle[0] <= STILL] = 0.0
+        plane = turn[1:, 1:] - np.outer(self.tilt, turn[0, 1:])
+        content = middle[1:] + np.abs(self.tilt) * middle[0] + TAPS // 2 * (self.tilt != 0)
+        self.passes, lattices = _passes(plane, middle[1:], content, places[1:])
+        # The first row and column of the lines that are seen, counted from the volume's, and how many there are.
+        self.first = [int(np.rint(p[0] + c)) for p, c in zip(lattices, middle[1:])]
+        self.sizes = [len(p) for p in lattices]
+        self.profile, self.reach = profile, reach
+        # Whether the profile may be placed anywhere; one with corners is moved like what it sees.
+        self.smooth = True
+        self.centers = middle[0] + turn[0, 0] * places[0]
+        slopes = turn[0, 1:] @ np.linalg.inv(plane)
+        self.tiles, away = _tiles(slopes, lattices)
+        self.nodes, self.basis = self._nodes(away)
+        self.blocks = self._blocks()
 
     def apply(self, array: np.ndarray) -> np.ndarray:
-        """T x over the box, float32."""
-        inside, there = self._overlap()
-        if not self.shears and self.size == self.shape:
-            return array
-        buffer = np.zeros(self.size, np.float32)
-        buffer[there] = array[inside]
-        return self._run(buffer, self.shears, 1)
+        """T x, float32."""
+        values = self._look(self._moved(array.transpose(self.order)))
+        for one in self.passes:
+            values = one.apply(values)
+        return np.ascontiguousarray(values.transpose(np.argsort(self.order)))
 
     def adjoint(self, values: np.ndarray) -> np.ndarray:
-        """T' y, back on the grid of x."""
-        buffer = self._run(values, self.shears[::-1], -1)
-        inside, there = self._overlap()
-        result = np.zeros(self.shape, np.float32)
-        result[inside] = buffer[there]
+        """T' y, on the grid of x."""
+        values = np.ascontiguousarray(values.transpose(self.order))
+        for one in self.passes[::-1]:
+            values = one.adjoint(values)
+        back = np.argsort(self.order)
+        moved = self._look_back(values)
+        if self._stays():
+            return np.ascontiguousarray(moved.transpose(back))
+        result = np.empty([self.shape[n] for n in back], np.float32)
+        self._each_plane(moved, result.transpose(self.order), True)
         return result
 
-    def _run(self, buffer: np.ndarray, shears: Iterable[Shear], sign: int) -> np.ndarray:
-        other = np.empty(self.size, np.float32)
-        for n, shear in enumerate(shears):
-            _shift(buffer, other, shear, self.center - self.box[0], sign)
-            buffer, other = other, np.empty(self.size, np.float32) if n == 0 and sign < 0 else buffer
-        return buffer
+    def matrix(self) -> np.ndarray:
+        """What the slices see of the line through the middle of the volume."""
+        return self._seen(self.centers, 0.0)
 
-    def _overlap(self) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-        """The part of x that the box holds, in x and in the box."""
-        low = np.maximum(self.box[0], 0)
-        high = np.maximum(low, np.minimum(self.box[1] + 1, self.shape))
-        inside = tuple(slice(int(a), int(b)) for a, b in zip(low, high))
-        there = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, self.box[0]))
-        return inside, there
+    def straight(self) -> bool:
+        """Whether every voxel of the slices lies on one of the volume's lines along p, and every line has one."""
+        return self._stays() and not self.passes and self.basis is None
 
-    def _extent(self, wanted: Box) -> Box:
-        """What the shears have to hold: where there is something, as far as it will be wanted."""
-        content = (np.zeros(3), np.asarray(self.shape) - 1.0)
-        maps = [shear.matrix(self.center) for shear in self.shears]
-        whole, done = np.eye(4), np.eye(4)
-        for m in maps:
-            whole = whole @ m
-        low, high = np.asarray(wanted[0], int), np.asarray(wanted[1], int)
-        for m in [np.eye(4), *maps] if maps else []:
-            done = done @ m
-            back = np.linalg.inv(done)
-            there, asked = _hull(back, content), _hull(back @ whole, wanted)
-            low = np.minimum(low, np.floor(np.maximum(there[0], asked[0])).astype(int) - TAPS // 2)
-            high = np.maximum(high, np.ceil(np.minimum(there[1], asked[1])).astype(int) + TAPS // 2)
-        return low, high
+    def _stays(self) -> bool:
+        return not self.tilt.any() and self.first == [0, 0] and self.sizes == list(self.shape[1:])
+
+    def _moved(self, planes: np.ndarray) -> np.ndarray:
+        """Every plane moved within itself, as far as it is seen."""
+        if self._stays():
+            return planes
+        result = np.empty((self.shape[0], *self.sizes), np.float32)
+        self._each_plane(planes, result, False)
+        return result
+
+    def _each_plane(self, source: np.ndarray, target: np.ndarray, back: bool) -> None:
+        def some(start: int) -> None:
+            # Some at a time, as those along the last axis lie between each other.
+            given = np.ascontiguousarray(source[start : start + PLANES], np.float32)
+            done = np.empty((len(given), *target.shape[1:]), np.float32)
+            for n, plane in enumerate(given):
+                rows, columns = (self._move(axis, start + n, back) for axis in range(2))
+                done[n] = columns_moved(rows_moved(plane, rows, done.shape[1]), columns, done.shape[2])
+            target[start : start + PLANES] = done
+
+        separable.for_all(some, range(0, self.shape[0], PLANES))
+
+    def _move(self, axis: int, plane: int, back: bool) -> Move:
+        """What happens to one plane along q or r."""
+        tilt, low = self.tilt[axis], self.first[axis]
+        if not tilt:
+            return -low if back else low, None
+        place = tilt * (plane - (self.shape[0] - 1) / 2.0)
+        whole = int(np.floor(place))
+        weights = weights_at(np.array(place - whole))
+        first = low + whole - (TAPS // 2 - 1)
+        return (-first - (TAPS - 1), weights[::-1]) if back else (first, weights)
+
+    def _look(self, moved: np.ndarray) -> np.ndarray:
+        """Lines along p through the profile: (slices, q, r)."""
+        length = self.shape[0]
+        result = np.zeros((len(self.centers), *moved.shape[1:]), np.float32)
+
+        def one(tile: Tile) -> None:
+            lines = np.ascontiguousarray(moved[:, tile.rows, tile.columns], np.float32).reshape(length, -1)
+            for slices, voxels, matrix, basis in self._parts(tile):
+                seen = _product(matrix, lines[voxels])
+                if basis is not None:
+                    seen = seen.reshape(len(self.nodes), -1, seen.shape[1])
+                    seen *= basis
+                    seen = seen.sum(axis=0)
+                part = result[slices, tile.rows, tile.columns]
+                part[...] = seen.reshape(part.shape)
+
+        separable.for_all(one, self.tiles)
+        return result
+
+    def _look_back(self, values: np.ndarray) -> np.ndarray:
+        length = self.shape[0]
+        result = np.empty((length, *values.shape[1:]), np.float32)
+
+        def one(tile: Tile) -> None:
+            part = result[:, tile.rows, tile.columns]
+            lines = np.zeros((length, part[0].size), np.float32)
+            for slices, voxels, matrix, basis in self._parts(tile):
+                given = np.ascontiguousarray(values[slices, tile.rows, tile.columns]).reshape(-1, lines.shape[1])
+                if basis is not None:
+                    given = (given * basis).reshape(-1, lines.shape[1])
+                lines[voxels] += _product(matrix.T, given)
+            part[...] = lines.reshape(part.shape)
+
+        separable.for_all(one, self.tiles)
+        return result
+
+    def _parts(self, tile: Tile) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray | None]]:
+        """For blocks of slices: which, the voxels of a tile's lines, what they see of them, and the nodes' weights."""
+        basis = None
+        if self.basis is not None:
+            basis = self.basis[:, tile.rows, tile.columns].reshape(len(self.nodes), 1, -1)
+        for block in self.blocks:
+            first = block.first + tile.away
+            low, high = max(0, first), min(self.shape[0], first + block.matrix.shape[1])
+            if low < high:
+                yield block.slices, slice(low, high), block.matrix[:, low - first : high - first], basis
+
+    def _seen(self, centers: np.ndarray, away: float, longer: int = 0) -> np.ndarray:
+        """What is seen from places `away` from these, on an axis longer at both ends: (places, length + 2 longer)."""
+        if self.reach is None:
+            return self.profile(centers, self.shape[0]).astype(np.float32)
+        # Rows are complete, so that what is seen beyond the volume is not put into it.
+        outside = max(0.0, -centers.min(), centers.max() - self.shape[0])
+        beyond = int(np.ceil(outside + self.reach + abs(away))) + TAPS + longer
+        length = self.shape[0] + 2 * beyond
+        if self.smooth:
+            rows = self.profile(centers + beyond + away, length)
+        else:
+            rows = self.profile(centers + beyond, length)
+            whole = int(np.floor(away))
+            weights = enumerate(weights_at(np.array(away - whole)), whole - (TAPS // 2 - 1))
+            rows = np.sum([w * np.roll(rows, n, axis=1) for n, w in weights if w], axis=0)
+        return rows[:, beyond - longer : beyond + self.shape[0] + longer].astype(np.float32)
+
+    def _nodes(self, away: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Places from which what is seen from all others can be told, and by which weights (nodes, q, r)."""
+        most = float(np.abs(away).max())
+        if most <= STILL:
+            return np.zeros(1), None
+        middle = len(self.centers) // 2
+        some = self.centers[middle : middle + 2]
+        for count in range(3, MOST_NODES):
+            nodes = most * np.cos(np.pi * (np.arange(count) + 0.5) / count)
+            trial = most * np.cos(np.pi * np.arange(1, count) / count)
+            weights = _lagrange(nodes, trial)
+            for self.smooth in (True, False):
+                seen, real = (np.stack([self._seen(some, t, TAPS) for t in ts]) for ts in (nodes, trial))
+                error = np.tensordot(weights, seen, ((0,), (0,))) - real
+                if np.square(error).mean() <= ERROR**2 * np.square(real).mean():
+                    return nodes, _lagrange(nodes, away).astype(np.float32)
+        return nodes, _lagrange(nodes, away).astype(np.float32)
+
+    def _blocks(self) -> list[Block]:
+        longer = max(abs(tile.away) for tile in self.tiles)
+        seen = np.stack([self._seen(self.centers, node, longer) for node in self.nodes])
+        count = len(self.centers)
+        step = (self.centers[-1] - self.centers[0]) / max(count - 1, 1)
+        many = max(1, round(BLOCK / max(step, 1.0)))
+        blocks = []
+        for start in range(0, count, many):
+            part = slice(start, min(count, start + many))
+            used = separable.band(seen[:, part].reshape(-1, seen.shape[2]))
+            matrix = np.ascontiguousarray(seen[:, part, used])
+            blocks.append(Block(part, used.start - longer, matrix.reshape(-1, matrix.shape[2])))
+        return blocks
 
 
-def _hull(matrix: np.ndarray, box: Box) -> Box:
-    """The box around a box that was moved by an affine map."""
-    corners = np.array([[box[n >> axis & 1][axis] for n in range(8)] for axis in range(3)] + [[1.0] * 8])
-    moved = (matrix @ corners)[:3]
-    return moved.min(axis=1), moved.max(axis=1)
+def _passes(
+    plane: np.ndarray, middle: np.ndarray, content: np.ndarray, places: Sequence[Places]
+) -> tuple[list[Pass], list[Places]]:
+    """A map of slices in their planes, (q, r), as a pass along r and one along q, and the lattice that the first reads.
+
+    `content` is how far from the middle there is something, `places` where the slices' voxels lie.
+    """
+    # q = scale * place + slope * (place on r), and then r = along * q + stretch * place.
+    scale, slope = plane[0]
+    along, stretch = plane[1, 0] / scale, float(np.linalg.det(plane)) / scale
+    read_q = scale * places[0][:, None] + slope * places[1][None, :]
+    rows = _lattice(read_q, middle[0], content[0])
+    read_r = along * rows[:, None] + stretch * places[1][None, :]
+    columns = _lattice(read_r, middle[1], content[1])
+    first = Pass(1, read_r - columns[0], (len(rows), len(columns)))
+    second = Pass(0, read_q - rows[0], (len(rows), len(places[1])))
+    return [one for one in (first, second) if not one.nothing], [rows, columns]
 
 
-def _shears(rotation: np.ndarray, shift: np.ndarray, center: np.ndarray, shape: Sequence[int]) -> list[Shear]:
-    """The affine map to rotation (g - center) + center + shift as shears, those that do nothing left out."""
-    found = [_factors(rotation, order) for order in permutations(range(3))]
-    best = min((f for f in found if f is not None), key=lambda f: max(np.abs(s.slopes).max() for s in f))
-    result = [s for s in best if s.most(shape) > STILL]
-    for axis in range(3):
-        if abs(shift[axis]) > STILL and axis not in {s.along for s in result}:
-            result.append(Shear(axis, (0.0, 0.0, 0.0)))
-    last = {s.along: n for n, s in enumerate(result)}
+def _lattice(read: np.ndarray, middle: float, content: float) -> Places:
+    """The voxels of an axis that are read, as far as there is something."""
+    beyond = 0 if is_whole(read + middle) else TAPS // 2
+    low, high = np.rint(read.min() + middle) - beyond, np.rint(read.max() + middle) + beyond
+    places = np.arange(low, high + 1) - middle
+    inside = places[np.abs(places) <= content + STILL]
+    return inside if len(inside) else places[:1]
 
-    def moved(offsets: Iterable[float]) -> np.ndarray:
-        """Where the whole takes the center."""
-        trial = list(result)
-        for n, offset in zip(last.values(), offsets):
-            trial[n] = trial[n]._replace(offset=offset)
-        total = np.eye(4)
-        for shear in trial:
-            total = total @ shear.matrix(center)
-        return (total @ [*center, 1.0])[list(last)] - center[list(last)]
 
-    if last:
-        columns = np.stack([moved(unit) for unit in np.eye(len(last))], axis=1)
-        for n, offset in zip(last.values(), np.linalg.solve(columns, shift[list(last)])):
-            result[n] = result[n]._replace(offset=float(offset))
+def _tiles(slopes: np.ndarray, lattices: Sequence[Places]) -> tuple[list[Tile], np.ndarray]:
+    """Tiles of lines along p, and how much further than its tile (q, r) each is seen from."""
+    edges = []
+    for slope, places in zip(slopes, lattices):
+        size = int(np.clip(APART / max(abs(slope), 1e-9), 4, TILE))
+        edges.append(np.linspace(0, len(places), max(1, round(len(places) / size)) + 1).astype(int))
+    away = slopes[0] * lattices[0][:, None] + slopes[1] * lattices[1][None, :]
+    tiles = []
+    for top, bottom in zip(edges[0], edges[0][1:]):
+        for left, right in zip(edges[1], edges[1][1:]):
+            part = away[top:bottom, left:right]
+            whole = int(np.rint((part.min() + part.max()) / 2))
+            part -= whole
+            tiles.append(Tile(slice(top, bottom), slice(left, right), whole))
+    return tiles, away
+
+
+def _lagrange(nodes: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The weights of values at nodes for those at places: (nodes, ...)."""
+    result = np.ones((len(nodes), *places.shape))
+    for n, node in enumerate(nodes):
+        for other in np.delete(nodes, n):
+            result[n] *= (places - other) / (node - other)
     return result
 
 
-def _factors(rotation: np.ndarray, order: tuple[int, ...]) -> list[Shear] | None:
-    """R as shears along p, q, r and p again; None where that order of axes cannot do it.
-
-    With the last one taken from R, what is left is unit upper times unit lower triangular in the order p, q, r if its
-    last two diagonal minors are 1: two linear equations for the two slopes of the last shear.
-    """
-    p, q, r = order
-    m = rotation[np.ix_(order, order)]
-    if abs(m[2, 0]) < 1e-12:
-        to_r = 0.0
-        if abs(m[2, 2] - 1) > 1e-9:
-            return None
-    else:
-        to_r = (m[2, 2] - 1) / m[2, 0]
-    m = m - np.outer(m[:, 0], [0.0, 0.0, to_r])
-    # The minor of rows and columns 1 and 2 falls by to_q times that of columns 0 and 2.
-    minor, slope = m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1], m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0]
-    if abs(slope) < 1e-12:
-        to_q = 0.0
-        if abs(minor - 1) > 1e-9:
-            return None
-    else:
-        to_q = (minor - 1) / slope
-    m = m - np.outer(m[:, 0], [0.0, to_q, 0.0])
-    d = m[1, 2]
-    a, b = m[2, 0], m[2, 1]
-    c = m[1, 0] - d * a
-    e, f = np.linalg.solve(m[1:, 1:].T, m[0, 1:])
-
-    def shear(along: int, one: tuple[int, float], two: tuple[int, float]) -> Shear:
-        slopes = [0.0, 0.0, 0.0]
-        slopes[one[0]], slopes[two[0]] = float(one[1]), float(two[1])
-        return Shear(along, tuple(slopes))  # type: ignore[arg-type]
-
-    return [
-        shear(p, (q, e), (r, f)),
-        shear(q, (p, c), (r, d)),
-        shear(r, (p, a), (q, b)),
-        shear(p, (q, to_q), (r, to_r)),
-    ]
-
-
-@lru_cache(maxsize=1)
-def _kernels() -> np.ndarray:
-    """Weights of TAPS voxels for positions 0 to 1 beyond the one before their middle: (PHASES + 1, TAPS)."""
-    phase = np.arange(PHASES + 1)[:, None] / PHASES
-    distance = np.arange(TAPS) - (TAPS // 2 - 1) - phase
-    weights = np.sinc(distance) * np.i0(BETA * np.sqrt(np.maximum(0.0, 1 - (2 * distance / TAPS) ** 2)))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def _shift(source: np.ndarray, target: np.ndarray, shear: Shear, center: np.ndarray, sign: int) -> None:
-    """One shear, or with sign -1 its adjoint, a few planes at a time in every thread."""
-    along = shear.along
-    third, across = ((1, 2), (0, 2), (0, 1))[along]
-    order = (third, along, across)
-    src, dst = source.transpose(order), target.transpose(order)
-    places = [np.arange(n) - c for n, c in zip(source.shape, center)]
-
-    def part(bounds: Sequence[int]) -> None:
-        lines = _Lines(src.shape[1], src.shape[2])
-        start, stop = bounds
-        shifts = shear.offset + shear.slopes[third] * places[third][start:stop, None]
-        shifts = shifts + shear.slopes[across] * places[across][None, :]
-        whole = np.floor(shifts).astype(np.intp)
-        weights = _kernels()[np.rint((shifts - whole) * PHASES).astype(np.intp)]
-        first = whole - (TAPS // 2 - 1)
-        if sign < 0:
-            weights, first = weights[..., ::-1], -first - (TAPS - 1)
-        for n in range(stop - start):
-            lines.shift(src[start + n], dst[start + n], first[n], np.ascontiguousarray(weights[n].T))
-
-    threads = os.cpu_count() or 1
-    count = min(4 * threads, source.size // LEAST_VOXELS)
-    if count <= 1:
-        part((0, len(src)))
-        return
-    edges = np.linspace(0, len(src), count + 1).astype(int)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(part, zip(edges[:-1], edges[1:])))
-
-
-class _Lines:
-    """Shifts the columns of a plane, each by its own amount."""
-
-    def __init__(self, length: int, lines: int):
-        self.length, self.lines = length, lines
-        self.padded = np.empty(0, np.float32)
-        self.aligned = np.empty((length + TAPS - 1, lines), np.float32)
-        self.index = np.empty(self.aligned.shape, np.intp)
-        self.steps = np.arange(length + TAPS - 1)[:, None] * lines
-        down, right = self.aligned.strides
-        self.windows = np.lib.stride_tricks.as_strided(self.aligned, (TAPS, length, lines), (down, down, right))
-        self.result = np.empty((length, lines), np.float32)
-
-    def shift(self, source: np.ndarray, target: np.ndarray, first: np.ndarray, weights: np.ndarray) -> None:
-        """`first` is how far from its own place the first voxel lies that a place on the line is made of."""
-        # What is read beyond both ends are the zeros around them.
-        before = max(0, -int(first.min()))
-        rows = before + self.length + max(0, int(first.max()) + TAPS - 1)
-        if self.padded.size < rows * self.lines:
-            self.padded = np.empty(rows * self.lines, np.float32)
-        padded = self.padded[: rows * self.lines].reshape(rows, self.lines)
-        padded[:before] = 0.0
-        padded[before : before + self.length] = source
-        padded[before + self.length :] = 0.0
-        np.add(self.steps, (first + before) * self.lines + np.arange(self.lines), out=self.index)
-        np.take(padded.reshape(-1), self.index, out=self.aligned, mode="clip")
-        np.einsum("tnm,tm->nm", self.windows, weights, out=self.result)
-        target[...] = self.result
+def _product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Their product, in pieces that BLAS does in one thread."""
+    result = np.empty((len(matrix), columns.shape[1]), np.float32)
+    for some in separable.pieces(columns.shape[1], matrix.size):
+        np.matmul(matrix, columns[:, some], out=result[:, some])
+    return result

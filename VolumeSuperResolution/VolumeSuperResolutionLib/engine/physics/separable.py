@@ -70,7 +70,7 @@ def product(given: np.ndarray, rows: Sequence[np.ndarray | None]) -> np.ndarray:
         flat = given.reshape(len(given), -1)
         part = np.empty((len(rows[0]), *given.shape[1:]), np.float32)
         out = part.reshape(len(part), -1)
-        for some in _pieces(flat.shape[1], rows[0].size):  # as floats a piece at a time, too
+        for some in pieces(flat.shape[1], rows[0].size):  # as floats a piece at a time, too
             np.matmul(rows[0], flat[:, some].astype(np.float32, copy=False), out=out[:, some])
     for axis, matrix in enumerate(rows[1:], 1):
         if matrix is not None:
@@ -198,7 +198,7 @@ def _elsewhere(
         yield waiting.popleft()()
 
 
-def _in_threads(compute: Callable[[slice], np.ndarray], slabs: Sequence[slice]) -> Iterator[np.ndarray]:
+def _in_threads(compute: Callable[[Any], Any], slabs: Sequence[Any]) -> Iterator[Any]:
     """The results in their order, some of the next being computed meanwhile."""
     count = min(_threads(), len(slabs))
     if count <= 1:
@@ -217,6 +217,11 @@ def _in_threads(compute: Callable[[slice], np.ndarray], slabs: Sequence[slice]) 
                 future.cancel()
 
 
+def for_all(work: Callable[[Any], None], parts: Sequence[Any]) -> None:
+    """`work` for each of some parts, in threads."""
+    deque(_in_threads(work, parts), maxlen=0)
+
+
 def _threads() -> int:
     """As many as this process may use, unless its environment asks for fewer; each holds a slab, so not too many."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -224,7 +229,7 @@ def _threads() -> int:
     return min(cores, MOST_THREADS, max(1, int(asked)) if asked.isdigit() else cores)
 
 
-def _pieces(length: int, products: int) -> Iterator[slice]:
+def pieces(length: int, products: int) -> Iterator[slice]:
     """An axis in parts so small that BLAS takes one thread for `products` times each."""
     step = max(16, ONE_THREAD // products // 16 * 16)
     return (slice(start, start + step) for start in range(0, length, step))
@@ -239,7 +244,7 @@ def _along(slab: np.ndarray, matrix: np.ndarray, axis: int) -> np.ndarray:
         rows = matrix[start : start + ROWS]
         used = band(rows)
         block, out = rows[:, used], slice(start, start + ROWS)
-        for some in _pieces(slab.shape[3 - axis], block.size):
+        for some in pieces(slab.shape[3 - axis], block.size):
             if axis == 1:
                 np.matmul(block, slab[:, used, some], out=result[:, out, some])
             else:

@@ -1,29 +1,21 @@
-"""Several scans of one thing as one linear system, and the volume that explains them all.
+"""A scan as a fine grid sees it: A T x, with the exact adjoint.
 
-Scan k is y_k = A_k T_k x + noise: T_k moves the fine volume x rigidly onto the scan's axes, A_k has one matrix an axis.
-With tau_k = 1 / sigma_k^2, slices weighted by W_k and D the differences between neighbors, the volume is
-
-    argmin sum_k tau_k |A_k T_k x - y_k|^2_Wk + smoothness |D x|^2.
-
-Where no scan is turned and each is coarse along one axis, the normal matrix is a Kronecker sum, M0 + M1 + M2 with one
-small matrix an axis: x = V [Vt b / (l0[k] + l1[j] + l2[i])] in closed form. In every other case that inverse is the
-preconditioner of conjugate gradients. So one road serves both: in the first case it has arrived after one step.
+T moves the fine volume x rigidly onto the scan's axes and reads it there, through the slice profile across the slices;
+A has a matrix for each of the other axes whose pixels are wider than the fine ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
-from ..errors import CancelledError
 from ..volumes.grid import Grid, Volume
 from . import interpolation, separable
-from .rigid import Rigid
+from .lines import is_whole
+from .rigid import Profile, Slices
 from .scanner import Scanner
 from .separable import Matrices
 
@@ -35,11 +27,6 @@ DRIFT = 0.05
 WHOLE = 0.02
 # How far a profile reaches, in its own widths.
 REACH = 2.0
-# Of the preconditioner where stacks are turned or see parts only, relative to its largest entry: those are the parts
-# of the volume that it would weigh wrongly.
-FLOOR = 0.05
-ITERATIONS = 8
-TOLERANCE = 2e-3
 
 
 class Pose(NamedTuple):
@@ -73,8 +60,8 @@ class Stack:
     """
 
     values: np.ndarray
-    rigid: Rigid
-    part: tuple[slice, slice, slice]
+    slices: Slices
+    # Of pixels wider than the fine ones, along the other axes.
     matrices: Matrices
     slice_axis: int
     order: tuple[int, int, int]
@@ -87,14 +74,16 @@ class Stack:
 
     def see(self, fine: np.ndarray) -> np.ndarray:
         """A T x."""
-        return separable.apply(self.rigid.apply(fine)[self.part], self.matrices)
+        return self._blurred(self.slices.apply(fine), self.matrices)
 
     def back(self, values: np.ndarray) -> np.ndarray:
         """T' A' y."""
-        buffer = np.zeros(self.rigid.size, np.float32)
         transposed: Matrices = tuple(None if m is None else m.T for m in self.matrices)  # type: ignore[assignment]
-        buffer[self.part] = separable.apply(values, transposed)
-        return self.rigid.adjoint(buffer)
+        return self.slices.adjoint(self._blurred(values, transposed))
+
+    @staticmethod
+    def _blurred(values: np.ndarray, matrices: Matrices) -> np.ndarray:
+        return values if all(m is None for m in matrices) else separable.apply(values, matrices)
 
     def weighted(self, values: np.ndarray) -> np.ndarray:
         """tau W y, in place."""
@@ -104,9 +93,8 @@ class Stack:
 
     def only_slices(self) -> bool:
         """Whether it sees the whole fine volume, unturned, and is coarser along one axis at the most."""
-        others = [axis for axis in range(3) if axis != self.slice_axis or self.matrices[axis] is None]
-        whole = all(self.matrices[a] is None and self.values.shape[a] == self.rigid.shape[a] for a in others)
-        return whole and not self.rigid.shears and bool(self.seen.all())
+        points = all(m is None for m in self.matrices)
+        return self.slices.straight() and points and bool(self.seen.all())
 
     def weigh(self, weights: np.ndarray) -> None:
         """Take the weights of all the scan's slices, in the scan's own order."""
@@ -181,186 +169,56 @@ def observe(volume: Volume, scanner: Scanner, grid: Grid, pose: Pose = STILL) ->
 
 def _placed(values: np.ndarray, scanner: Scanner, place: _Place) -> Stack | None:
     """What the fine grid sees of the scan's values, and how."""
-    rotation, start, scale, step, shape, order, flipped = place
+    rotation, start, scale, _step, shape, order, flipped = place
     turned = not np.allclose(rotation, np.eye(3))
-    counts = np.array(values.shape)
-    unit = np.abs(scale - 1) * counts / 2 < DRIFT
-    blurred = scale > SAME_WIDTH
-    reach = np.where(blurred, np.ceil(REACH * scale * 1.5), interpolation.LANCZOS_RADIUS)
-    shift = np.where(unit & ~blurred, np.rint(start) - start, 0.0)
-    centers = [s + d + np.arange(n) * (1.0 if u else f) for s, d, n, f, u in zip(start, shift, counts, scale, unit)]
-    # x at g is read at R (g - c) + c - R shift: what lies between the voxels is in T.
+    unit = np.abs(scale - 1) * values.shape / 2 < DRIFT
+    # x at g is read at R (g - c) + c.
+    places = [s + np.arange(n) * (1.0 if u else f) for s, n, f, u in zip(start, values.shape, scale, unit)]
     low, high = _reachable(rotation, shape) if turned else (np.zeros(3), shape - 1.0)
     rows = []
     for axis in range(3):
-        inside = np.flatnonzero((centers[axis] >= low[axis] - 0.5) & (centers[axis] <= high[axis] + 0.5))
+        inside = np.flatnonzero((places[axis] >= low[axis] - 0.5) & (places[axis] <= high[axis] + 0.5))
         if not len(inside):
             return None
         rows.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    centers = [c[r] for c, r in zip(centers, rows)]
-    wanted = (
-        np.array([max(lo, np.floor(c[0]) - n) for c, n, lo in zip(centers, reach, np.floor(low))]).astype(int),
-        np.array([min(hi, np.ceil(c[-1]) + n) for c, n, hi in zip(centers, reach, np.ceil(high))]).astype(int),
-    )
-    fine = (int(shape[0]), int(shape[1]), int(shape[2]))
-    rigid = Rigid(rotation, -rotation @ shift, fine, wanted)
-    parts: list[slice] = []
-    matrices: list[np.ndarray | None] = []
+        places[axis] = places[axis][rows[axis]]
+    across = int(np.argmax(scale))
+    matrices: list[np.ndarray | None] = [None, None, None]
     for axis in range(3):
-        origin, size = int(rigid.box[0][axis]), rigid.size[axis]
-        if unit[axis] and not blurred[axis]:
-            begin = int(np.rint(centers[axis][0])) - origin
-            parts.append(slice(begin, begin + len(centers[axis])))
-            matrices.append(None)
-            continue
-        parts.append(slice(0, size))
-        # Rows are complete on a longer axis, so that what a profile sees beyond the box is not put into the box.
-        beyond = int(reach[axis]) if turned else 0
-        inner, longer = centers[axis] - origin + beyond, size + 2 * beyond
-        if blurred[axis]:
-            profile = scanner.axes[2 - order[axis]]
-            matrix = profile.rows(inner, longer, scale[axis] * step[axis], step[axis])
-        else:
-            matrix = interpolation.at_positions(longer, inner, min(1.0, 1.0 / scale[axis]))
-        matrices.append(matrix[:, beyond : beyond + size])
+        if axis != across and scale[axis] > SAME_WIDTH:
+            profile, reach = _profile(scanner, place, axis, 1.0)
+            first = max(np.floor(low[axis]), np.floor(places[axis][0]) - reach)
+            last = min(np.ceil(high[axis]), np.ceil(places[axis][-1]) + reach)
+            beyond = reach if turned else 0
+            longer = profile(places[axis] - first + beyond, int(last - first) + 1 + 2 * beyond)
+            matrices[axis] = longer[:, beyond : longer.shape[1] - beyond]
+            places[axis] = np.arange(first, last + 1)
+    profile, reach = _profile(scanner, place, across, float(rotation[across, across]))
+    between = any(not is_whole(places[axis]) for axis in range(3) if axis != across)
     stack = Stack(
         values=np.ascontiguousarray(values[tuple(rows)], np.float32),
-        rigid=rigid,
-        part=(parts[0], parts[1], parts[2]),
+        slices=Slices(rotation, [int(n) for n in shape], across, places, profile, reach if turned or between else None),
         matrices=(matrices[0], matrices[1], matrices[2]),
-        slice_axis=int(np.argmax(scale)),
+        slice_axis=across,
         order=order,
         flipped=flipped,
         rows=(rows[0], rows[1], rows[2]),
         counts=values.shape,
     )
-    stack.slice_weights = np.ones(stack.values.shape[stack.slice_axis])
-    stack.seen = np.abs(stack.see(np.ones(fine, np.float32)) - 1) < WHOLE
+    stack.slice_weights = np.ones(stack.values.shape[across])
+    stack.seen = np.abs(stack.see(np.ones(shape, np.float32)) - 1) < WHOLE
     return stack if stack.seen.any() else None
 
 
-class System:
-    """The normal equations of several stacks on a fine grid of this shape (k, j, i)."""
-
-    def __init__(self, stacks: Sequence[Stack], shape: Sequence[int], smoothness: float):
-        self.stacks, self.shape, self.smoothness = list(stacks), tuple(shape), smoothness
-        self._edges: tuple[np.ndarray, float] | None = None
-        self.exact = all(s.only_slices() for s in self.stacks)
-        self.powers, self.vectors = zip(*(np.linalg.eigh(m) for m in self._axes()))
-
-    def solve(
-        self,
-        start: np.ndarray | None = None,
-        prior: np.ndarray | None = None,
-        iterations: int = ITERATIONS,
-        tolerance: float = TOLERANCE,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> np.ndarray:
-        """The volume, from a start, by conjugate gradients; float32. Its differences are to be those of `prior`."""
-        wanted = np.zeros(self.shape, np.float32)
-        for stack in self.stacks:
-            wanted += stack.back(stack.weighted(stack.values.copy()))
-        if prior is not None:
-            self._add_smoothness(prior, wanted)
-        scale = _dot(wanted, wanted)
-        x = self._first(wanted) if start is None else start.astype(np.float32)
-        residual = wanted
-        residual -= self.normal(x)
-        direction, old = None, 0.0
-        for done in range(iterations):
-            check(cancel)
-            if progress is not None:
-                progress(done + 1, iterations)
-            if _dot(residual, residual) <= tolerance**2 * scale:
-                break
-            step = self.precondition(residual)
-            new = _dot(residual, step)
-            if direction is None:
-                direction = step
-            else:
-                direction *= np.float32(new / old)
-                direction += step
-            old = new
-            image = self.normal(direction)
-            length = np.float32(new / _dot(direction, image))
-            image *= length
-            residual -= image
-            np.multiply(direction, length, out=image)
-            x += image
-        return x
-
-    def keep_edges(self, x: np.ndarray, size: float) -> None:
-        """From now on differences cost the less, the larger they are in x: half as much at about twice this size.
-
-        That is one step toward the volume whose differences cost in proportion to them, not to their squares.
-        """
-        self._edges = x, size
-
-    def _first(self, wanted: np.ndarray) -> np.ndarray:
-        """Where to start: the solution where it has a closed form, else the mean of what all stacks say."""
-        if self.exact:
-            return self.precondition(wanted)
-        weight = np.zeros(self.shape, np.float32)
-        for stack in self.stacks:
-            weight += stack.back(stack.weighted(np.ones(stack.values.shape, np.float32)))
-        return wanted / np.maximum(weight, FLOOR * weight.max())
-
-    def normal(self, x: np.ndarray) -> np.ndarray:
-        """The normal matrix times x."""
-        result = np.zeros(self.shape, np.float32)
-        for stack in self.stacks:
-            result += stack.back(stack.weighted(stack.see(x)))
-        self._add_smoothness(x, result)
-        return result
-
-    def precondition(self, x: np.ndarray) -> np.ndarray:
-        """The inverse of the Kronecker sum times x."""
-        result = separable.apply(x, tuple(v.T for v in self.vectors))
-        for k in range(self.shape[0]):
-            result[k] /= self.powers[0][k] + np.add.outer(self.powers[1], self.powers[2]).astype(np.float32)
-        return separable.apply(result, self.vectors)
-
-    def _axes(self) -> list[np.ndarray]:
-        """The three matrices of the Kronecker sum: what every stack's slices see, as if none were turned."""
-        result = []
-        for n in self.shape:
-            differences = np.diff(np.eye(n), axis=0)
-            result.append(self.smoothness * differences.T @ differences)
-        for stack in self.stacks:
-            axis = stack.slice_axis
-            matrix = stack.matrices[axis]
-            weight = stack.tau * float(stack.seen.mean())
-            if matrix is None:
-                result[axis] += weight * float(stack.slice_weights.mean()) * np.eye(self.shape[axis])
-                continue
-            low = stack.rigid.box[0][axis]
-            inside = slice(max(0, -low), max(0, min(matrix.shape[1], self.shape[axis] - low)))
-            seen = matrix[:, inside]
-            product = seen.T @ (seen * (weight * stack.slice_weights)[:, None])
-            at = slice(low + inside.start, low + inside.stop)
-            result[axis][at, at] += product
-        floor = (1e-6 if self.exact else FLOOR) * max(float(np.abs(m).max()) for m in result)
-        result[0] += floor * np.eye(self.shape[0])
-        return result
-
-    def _add_smoothness(self, x: np.ndarray, result: np.ndarray) -> None:
-        """smoothness D'E D x, added to what is there; E is 1 where no edges are to be kept."""
-        s = np.float32(self.smoothness)
-        for axis in range(3):
-            ahead = [slice(None)] * 3
-            behind = [slice(None)] * 3
-            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-            change = x[tuple(ahead)] - x[tuple(behind)]
-            change *= s
-            if self._edges is not None:
-                edge = self._edges[0][tuple(ahead)] - self._edges[0][tuple(behind)]
-                edge /= np.float32(self._edges[1])
-                np.square(edge, out=edge)
-                edge += np.float32(1)
-                change /= np.sqrt(edge, out=edge)
-            result[tuple(ahead)] += change
-            result[tuple(behind)] -= change
+def _profile(scanner: Scanner, place: _Place, axis: int, zoom: float) -> tuple[Profile, int]:
+    """What the scan's voxels see along one of its axes, and how far, if fine voxels are 1 / zoom as long along it."""
+    scale = float(place.scale[axis]) * zoom
+    if place.scale[axis] <= SAME_WIDTH:
+        factor = min(1.0, 1.0 / scale)
+        return lambda centers, length: interpolation.at_positions(length, centers, factor), interpolation.LANCZOS_RADIUS
+    step = float(place.step[axis]) / zoom
+    own = scanner.axes[2 - place.order[axis]]
+    return lambda centers, length: own.rows(centers, length, scale * step, step), int(np.ceil(REACH * scale * 1.5))
 
 
 def _directions(grid: Grid) -> np.ndarray:
@@ -379,13 +237,3 @@ def _reachable(rotation: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.
     center = (shape - 1) / 2.0
     half = np.abs(rotation.T) @ (shape / 2.0)
     return center - half, center + half
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    return float(sum(float(np.vdot(p, q)) for p, q in zip(a, b)))
-
-
-def check(cancel: Cancel | None) -> None:
-    """End where that is wanted."""
-    if cancel is not None and cancel():
-        raise CancelledError

@@ -1,0 +1,209 @@
+"""Several scans of one thing as one linear system, and the volume that explains them all.
+
+Scan k is y_k = A_k T_k x + noise (see stacks). With tau_k = 1 / sigma_k^2, slices weighted by W_k and D the differences
+between neighbors, the volume is
+
+    argmin sum_k tau_k |A_k T_k x - y_k|^2_Wk + smoothness |D x|^2.
+
+Where no scan is turned and each is coarse along one axis, the normal matrix is a Kronecker sum, M0 + M1 + M2 with one
+small matrix an axis: x = V [Vt b / (l0[k] + l1[j] + l2[i])] in closed form. In every other case it is solved by
+conjugate gradients, and the same inverse of every small box of the grid is their preconditioner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+
+from ..callbacks import Cancel, Progress
+from ..errors import CancelledError
+from . import separable
+from .stacks import Stack
+
+# Of the preconditioner where stacks are turned or see parts only, relative to its largest entry: those are the parts
+# of the volume that it would weigh wrongly.
+FLOOR = 0.15
+# The boxes that it is made of: what a voxel is depends little on those further away.
+BOX = 32
+ITERATIONS = 6
+TOLERANCE = 2e-3
+
+
+class System:
+    """The normal equations of several stacks on a fine grid of this shape (k, j, i)."""
+
+    def __init__(self, stacks: Sequence[Stack], shape: Sequence[int], smoothness: float):
+        self.stacks, self.shape, self.smoothness = list(stacks), tuple(shape), smoothness
+        self._edges: tuple[np.ndarray, float] | None = None
+        self.exact = all(s.only_slices() for s in self.stacks)
+        # Of each axis and each part of it, the part, and eigenvalues and vectors of the matrix of the Kronecker sum.
+        self.boxes = [_decomposed(m, max(m.shape) if self.exact else BOX) for m in self._axes()]
+
+    def solve(
+        self,
+        start: np.ndarray | None = None,
+        prior: np.ndarray | None = None,
+        iterations: int = ITERATIONS,
+        tolerance: float = TOLERANCE,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        left: Sequence[np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """The volume by conjugate gradients; float32. Its differences are to be those of `prior`.
+
+        With a start, `left` is what of each stack's values that does not explain, if it is known, and the tolerance is
+        in parts of the first residual; without one, of what the stacks say.
+        """
+        if start is None:
+            wanted = self._said([stack.values for stack in self.stacks], prior)
+            x, scale = self._first(wanted), _dot(wanted, wanted)
+            residual = wanted
+            residual -= self.normal(x)
+        else:
+            x = start.astype(np.float32)
+            left = left or [stack.values - stack.see(x) for stack in self.stacks]
+            residual = self._said(left, -x if prior is None else prior - x)
+            scale = _dot(residual, residual)
+        direction, old = None, 0.0
+        for done in range(iterations):
+            check(cancel)
+            if progress is not None:
+                progress(done + 1, iterations)
+            if _dot(residual, residual) <= tolerance**2 * scale:
+                break
+            step = self.precondition(residual)
+            new = _dot(residual, step)
+            if direction is None:
+                direction = step
+            else:
+                direction *= np.float32(new / old)
+                direction += step
+            old = new
+            image = self.normal(direction)
+            length = np.float32(new / _dot(direction, image))
+            image *= length
+            residual -= image
+            np.multiply(direction, length, out=image)
+            x += image
+        return x
+
+    def _said(self, values: Sequence[np.ndarray], prior: np.ndarray | None) -> np.ndarray:
+        """The right side of the normal equations, where stacks have these values."""
+        result = np.zeros(self.shape, np.float32)
+        for stack, given in zip(self.stacks, values):
+            result += stack.back(stack.weighted(given.copy()))
+        if prior is not None:
+            self._add_smoothness(prior, result)
+        return result
+
+    def keep_edges(self, x: np.ndarray, size: float) -> None:
+        """From now on differences cost the less, the larger they are in x: half as much at about twice this size.
+
+        That is one step toward the volume whose differences cost in proportion to them, not to their squares.
+        """
+        self._edges = x, size
+
+    def _first(self, wanted: np.ndarray) -> np.ndarray:
+        """Where to start: the solution where it has a closed form, else the mean of what all stacks say."""
+        if self.exact:
+            return self.precondition(wanted)
+        weight = np.zeros(self.shape, np.float32)
+        for stack in self.stacks:
+            weight += stack.back(stack.weighted(np.ones(stack.values.shape, np.float32)))
+        return wanted / np.maximum(weight, FLOOR * weight.max())
+
+    def normal(self, x: np.ndarray) -> np.ndarray:
+        """The normal matrix times x."""
+        result = np.zeros(self.shape, np.float32)
+        for stack in self.stacks:
+            result += stack.back(stack.weighted(stack.see(x)))
+        self._add_smoothness(x, result)
+        return result
+
+    def precondition(self, x: np.ndarray) -> np.ndarray:
+        """The inverse of the Kronecker sum times x, of each box as if there were no others."""
+        result = np.empty(self.shape, np.float32)
+
+        def one(place: tuple[int, int, int]) -> None:
+            parts, powers, vectors = zip(*(axis[n] for axis, n in zip(self.boxes, place)))
+            values = _along_each(x[parts], [v.T for v in vectors])
+            values /= powers[0][:, None, None] + np.add.outer(powers[1], powers[2])
+            result[parts] = _along_each(values, vectors)
+
+        separable.for_all(one, list(product(*(range(len(axis)) for axis in self.boxes))))
+        return result
+
+    def _axes(self) -> list[np.ndarray]:
+        """The three matrices of the Kronecker sum: what every stack's slices see, as if none were turned."""
+        result = []
+        for n in self.shape:
+            differences = np.diff(np.eye(n), axis=0)
+            result.append(self.smoothness * differences.T @ differences)
+        for stack in self.stacks:
+            axis = stack.slice_axis
+            matrix = stack.slices.matrix()
+            weight = stack.tau * float(stack.seen.mean())
+            result[axis] += matrix.T @ (matrix * (weight * stack.slice_weights)[:, None])
+        floor = (1e-6 if self.exact else FLOOR) * max(float(np.abs(m).max()) for m in result)
+        result[0] += floor * np.eye(self.shape[0])
+        return result
+
+    def _add_smoothness(self, x: np.ndarray, result: np.ndarray) -> None:
+        """smoothness D'E D x, added to what is there; E is 1 where no edges are to be kept."""
+
+        def one(k: int) -> None:
+            for other in (k - 1, k + 1):
+                if 0 <= other < len(x):
+                    result[k] += self._change(x, (k,), (other,))
+            for axis in (0, 1):
+                ahead, behind = _neighbors(axis)
+                change = self._change(x, (k, *ahead), (k, *behind))
+                result[k][ahead] += change
+                result[k][behind] -= change
+
+        separable.for_all(one, range(len(x)))
+
+    def _change(self, x: np.ndarray, here: tuple, there: tuple) -> np.ndarray:
+        """What the difference between two parts of a volume costs, by how much it may grow."""
+        change = x[here] - x[there]
+        change *= np.float32(self.smoothness)
+        if self._edges is not None:
+            edge = self._edges[0][here] - self._edges[0][there]
+            edge *= np.float32(1 / self._edges[1])
+            np.square(edge, out=edge)
+            edge += np.float32(1)
+            change /= np.sqrt(edge, out=edge)
+        return change
+
+
+def _neighbors(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where the second of two neighbors along an axis of a plane are, and the first."""
+    whole = slice(None)
+    ahead, behind = slice(1, None), slice(None, -1)
+    return ((ahead, whole), (behind, whole)) if axis == 0 else ((whole, ahead), (whole, behind))
+
+
+def _decomposed(matrix: np.ndarray, longest: int) -> list[tuple[slice, np.ndarray, np.ndarray]]:
+    """Parts of an axis no longer than that, with eigenvalues and vectors of their part of the matrix."""
+    edges = np.linspace(0, len(matrix), -(-len(matrix) // longest) + 1).astype(int)
+    parts = [slice(int(a), int(b)) for a, b in zip(edges, edges[1:])]
+    return [(part, *(v.astype(np.float32) for v in np.linalg.eigh(matrix[part, part]))) for part in parts]
+
+
+def _along_each(values: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """A matrix along each of the three axes, by products of planes."""
+    count = len(values)
+    values = np.matmul(matrices[0], values.reshape(count, -1)).reshape(values.shape)
+    return np.matmul(np.matmul(matrices[1], values), matrices[2].T)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    return float(sum(float(np.vdot(p, q)) for p, q in zip(a, b)))
+
+
+def check(cancel: Cancel | None) -> None:
+    """End where that is wanted."""
+    if cancel is not None and cancel():
+        raise CancelledError
