@@ -17,7 +17,7 @@ import numpy as np
 from ..callbacks import Cancel, Progress
 from ..volumes.grid import Grid, Volume
 from ..volumes.intensity import MR_FOREGROUND, percentiles
-from . import registration, stacks
+from . import registration, separable, stacks
 from .noise import white_noise
 from .scanner import Scanner
 from .stacks import Pose, Stack
@@ -312,21 +312,26 @@ def _robust(values: np.ndarray) -> float:
 def coverage(scans: Sequence[Scan], grid: Grid) -> np.ndarray:
     """How many scans hold each voxel of the grid, uint8."""
     result = np.zeros(grid.size[::-1], np.uint8)
+    j, i = np.meshgrid(np.arange(grid.size[1]), np.arange(grid.size[0]), indexing="ij")
+    places = []
     for scan in scans:
         own = scan.volume.grid
         axes = np.asarray(own.direction).reshape(3, 3)
         # From the grid's voxels (i, j, k) to the scan's.
         to_scan = axes.T @ scan.pose.rotation @ np.asarray(grid.direction).reshape(3, 3) * np.asarray(grid.spacing)
-        to_scan = to_scan / np.asarray(own.spacing)[:, None]
         origin = scan.pose.rotation @ np.asarray(grid.origin) + scan.pose.shift
         start = axes.T @ (origin - np.asarray(own.origin)) / own.spacing
-        j, i = np.meshgrid(np.arange(grid.size[1]), np.arange(grid.size[0]), indexing="ij")
-        for k in range(grid.size[2]):
+        places.append((own.size, start, to_scan / np.asarray(own.spacing)[:, None]))
+
+    def one(k: int) -> None:
+        for size, start, steps in places:
             inside = np.ones(i.shape, bool)
-            for axis in range(3):
-                place = start[axis] + to_scan[axis, 0] * i + to_scan[axis, 1] * j + to_scan[axis, 2] * k
-                inside &= (place > -0.5) & (place < own.size[axis] - 0.5)
+            for n, first, (along, down, up) in zip(size, start, steps):
+                place = along * i + down * j + (first + up * k)
+                inside &= (place > -0.5) & (place < n - 0.5)
             result[k] += inside
+
+    separable.for_all(one, range(grid.size[2]))
     return result
 
 
