@@ -43,9 +43,9 @@ BLOCK_VOXELS = 500_000
 # The mean square of a neighborhood of the residual has to exceed the noise's variance by this factor to count.
 NOISE_MARGIN = 3.0
 # mu where the shape of the profile is only assumed, in parts of the most that it lets through: where the Gaussian that
-# is assumed is the true one, two thirds of what could be gained are; where the true one is a box, next to nothing is
-# lost. Chosen, as the margin was, on training volumes.
-DOUBT = 0.35
+# is assumed is the true one, three fifths of what could be gained are; where the true one is a box, nothing is
+# lost on scans that can tell. Chosen, as the margin was, on training volumes.
+DOUBT = 0.4
 # mu where it is known, in the same parts, for noise in parts of the intensity range, and the most of it: even where the
 # residual exceeds the noise, what the profile lets through least of is noise for the greater part. Chosen so, too.
 CARE, MOST_CARE = 5.0, 0.05
