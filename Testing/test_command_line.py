@@ -117,7 +117,9 @@ def test_a_dicom_folder_is_read(tmp_path):
 )
 def test_the_report_says_how_the_scan_was_taken(tmp_path, capsys, tags, options, words, note):
     folder = dicom_series(tmp_path / "dicom", **tags)
-    assert main(["upscale", folder, str(tmp_path / "o.nrrd"), "--model", "backprojection", "--scale", "2", *options]) == 0
+    assert (
+        main(["upscale", folder, str(tmp_path / "o.nrrd"), "--model", "backprojection", "--scale", "2", *options]) == 0
+    )
     told = capsys.readouterr().out
     assert f"the scan: {words}" in told and note in told
     # What is made of it is no such scan any more.

@@ -67,7 +67,12 @@ RUNS = {
     "the data step": ("scan.nii", texture(), "--model backprojection --scale 2", "out.nrrd"),
     "the data step, told": ("scan.mha", texture(), "--model backprojection --profile box --scale 1,2,2", "out.mhd"),
     "a region": ("scan.nrrd", texture(), "--model lanczos --scale 2 --region 2:9,3:14,1:12", "out.nrrd"),
-    "a region after a step": ("scan.nrrd", texture(), "--model backprojection --scale 2 --region 2:9,0:15,1:9", "out.nrrd"),
+    "a region after a step": (
+        "scan.nrrd",
+        texture(),
+        "--model backprojection --scale 2 --region 2:9,0:15,1:9",
+        "out.nrrd",
+    ),
     "a hole": ("scan.nrrd", with_hole(), "--model lanczos --scale 2 --fill-nonfinite", "out.nrrd"),
     "far from zero": ("scan.nrrd", texture(dtype=np.float64) + 1e9, "--model lanczos --scale 2", "out.nrrd"),
     "one value": ("scan.nrrd", np.full((6, 7, 8), 7, np.int16), "--model lanczos --scale 2", "out.nrrd"),
