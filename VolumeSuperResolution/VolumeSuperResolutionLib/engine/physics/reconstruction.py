@@ -14,14 +14,14 @@ from typing import Callable
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
+from ..callbacks import Cancel, Progress, end_if
 from ..volumes.grid import Grid, Volume
 from ..volumes.intensity import MR_FOREGROUND, percentiles
 from . import registration, separable, stacks
 from .noise import white_noise
 from .scanner import Scanner
 from .stacks import Pose, Stack
-from .system import TOLERANCE, System, check
+from .system import TOLERANCE, System
 
 # Scans are laid over each other on a grid of no more voxels than this, their pixels joined if need be.
 WORKING_VOXELS = 2_000_000
@@ -119,7 +119,7 @@ def find_places(
     done = len(others) + 1
     for count in range(ROUNDS):
         for position, n in enumerate(others):
-            check(cancel)
+            end_if(cancel)
             # First against what is placed already, then against all others.
             known = [reference, *others[:position]] if count == 0 else [m for m in range(len(scans)) if m != n]
             fine = _solved([working[m] for m in known], rough, cost, ROUGH)
@@ -186,7 +186,7 @@ def _match_all(
     step = min(grid.spacing)
 
     def match(a: int, b: int) -> registration.Match:
-        check(cancel)
+        end_if(cancel)
         pair = scans[a], scans[b]
         guess = pair[1].pose.after(pair[0].pose.inverse())
         return registration.match(pair[0].volume, pair[1].volume, (pair[0].scanner, pair[1].scanner), step, guess)

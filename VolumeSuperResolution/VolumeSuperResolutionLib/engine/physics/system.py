@@ -14,21 +14,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
-from ..errors import CancelledError
+from ..callbacks import Cancel, Progress, end_if
 from . import separable
 from .stacks import Stack
 
-# Of the preconditioner where stacks are turned or see parts only, relative to its largest entry: those are the parts
-# of the volume that it would weigh wrongly.
-FLOOR = 0.15
+# Of the preconditioner, relative to its largest entry, as it would weigh wrongly what turned stacks hardly see; and of
+# the closed form.
+FLOOR, LEAST = 0.15, 1e-6
 # The boxes that it is made of: what a voxel is depends little on those further away.
 BOX = 32
 ITERATIONS = 6
 TOLERANCE = 2e-3
+
+
+class Part(NamedTuple):
+    """Some voxels of an axis, with eigenvalues and vectors of their part of its matrix in the Kronecker sum."""
+
+    voxels: slice
+    powers: np.ndarray
+    vectors: np.ndarray
 
 
 class System:
@@ -38,8 +46,7 @@ class System:
         self.stacks, self.shape, self.smoothness = list(stacks), tuple(shape), smoothness
         self._edges: tuple[np.ndarray, float] | None = None
         self.exact = all(s.only_slices() for s in self.stacks)
-        # Of each axis and each part of it, the part, and eigenvalues and vectors of the matrix of the Kronecker sum.
-        self.boxes = [_decomposed(m, max(m.shape) if self.exact else BOX) for m in self._axes()]
+        self.boxes = [_decomposed(m, BOX) for m in self._axes(FLOOR)]
 
     def solve(
         self,
@@ -68,7 +75,7 @@ class System:
             scale = _dot(residual, residual)
         direction, old = None, 0.0
         for done in range(iterations):
-            check(cancel)
+            end_if(cancel)
             if progress is not None:
                 progress(done + 1, iterations)
             if _dot(residual, residual) <= tolerance**2 * scale:
@@ -108,7 +115,7 @@ class System:
     def _first(self, wanted: np.ndarray) -> np.ndarray:
         """Where to start: the solution where it has a closed form, else the mean of what all stacks say."""
         if self.exact:
-            return self.precondition(wanted)
+            return _inverse(wanted, [_decomposed(m, len(m)) for m in self._axes(LEAST)])
         weight = np.zeros(self.shape, np.float32)
         for stack in self.stacks:
             weight += stack.back(stack.weighted(np.ones(stack.values.shape, np.float32)))
@@ -124,19 +131,13 @@ class System:
 
     def precondition(self, x: np.ndarray) -> np.ndarray:
         """The inverse of the Kronecker sum times x, of each box as if there were no others."""
-        result = np.empty(self.shape, np.float32)
+        return _inverse(x, self.boxes)
 
-        def one(place: tuple[int, int, int]) -> None:
-            parts, powers, vectors = zip(*(axis[n] for axis, n in zip(self.boxes, place)))
-            values = _along_each(x[parts], [v.T for v in vectors])
-            values /= powers[0][:, None, None] + np.add.outer(powers[1], powers[2])
-            result[parts] = _along_each(values, vectors)
+    def _axes(self, floor: float) -> list[np.ndarray]:
+        """The three matrices of the Kronecker sum: what every stack's slices see, as if none were turned.
 
-        separable.for_all(one, list(product(*(range(len(axis)) for axis in self.boxes))))
-        return result
-
-    def _axes(self) -> list[np.ndarray]:
-        """The three matrices of the Kronecker sum: what every stack's slices see, as if none were turned."""
+        No eigenvalue is less than the largest entry times `floor`.
+        """
         result = []
         for n in self.shape:
             differences = np.diff(np.eye(n), axis=0)
@@ -146,7 +147,7 @@ class System:
             matrix = stack.slices.matrix()
             weight = stack.tau * float(stack.seen.mean())
             result[axis] += matrix.T @ (matrix * (weight * stack.slice_weights)[:, None])
-        floor = (1e-6 if self.exact else FLOOR) * max(float(np.abs(m).max()) for m in result)
+        floor *= max(float(np.abs(m).max()) for m in result)
         result[0] += floor * np.eye(self.shape[0])
         return result
 
@@ -185,11 +186,25 @@ def _neighbors(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     return ((ahead, whole), (behind, whole)) if axis == 0 else ((whole, ahead), (whole, behind))
 
 
-def _decomposed(matrix: np.ndarray, longest: int) -> list[tuple[slice, np.ndarray, np.ndarray]]:
-    """Parts of an axis no longer than that, with eigenvalues and vectors of their part of the matrix."""
+def _decomposed(matrix: np.ndarray, longest: int) -> list[Part]:
+    """Parts of an axis no longer than that."""
     edges = np.linspace(0, len(matrix), -(-len(matrix) // longest) + 1).astype(int)
     parts = [slice(int(a), int(b)) for a, b in zip(edges, edges[1:])]
-    return [(part, *(v.astype(np.float32) for v in np.linalg.eigh(matrix[part, part]))) for part in parts]
+    return [Part(part, *(v.astype(np.float32) for v in np.linalg.eigh(matrix[part, part]))) for part in parts]
+
+
+def _inverse(x: np.ndarray, axes: Sequence[Sequence[Part]]) -> np.ndarray:
+    """The inverse of the Kronecker sum times x, box by box."""
+    result = np.empty(x.shape, np.float32)
+
+    def one(box: tuple[Part, Part, Part]) -> None:
+        where = tuple(part.voxels for part in box)
+        values = _along_each(x[where], [part.vectors.T for part in box])
+        values /= box[0].powers[:, None, None] + np.add.outer(box[1].powers, box[2].powers)
+        result[where] = _along_each(values, [part.vectors for part in box])
+
+    separable.for_all(one, list(product(*axes)))
+    return result
 
 
 def _along_each(values: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
@@ -201,9 +216,3 @@ def _along_each(values: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarra
 
 def _dot(a: np.ndarray, b: np.ndarray) -> float:
     return float(sum(float(np.vdot(p, q)) for p, q in zip(a, b)))
-
-
-def check(cancel: Cancel | None) -> None:
-    """End where that is wanted."""
-    if cancel is not None and cancel():
-        raise CancelledError
