@@ -14,9 +14,9 @@ import numpy as np
 
 from . import separable
 
-TAPS = 8
-# Of the Kaiser window: the best of 4 to 8 for rotations of brains.
-BETA = 4.0
+TAPS = 12
+# Of the Kaiser window: the best of 3 to 7 for rotations of brains.
+BETA = 5.0
 # What moves no voxel by more than this does not move.
 STILL = 0.01
 # Positions between two voxels that are told apart.
