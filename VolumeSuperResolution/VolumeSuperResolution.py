@@ -346,7 +346,7 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
 
     def checkCombine(self):
-        """Thick stacks of a patient who moved between them become one volume, sharper than the best of them upscaled."""
+        """Thick stacks of a patient who moved between them become one volume, sharper than one of them upscaled."""
         from VolumeSuperResolutionLib.application import scene
         from VolumeSuperResolutionLib.engine.physics import simulation
 

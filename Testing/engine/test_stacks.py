@@ -211,8 +211,10 @@ def test_a_prior_gives_its_differences_where_the_stacks_say_nothing():
     assert error[2] < 0.5 * min(error[:2])
 
 
-def test_edges_that_are_kept_solve_their_own_dense_system():
+@pytest.mark.parametrize("bending", [0.0, 0.03])
+def test_edges_that_are_kept_solve_their_own_dense_system(bending):
     system = system_of(8, 0, 0, smoothness=0.05, thickness=2)
+    system = System(system.stacks, system.shape, 0.05, bending)
     system.keep_edges(head(8).array, 50.0)
     matrix = dense(system)
     assert np.allclose(matrix, matrix.T, atol=1e-5 * np.abs(matrix).max())
@@ -236,6 +238,17 @@ def test_edges_that_are_kept_let_the_rest_be_smoother():
     system = System(seen, truth.array.shape, 1e-1)
     system.keep_edges(x, 30.0)
     assert error(system, x, iterations=10, tolerance=1e-4)[0] < 0.9 * plain
+
+
+def test_bends_cost_and_slopes_do_not():
+    """A volume that slopes is met by a cost of bends as well as by none, one that bends is flattened."""
+    slope = np.broadcast_to(np.arange(12.0, dtype=np.float32), (12, 12, 12))
+    system = System([], (12, 12, 12), 1e-9, 1.0)
+    assert np.abs(system.normal(slope)).max() < 1e-4
+    bent = np.square(slope)
+    found = system.normal(bent)
+    second = np.diff(np.eye(12), 2, axis=0)
+    assert np.allclose(found, bent @ (second.T @ second).T, atol=1e-3)
 
 
 def test_work_ends_when_it_is_told_to_and_says_how_far_it_is():

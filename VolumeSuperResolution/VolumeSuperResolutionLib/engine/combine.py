@@ -86,8 +86,9 @@ def combine(
     check_places(scans, reference, loop)
     cost = reconstruction.smoothness(scans[reference])
     wide, inner = _with_margin(grid, scans)
+    bending = reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(
-        scans, wide, cost, lambda n, of: tell(PLACING + (99 - PLACING) * n // of, 100), cancel
+        scans, wide, cost, bending, lambda n, of: tell(PLACING + (99 - PLACING) * n // of, 100), cancel
     )
     _check_slices(scans)
     coverage = reconstruction.coverage(scans, grid)

@@ -35,6 +35,9 @@ ROUGHNESS = 8.0
 # differences cost so many times more. MR with 3% noise gains by more of it, CT of the lungs by less.
 EDGE, EDGE_COST = 0.35, 3.0
 EDGE_TOLERANCE = 0.02
+# What bends cost then, in parts of what differences do. Crops of MR gain 0.3 to 1.2 dB by it; so does CT of a head, but
+# the lungs lose.
+BENDING = {"MR": 0.4, "CT": 0.0}
 # Iterations before slices and edges are weighed, once and again.
 ROUNDS_OF = (6, 4, 5)
 # What the model of a scan leaves open, in parts of the intensity range, beside noise.
@@ -135,19 +138,23 @@ def find_places(
 
 
 def solve(
-    scans: Sequence[Scan], grid: Grid, cost: float, progress: Progress, cancel: Cancel | None
+    scans: Sequence[Scan], grid: Grid, cost: float, bending: float, progress: Progress, cancel: Cancel | None
 ) -> tuple[np.ndarray, list[Stack | None], list[np.ndarray | None]]:
     """The volume on the grid, the scans as it sees them, and what of each it does not explain.
 
-    It is solved three times: slices that do not fit weigh less from then on, and differences cost less at edges.
+    It is solved three times: slices that do not fit weigh less from then on, differences cost less at edges, and bends
+    cost something, too.
     """
     seen = [scan.on(grid) for scan in scans]
     x: np.ndarray | None = None
     residuals: list[np.ndarray | None] = []
     total, done = sum(ROUNDS_OF), 0
     for count, iterations in enumerate(ROUNDS_OF):
-        system = System([s for s in seen if s is not None], grid.size[::-1], cost if x is None else EDGE_COST * cost)
-        if x is not None:
+        known, shape = [s for s in seen if s is not None], grid.size[::-1]
+        if x is None:
+            system = System(known, shape, cost)
+        else:
+            system = System(known, shape, EDGE_COST * cost, bending * EDGE_COST * cost)
             system.keep_edges(x, EDGE / np.sqrt(ROUGHNESS * cost))
         x = system.solve(
             x,

@@ -1,9 +1,9 @@
 """Several scans of one thing as one linear system, and the volume that explains them all.
 
 Scan k is y_k = A_k T_k x + noise (see stacks). With tau_k = 1 / sigma_k^2, slices weighted by W_k and D the differences
-between neighbors, the volume is
+between neighbors (D2 those of differences), the volume is
 
-    argmin sum_k tau_k |A_k T_k x - y_k|^2_Wk + smoothness |D x|^2.
+    argmin sum_k tau_k |A_k T_k x - y_k|^2_Wk + smoothness |D x|^2 + bending |D2 x|^2.
 
 Where no scan is turned and each is coarse along one axis, the normal matrix is a Kronecker sum, M0 + M1 + M2 with one
 small matrix an axis: x = V [Vt b / (l0[k] + l1[j] + l2[i])] in closed form. In every other case it is solved by
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ from .stacks import Stack
 FLOOR, LEAST = 0.15, 1e-6
 # The boxes that it is made of: what a voxel is depends little on those further away.
 BOX = 32
+# A bend is an edge from so many times the size on that a difference is one.
+BEND = 1.5
 ITERATIONS = 6
 TOLERANCE = 2e-3
 
@@ -42,8 +45,9 @@ class Part(NamedTuple):
 class System:
     """The normal equations of several stacks on a fine grid of this shape (k, j, i)."""
 
-    def __init__(self, stacks: Sequence[Stack], shape: Sequence[int], smoothness: float):
-        self.stacks, self.shape, self.smoothness = list(stacks), tuple(shape), smoothness
+    def __init__(self, stacks: Sequence[Stack], shape: Sequence[int], smoothness: float, bending: float = 0.0):
+        self.stacks, self.shape = list(stacks), tuple(shape)
+        self.costs = [smoothness, bending] if bending else [smoothness]
         self._edges: tuple[np.ndarray, float] | None = None
         self.exact = all(s.only_slices() for s in self.stacks)
         self.boxes = [_decomposed(m, BOX) for m in self._axes(FLOOR)]
@@ -140,8 +144,8 @@ class System:
         """
         result = []
         for n in self.shape:
-            differences = np.diff(np.eye(n), axis=0)
-            result.append(self.smoothness * differences.T @ differences)
+            differences = [np.diff(np.eye(n), order, axis=0) for order in range(1, len(self.costs) + 1)]
+            result.append(np.sum([cost * d.T @ d for cost, d in zip(self.costs, differences)], axis=0))
         for stack in self.stacks:
             axis = stack.slice_axis
             matrix = stack.slices.matrix()
@@ -152,38 +156,47 @@ class System:
         return result
 
     def _add_smoothness(self, x: np.ndarray, result: np.ndarray) -> None:
-        """smoothness D'E D x, added to what is there; E is 1 where no edges are to be kept."""
+        """smoothness D'E D x + bending D2'E2 D2 x, added to what is there; E is 1 where no edges are to be kept."""
 
         def one(k: int) -> None:
-            for other in (k - 1, k + 1):
-                if 0 <= other < len(x):
-                    result[k] += self._change(x, (k,), (other,))
-            for axis in (0, 1):
-                ahead, behind = _neighbors(axis)
-                change = self._change(x, (k, *ahead), (k, *behind))
-                result[k][ahead] += change
-                result[k][behind] -= change
+            for order, cost in enumerate(self.costs, start=1):
+                signs = [np.float32((-1) ** (order - n) * comb(order, n)) for n in range(order + 1)]
+                for first in range(max(0, k - order), min(len(x) - order - 1, k) + 1):
+                    change = self._change(x, [(first + n,) for n in range(order + 1)], cost)
+                    change *= signs[k - first]
+                    result[k] += change
+                for axis in (0, 1):
+                    places = _neighbors(k, axis, order)
+                    change = self._change(x, places, cost)
+                    for sign, place in zip(signs, places):
+                        result[place] += sign * change
 
         separable.for_all(one, range(len(x)))
 
-    def _change(self, x: np.ndarray, here: tuple, there: tuple) -> np.ndarray:
-        """What the difference between two parts of a volume costs, by how much it may grow."""
-        change = x[here] - x[there]
-        change *= np.float32(self.smoothness)
+    def _change(self, x: np.ndarray, places: Sequence[tuple], cost: float) -> np.ndarray:
+        """What it costs more if the difference of two parts of a volume grows, or that between two such differences."""
+        change = _difference(x, places)
+        change *= np.float32(cost)
         if self._edges is not None:
-            edge = self._edges[0][here] - self._edges[0][there]
-            edge *= np.float32(1 / self._edges[1])
+            edge = _difference(self._edges[0], places)
+            edge *= np.float32(1 / (self._edges[1] * BEND ** (len(places) - 2)))
             np.square(edge, out=edge)
             edge += np.float32(1)
             change /= np.sqrt(edge, out=edge)
         return change
 
 
-def _neighbors(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where the second of two neighbors along an axis of a plane are, and the first."""
-    whole = slice(None)
-    ahead, behind = slice(1, None), slice(None, -1)
-    return ((ahead, whole), (behind, whole)) if axis == 0 else ((whole, ahead), (whole, behind))
+def _difference(x: np.ndarray, places: Sequence[tuple]) -> np.ndarray:
+    parts = [x[place] for place in places]
+    while len(parts) > 1:
+        parts = [b - a for a, b in zip(parts, parts[1:])]
+    return parts[0]
+
+
+def _neighbors(k: int, axis: int, order: int) -> list[tuple[int, slice, slice]]:
+    """Where the first of every neighbors along an axis of a plane are, the second, and so on."""
+    parts = [slice(n, n - order or None) for n in range(order + 1)]
+    return [(k, part, slice(None)) if axis == 0 else (k, slice(None), part) for part in parts]
 
 
 def _decomposed(matrix: np.ndarray, longest: int) -> list[Part]:
