@@ -350,7 +350,8 @@ class VolumeSuperResolutionTest(ScriptedLoadableModuleTest):
         from VolumeSuperResolutionLib.application import scene
         from VolumeSuperResolutionLib.engine.physics import simulation
 
-        made = simulation.orthogonal(self.samplePiece(), 4.0, 0.0, np.random.default_rng(0), 0.01, 2.0, 2.0)
+        piece, random = self.samplePiece(), np.random.default_rng(0)
+        made = simulation.orthogonal(piece, 4.0, 0.0, random, 0.01, 2.0, 2.0, simulation.middle(piece.grid, 48))
         nodes = []
         for stack in made:
             array, matrix = stack.volume.array, scene.matrixOf(stack.volume.grid)
