@@ -327,6 +327,6 @@ def test_killed_it_leaves_nothing_that_looks_finished_and_the_next_run_removes_t
     done = subprocess.run(arguments, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False)
     assert done.returncode == (-number if number == signal.SIGKILL else 128 + number)
     left = {path.name for path in here.iterdir()} - {"scan.nrrd"}
-    assert all(name.startswith(outputs.PREFIX) for name in left) and bool(left) == (number == signal.SIGKILL)
+    assert all(name.startswith(".vsr_") for name in left) and bool(left) == (number == signal.SIGKILL)
     vsr(capsys, command)
     assert {path.name for path in here.iterdir()} == {"scan.nrrd", "out.nrrd"}

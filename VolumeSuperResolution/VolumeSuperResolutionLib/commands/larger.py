@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from typing import NamedTuple
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import __version__
 from ..engine import checks
 from ..engine.errors import RefusalError
 from ..engine.request import Estimate, Request
 from ..engine.storage import ENDINGS_FOR_MORE, too_large
 from ..engine.streaming import memory
 from ..engine.volumes import files, mapped, writing
+from .batches import claims, manifest
+from .channels import say
 
 NOTE = "Scan and result do not fit into memory together, so they were kept in files."
+RESUMED = "It went on from what an earlier run, which had ended too early, had finished of the same."
+# How long it is left to another process to end before that is asked again.
+PATIENCE_SECONDS = 1.0
 
 
 class Beyond(NamedTuple):
@@ -31,7 +41,9 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         "--on-disk",
         action="store_true",
         help="keep scan, result and what is between in files beside OUT, as is done by itself where they do not fit "
-        f"into memory; for {ENDINGS_FOR_MORE}",
+        f"into memory; for {ENDINGS_FOR_MORE}. Where such a run has taken more than half a minute and is interrupted "
+        "or killed, or finds the disk full, the same command goes on with it, if neither scan, request nor model have "
+        "changed; what it keeps for that is in the folder .vsr_unfinished-OUT, which can be deleted",
     )
 
 
@@ -78,3 +90,40 @@ def _advice(options: argparse.Namespace, request: Request) -> str:
     if mapped.ending(options.output) is None:
         return f"write {ENDINGS_FOR_MORE}, which need not fit into memory"
     return ""
+
+
+def about(path: Path, series: str | None, request: Request) -> dict[str, Any]:
+    """All that a result depends on: what an earlier run has finished is of use where nothing of it has changed."""
+    card = checks.check_request(request)
+    return {
+        "version": __version__,
+        "scan": manifest.checksum(files.read_by(path)),
+        "series": series,
+        **manifest.asked(request, card)._asdict(),
+        "computing": [np.__version__, _device(request) if card is None or card.learned else ""],
+    }
+
+
+def _device(request: Request) -> str:
+    try:
+        from ..engine.streaming import devices
+    except ImportError:  # what needs it says so
+        return ""
+    return devices.signature(request.device)
+
+
+@contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Within, no other process writes this file; waits where one does."""
+    folder = claims.of(output.parent.absolute())
+    claim = folder.take(output.name)
+    if claim is None:
+        say(f"Another process writes {output.name}, or did until a moment ago; this one waits for it to end.")
+    while claim is None:
+        time.sleep(PATIENCE_SECONDS)
+        claim = folder.take(output.name)
+    try:
+        with claim:
+            yield
+    finally:
+        folder.clear()

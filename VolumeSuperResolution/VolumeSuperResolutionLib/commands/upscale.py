@@ -13,7 +13,7 @@ from ..engine import checks
 from ..engine.callbacks import Progress
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import from_dicom
-from ..engine.request import Request
+from ..engine.request import Report, Request
 from ..engine.storage import IN_MEMORY, Storage
 from ..engine.upscale import Result
 from ..engine.volumes import derived, files
@@ -68,8 +68,7 @@ def run(options: argparse.Namespace) -> None:
         carried = segmentations.read(options.segmentation, beside, grid, request.region)
     with Bar(options.input.name, hidden=options.quiet or options.json) as bar:
         if on_disk:
-            with outputs.on_disk(options.output) as storage:  # in which no array may be left at its end
-                report = upscaled(options.input, request, bar, options.series, storage=storage)[0].report
+            report = _on_disk(options, request, bar)
         else:
             result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
             report = result.report
@@ -87,6 +86,16 @@ def run(options: argparse.Namespace) -> None:
     except KeyboardInterrupt as interrupt:
         interrupt.args = (f"interrupted; {options.output} was written",)
         raise
+
+
+def _on_disk(options: argparse.Namespace, request: Request, bar: Bar) -> Report:
+    """The result, made and left in files."""
+    about = larger.about(options.input, options.series, request)
+    with larger.alone(options.output), outputs.on_disk(options.output, about) as storage:
+        # In which no array may be left at its end.
+        report = upscaled(options.input, request, bar, options.series, storage=storage)[0].report
+        resumed = storage.journal.resumed
+    return replace(report, warnings=(*report.warnings, larger.RESUMED)) if resumed else report
 
 
 def upscaled(

@@ -341,13 +341,17 @@ class Report(Json):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a request would give and take. Seconds are for the CPU the card was measured on; 0 if unknown."""
+    """What a request would give and take. Seconds are for the CPU the card was measured on; 0 if unknown.
+
+    `kept_bytes` is what it takes beside that where another process could go on with it.
+    """
 
     size: Size
     spacing: Triple
     output_bytes: int
     working_bytes: int
     seconds: float
+    kept_bytes: int = 0
 
 
 def describe_grid(size: Size, spacing: Triple) -> str:
