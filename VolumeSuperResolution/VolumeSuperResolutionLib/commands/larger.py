@@ -15,7 +15,7 @@ from .. import __version__
 from ..engine import checks
 from ..engine.errors import RefusalError
 from ..engine.request import Estimate, Request
-from ..engine.storage import ENDINGS_FOR_MORE, too_large
+from ..engine.storage import ENDINGS_FOR_MORE, may_be_larger, too_large
 from ..engine.streaming import memory
 from ..engine.volumes import files, mapped, writing
 from .batches import claims, manifest
@@ -87,7 +87,7 @@ def _advice(options: argparse.Namespace, request: Request) -> str:
     names = [name for name, given in asked.items() if given]
     if names:
         return f"leave out {' and '.join(names)}, which only {'works' if len(names) == 1 else 'work'} in memory"
-    if mapped.ending(options.output) is None:
+    if not may_be_larger(options.output):
         return f"write {ENDINGS_FOR_MORE}, which need not fit into memory"
     return ""
 

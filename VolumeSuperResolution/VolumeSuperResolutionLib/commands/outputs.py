@@ -18,7 +18,7 @@ from ..engine.storage import JOURNAL, OnDisk
 from ..engine.volumes import files
 from ..engine.volumes.grid import Volume
 from ..engine.volumes.writing import TEMPORARY as PREFIX
-from ..engine.volumes.writing import check_replaceable
+from ..engine.volumes.writing import check_replaceable, is_zarr, replace_folder
 from .ending import uninterrupted
 
 # The folder of a run that a later one may go on with; the name of its result follows.
@@ -58,7 +58,7 @@ def check_many(targets: Sequence[Path], sources: Callable[[], Iterable[Path]]) -
     there = {}
     for target in targets:
         files.check_name(target)
-        if target.is_dir():
+        if target.is_dir() and not is_zarr(target):
             raise RefusalError(f"{target} cannot be written: it is a folder itself.")
         for file in files.written_by(target):
             if file in written:
@@ -127,7 +127,7 @@ def write_together(
         names = " and ".join(path.name for path in volumes)
         with uninterrupted(f"interrupted, but {names} were written"):
             for part in sorted(Path(place).iterdir()):
-                os.replace(part, folder / part.name)
+                (replace_folder if part.is_dir() else os.replace)(part, folder / part.name)
 
 
 @contextmanager

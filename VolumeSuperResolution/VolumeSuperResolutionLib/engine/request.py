@@ -19,7 +19,8 @@ from .readers import (
     read_triple,
     read_whole,
 )
-from .volumes.derived import MAKER, Derivation
+from .volumes import MAKER
+from .volumes.derived import Derivation
 from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6

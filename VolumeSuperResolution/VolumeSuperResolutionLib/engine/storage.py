@@ -16,8 +16,8 @@ from .errors import RefusalError
 from .request import MEGA, Estimate, Request
 from .resuming import Journal
 from .streaming import memory
-from .volumes import files, mapped, writing
-from .volumes.grid import Grid, Size
+from .volumes import files, mapped, ome_zarr, writing
+from .volumes.grid import Grid, Size, Volume
 
 
 class Storage:
@@ -82,7 +82,9 @@ IN_MEMORY = Storage()
 # In the folder of a run: what is finished of it.
 JOURNAL = "unfinished.json"
 # What can be larger than memory.
-ENDINGS_FOR_MORE = ", ".join(list(mapped.ENDINGS)[:-1]) + f" or {list(mapped.ENDINGS)[-1]}"
+ENDINGS_FOR_MORE = f"{', '.join(mapped.ENDINGS)} or {ome_zarr.ENDING}"
+# What a pyramid takes of the room that its first level takes.
+PYRAMID = 8 / 7
 
 
 class OnDisk(Storage):
@@ -99,12 +101,16 @@ class OnDisk(Storage):
         mapped.clear(folder, {JOURNAL, *self.journal.files} if self.journal.resumed else set())
         self._rooms: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._number = 0
-        ending = mapped.ending(target)
+        self._folder = folder / "zarr" / f"result{ome_zarr.ENDING}" if writing.is_zarr(target) else None
+        ending = mapped.ending(target) if self._folder is None else ".nrrd"
         if ending is None:
             raise RefusalError(f"{target.name} has to fit into memory; {ENDINGS_FOR_MORE} need not.")
-        self._made = folder / "result" / (target.name[: -len(ending)] + ending)
+        stem = target.name[: -len(ending)] if self._folder is None else "result"
+        self._made = folder / "result" / f"{stem}{ending}"
         self._made.parent.mkdir(exist_ok=True)
+        # Of the result: what the scan says of itself, and more.
         self.metadata: Mapping[str, str] = {}
+        self.more: Mapping[str, str] = {}
         self._result: np.ndarray | None = None
         self._grid: Grid | None = None
 
@@ -113,6 +119,7 @@ class OnDisk(Storage):
         if request.maps:
             raise RefusalError(f"A map ({request.maps[0]}) has to fit into memory; leave it out, or choose a region.")
         total, free = need.output_bytes + need.working_bytes + need.kept_bytes, self._free()
+        total += int(need.output_bytes * PYRAMID) if self._folder is not None else 0
         if total > free:
             advice = "give it a name on another disk, "
             raise RefusalError(too_large(need.size, total, free, f" on the disk of {self._target.name}", advice))
@@ -178,7 +185,7 @@ class OnDisk(Storage):
     def read(self, path: Path, series: str | None) -> files.Loaded:
         """Left in its own files where it can be; what it says of itself is said of the result."""
         loaded = files.read(path, series, scratch=self.scratch)
-        self.metadata = loaded.metadata
+        self.metadata = {**loaded.metadata, **self.more}
         return loaded
 
     def watch(self, cancel: Cancel | None) -> Cancel:
@@ -193,14 +200,26 @@ class OnDisk(Storage):
     def verify(self) -> None:
         """Refuse a result that is not whole on the disk; after it, nobody may use the array any more."""
         assert self._grid is not None and self._result is not None
-        dtype, self._result, self._rooms = self._result.dtype, None, {}
         with writing.told(self._target):
+            if self._folder is not None:
+                version = self.metadata.get(ome_zarr.KEY, ome_zarr.VERSIONS[0])
+                self._folder.parent.mkdir(exist_ok=True)
+                ome_zarr.write(Volume(self._result, self._grid), self._folder, version, self.relax)
+            dtype, self._result, self._rooms = self._result.dtype, None, {}
             writing.check_written(self._grid, dtype, self._made)
 
     def move(self) -> None:
         """Give the verified result its name."""
         with writing.told(self._target):
-            writing.move(self._made, self._target)
+            if self._folder is None:
+                writing.move(self._made, self._target)
+            else:
+                writing.replace_folder(self._folder, self._target)
+
+
+def may_be_larger(path: Path) -> bool:
+    """Whether a result in a file of this name need not fit into memory."""
+    return writing.is_zarr(path) or mapped.ending(path) is not None
 
 
 def too_large(size: Size, total: float, free: float, where: str = "", advice: str = "") -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from ... import __version__
 from ...engine.errors import RefusalError
 from ...engine.request import NOTICE, Report, Request, describe_grid
-from ...engine.volumes.derived import MAKER
+from ...engine.volumes import MAKER
 from .. import outputs
 from . import manifest
 

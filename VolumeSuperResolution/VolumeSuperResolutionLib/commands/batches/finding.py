@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...engine.errors import RefusalError
-from ...engine.volumes import dicom, files
+from ...engine.volumes import dicom, files, ome_zarr
 from .. import outputs
 from . import bids
 
@@ -105,7 +105,7 @@ def _of_data_set(folder: Path, output: Path, wanted: Filter) -> list[Scan]:
 def _below(folder: Path, root: Path, output: Path, wanted: Filter) -> Iterator[Scan]:
     """The scans in a folder and below it."""
     for place, names in _folders(folder, root, output, wanted):
-        volumes = [name for name in names if name.lower().endswith(files.VOLUME_ENDINGS)]
+        volumes = [name for name in names if _is_volume(place / name)]
         for file in volumes:
             name = (place / file).relative_to(root).as_posix()
             if wanted.takes(name):
@@ -131,8 +131,13 @@ def _folders(folder: Path, root: Path, output: Path, wanted: Filter) -> Iterator
             if not name.startswith(".") and identity not in seen and not wanted.drops(_name(path, root)):
                 seen.add(identity)
                 kept.append(name)
-        below[:] = kept
-        yield Path(place), sorted(name for name in names if not name.startswith("."))
+        images = [name for name in kept if ome_zarr.is_zarr(Path(place, name))]  # each is one scan, with all in it
+        below[:] = [name for name in kept if name not in images]
+        yield Path(place), sorted(name for name in (*names, *images) if not name.startswith("."))
+
+
+def _is_volume(path: Path) -> bool:
+    return path.name.lower().endswith(files.VOLUME_ENDINGS) or ome_zarr.is_zarr(path)
 
 
 def _name(path: Path, root: Path) -> str:
@@ -183,9 +188,7 @@ def _matching(pattern: str, output: Path) -> list[Path]:
         path
         for path in paths
         if results not in Path(os.path.abspath(path)).parents
-        and (
-            path.name.lower().endswith(files.VOLUME_ENDINGS) or (path.is_dir() and any(map(_is_dicom, path.iterdir())))
-        )
+        and (_is_volume(path) or (path.is_dir() and any(map(_is_dicom, path.iterdir()))))
     ]
 
 
@@ -200,7 +203,7 @@ def _of_paths(paths: Sequence[Path], wanted: Filter) -> Found:
         raise RefusalError("The volumes lie on several drives; make a batch of those of each.") from error
     scans: list[Scan] = []
     for path in places:
-        if path.is_dir():
+        if path.is_dir() and not ome_zarr.is_zarr(path):
             scans += _series(path, root, wanted)
         elif wanted.takes(_name(path, root)):
             scans.append(Scan(path, _name(path, root), _target(_name(path, root))))

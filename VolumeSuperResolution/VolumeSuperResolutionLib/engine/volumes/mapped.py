@@ -139,7 +139,7 @@ class Scratch:
 
 def clear(folder: Path, kept: Collection[str]) -> None:
     """Remove all files below a folder but some, by their names from there."""
-    for path in folder.rglob("*"):
+    for path in list(folder.rglob("*")):
         if not path.is_dir() and path.relative_to(folder).as_posix() not in kept:
             path.unlink()
 
