@@ -59,7 +59,7 @@ LABELS = (texture() // 200).astype(np.uint8)
 RUNS = {
     "lanczos": ("scan.nrrd", texture(), "--model lanczos --scale 2", "out.nrrd"),
     "a detached header": ("scan.nhdr", texture(dtype=np.float32), "--model bspline --scale 1.7", "out.nhdr"),
-    "packed": ("scan.nii.gz", texture(), "--model linear --scale 2", "out.nii"),
+    "packed": ("scan.nii.gz", texture(), "--model linear --scale 2", "Out.nii.gz"),
     "plain NIfTI": ("scan.nii", texture(dtype=np.uint16), "--model lanczos --scale 2", "OUT.NII"),
     "labels": ("scan.mhd", LABELS, "--model nearest --scale 2,2,3 --label-map yes", "out.mhd"),
     "rounds": ("scan.mha", texture(), "--model backprojection --scale 2", "out.mha"),
@@ -126,11 +126,11 @@ def test_in_files_every_voxel_is_that_of_memory(here, capsys, what):
     assert np.allclose(result.grid.to_physical((1, 2, 0)), plain.grid.to_physical((1, 2, 0)), atol=1e-4)
     image = sitk.ReadImage(out)
     assert np.array_equal(sitk.GetArrayFromImage(image), plain.array)
-    assert out.lower().endswith(".nii") or name.startswith("scan.nii") or image.GetMetaData("Project") == "x"
+    assert ".nii" in out.lower() or name.startswith("scan.nii") or image.GetMetaData("Project") == "x"
     for report in reports:
         del report["seconds"], report["peak_memory_mb"]
     assert reports[0] == reports[1]
-    second = mapped.ENDINGS[mapped.ending(here / out)]
+    second = mapped.ENDINGS.get(mapped.ending(here / out), ())
     left = {out, "plain.nrrd", *(out.rpartition(".")[0] + each for each in second)}
     assert {path.name for path in here.iterdir() if not path.name.startswith("scan.")} == left
 
@@ -279,7 +279,7 @@ def test_what_does_not_fit_goes_into_files_by_itself_and_says_so(here, capsys, m
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("out.nii.gz", "write .nrrd, .nhdr, .nii, .mha, .mhd or .zarr, which need not fit into memory"),
+        ("out.nrrd --interval", "leave out --interval, which only works in memory"),
         ("out.nrrd --invented", "leave out --invented, which only works in memory"),
         ("out.nrrd --learn auto --segmentation x.nrrd", "leave out --segmentation and --learn, which only work in"),
     ],

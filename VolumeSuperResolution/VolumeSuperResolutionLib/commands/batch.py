@@ -184,7 +184,8 @@ class _Batch:
                 todo = busy
             whole = True
         except KeyboardInterrupt as interrupt:
-            self._done += bool(interrupt.args)  # it waited until one more was written
+            # Else it waited until one more was written.
+            self._done += bool(interrupt.args) and not isinstance(interrupt, outputs.UnfinishedError)
             place = self._options.output
             interrupt.args = (f"interrupted; {self._done} of {len(self._scans)} volumes are in {place}",)
             raise

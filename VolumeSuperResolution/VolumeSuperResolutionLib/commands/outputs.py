@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -19,7 +20,7 @@ from ..engine.volumes import files
 from ..engine.volumes.grid import Volume
 from ..engine.volumes.writing import TEMPORARY as PREFIX
 from ..engine.volumes.writing import check_replaceable, is_zarr, replace_folder
-from .ending import uninterrupted
+from .ending import StoppedError, uninterrupted
 
 # The folder of a run that a later one may go on with; the name of its result follows.
 UNFINISHED = ".vsr_unfinished-"
@@ -150,16 +151,27 @@ def on_disk(target: Path, about: Mapping[str, Any] | None = None) -> Iterator[On
             with uninterrupted(f"interrupted, but {target.name} was written"):
                 storage.move()
         except (Exception, KeyboardInterrupt) as error:
-            kept = storage.journal.kept and _may_pass(error)
+            kept = isinstance(error, TakenOverError) or (storage.journal.kept and _may_pass(error))
             if isinstance(error, RefusalError):
                 sentence = str(error).replace(f"{folder}{os.sep}", f"{target.parent}{os.sep}")
                 raise RefusalError(f"{sentence} {KEPT.format(folder)}" if kept else sentence) from error
             if kept and isinstance(error, KeyboardInterrupt):
-                error.args = (f"interrupted. {KEPT.format(folder)}",)
+                raise UnfinishedError(getattr(error, "number", signal.SIGINT), KEPT.format(folder)) from error
             raise
     finally:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+class UnfinishedError(StoppedError):
+    """The program was asked to end, and what was finished is kept."""
+
+    def __init__(self, number: int, kept: str) -> None:
+        super().__init__(number, f"interrupted. {kept}")
+
+
+class TakenOverError(Exception):
+    """Another process goes on with what this one did; it has to be left alone."""
 
 
 def _may_pass(error: BaseException) -> bool:

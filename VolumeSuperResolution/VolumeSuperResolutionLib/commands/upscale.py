@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
             report = _on_disk(options, request, bar, more)
         else:
             result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
-            report = _noted(options.output, result.report, result.volume.grid)
+            report = noted(options.output, result.report, result.volume.grid)
     if options.dicom:
         derived.write(result.volume, options.output, loaded.images, report.derivation(__version__))
     elif not on_disk:
@@ -115,18 +115,18 @@ def _zarr_version(options: argparse.Namespace) -> dict[str, str]:
 
 def _on_disk(options: argparse.Namespace, request: Request, bar: Bar, more: Mapping[str, str]) -> Report:
     """The result, made and left in files."""
-    about = larger.about(options.input, options.series, request)
+    about = larger.asked_of(options.input, options.series, request)
     with larger.alone(options.output), outputs.on_disk(options.output, about) as storage:
         storage.more = more
         # In which no array may be left at its end.
         result = upscaled(options.input, request, bar, options.series, storage=storage)[0]
-        report = _noted(options.output, result.report, result.volume.grid)
+        report = noted(options.output, result.report, result.volume.grid)
         resumed = storage.journal.resumed
         del result
     return replace(report, warnings=(*report.warnings, larger.RESUMED)) if resumed else report
 
 
-def _noted(output: Path, report: Report, grid: Grid) -> Report:
+def noted(output: Path, report: Report, grid: Grid) -> Report:
     """The report with what should be told of the format."""
     notes = ome_zarr.said_of(grid) if writing.is_zarr(output) else ()
     return replace(report, warnings=(*report.warnings, *notes))

@@ -81,10 +81,8 @@ class Storage:
 IN_MEMORY = Storage()
 # In the folder of a run: what is finished of it.
 JOURNAL = "unfinished.json"
-# What can be larger than memory.
-ENDINGS_FOR_MORE = f"{', '.join(mapped.ENDINGS)} or {ome_zarr.ENDING}"
-# What a pyramid takes of the room that its first level takes.
-PYRAMID = 8 / 7
+# What is made of a plain file when all of it is there: of which kind that is, and the room that it takes beside it.
+PACKED = {".nii.gz": (".nii", 1.0), ome_zarr.ENDING: (".nrrd", 8 / 7)}
 
 
 class OnDisk(Storage):
@@ -101,12 +99,12 @@ class OnDisk(Storage):
         mapped.clear(folder, {JOURNAL, *self.journal.files} if self.journal.resumed else set())
         self._rooms: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._number = 0
-        self._folder = folder / "zarr" / f"result{ome_zarr.ENDING}" if writing.is_zarr(target) else None
-        ending = mapped.ending(target) if self._folder is None else ".nrrd"
-        if ending is None:
-            raise RefusalError(f"{target.name} has to fit into memory; {ENDINGS_FOR_MORE} need not.")
-        stem = target.name[: -len(ending)] if self._folder is None else "result"
+        last = next((each for each in PACKED if target.name.lower().endswith(each)), "")
+        ending = PACKED[last][0] if last else mapped.ending(target)
+        stem = target.name[: -len(last or ending)]
         self._made = folder / "result" / f"{stem}{ending}"
+        self._packed = folder / "packed" / f"{stem}{last}" if last else None
+        self._more_room = PACKED[last][1] if last else 0.0
         self._made.parent.mkdir(exist_ok=True)
         # Of the result: what the scan says of itself, and more.
         self.metadata: Mapping[str, str] = {}
@@ -119,7 +117,7 @@ class OnDisk(Storage):
         if request.maps:
             raise RefusalError(f"A map ({request.maps[0]}) has to fit into memory; leave it out, or choose a region.")
         total, free = need.output_bytes + need.working_bytes + need.kept_bytes, self._free()
-        total += int(need.output_bytes * PYRAMID) if self._folder is not None else 0
+        total += int(need.output_bytes * self._more_room)
         if total > free:
             advice = "give it a name on another disk, "
             raise RefusalError(too_large(need.size, total, free, f" on the disk of {self._target.name}", advice))
@@ -201,25 +199,27 @@ class OnDisk(Storage):
         """Refuse a result that is not whole on the disk; after it, nobody may use the array any more."""
         assert self._grid is not None and self._result is not None
         with writing.told(self._target):
-            if self._folder is not None:
-                version = self.metadata.get(ome_zarr.KEY, ome_zarr.VERSIONS[0])
-                self._folder.parent.mkdir(exist_ok=True)
-                ome_zarr.write(Volume(self._result, self._grid), self._folder, version, self.relax)
+            if self._packed is not None:
+                self._packed.parent.mkdir(exist_ok=True)
+                self._pack(self._packed, Volume(self._result, self._grid))
             dtype, self._result, self._rooms = self._result.dtype, None, {}
-            writing.check_written(self._grid, dtype, self._made)
+            if self._packed is None or not writing.is_zarr(self._target):
+                writing.check_written(self._grid, dtype, self._packed or self._made)
 
     def move(self) -> None:
         """Give the verified result its name."""
         with writing.told(self._target):
-            if self._folder is None:
-                writing.move(self._made, self._target)
+            if writing.is_zarr(self._target) and self._packed is not None:
+                writing.replace_folder(self._packed, self._target)
             else:
-                writing.replace_folder(self._folder, self._target)
+                writing.move(self._packed or self._made, self._target)
 
-
-def may_be_larger(path: Path) -> bool:
-    """Whether a result in a file of this name need not fit into memory."""
-    return writing.is_zarr(path) or mapped.ending(path) is not None
+    def _pack(self, packed: Path, result: Volume) -> None:
+        """What is asked for, of the plain file."""
+        if writing.is_zarr(self._target):
+            ome_zarr.write(result, packed, self.metadata.get(ome_zarr.KEY, ome_zarr.VERSIONS[0]), self.relax)
+        else:
+            writing.compress(self._made, packed)
 
 
 def too_large(size: Size, total: float, free: float, where: str = "", advice: str = "") -> str:

@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -18,9 +18,9 @@ from ... import __version__
 from ...engine.errors import RefusalError
 from ...engine.request import Report, Request
 from ...engine.upscale import Result
-from ...engine.volumes import files
-from .. import ending, outputs
-from ..upscale import upscaled, volumes_of
+from ...engine.volumes import files, mapped
+from .. import ending, larger, outputs
+from ..upscale import noted, upscaled, volumes_of
 from . import bids, claims
 from .finding import Scan
 from .manifest import DONE, FAILED, Asked, Manifest, checksum, stamp
@@ -115,6 +115,11 @@ class _Account:
             sources = _sources(scan)
             self._record.update(stamp=stamp(sources), input=checksum(sources))
 
+    @property
+    def input(self) -> str:
+        """The checksum of the scan; of one that cannot be read nothing."""
+        return str(self._record.get("input", ""))
+
     def settle(self, status: str, **more: object) -> None:
         """The line in the manifest."""
         seconds = round(time.monotonic() - self._started, 3)
@@ -134,13 +139,18 @@ class _Account:
 def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -> Outcome:
     account, need = _Account(place, scan), 0
     try:
-        result, loaded = upscaled(scan.path, place.request, progress, scan.series)
-        need = result.volume.array.nbytes
-        if not claim.is_mine():
-            return Outcome(scan, BUSY)
-        report = _write(place, scan, result, loaded.metadata, account)
+        if larger.needed(scan.path, scan.series, place.request, {}):
+            report = _on_disk(place, scan, claim, progress, account)
+        else:
+            result, loaded = upscaled(scan.path, place.request, progress, scan.series)
+            need = result.volume.array.nbytes
+            if not claim.is_mine():
+                return Outcome(scan, BUSY)
+            report = _write(place, scan, result, loaded.metadata, account)
     except BrokenPipeError:
         raise
+    except outputs.TakenOverError:
+        return Outcome(scan, BUSY)
     except Exception as error:
         code, sentence = ending.told(error)
         if _is_full(error, place.output, need):
@@ -151,29 +161,62 @@ def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -
 
 def _write(place: Place, scan: Scan, result: Result, metadata: Mapping[str, str], account: _Account) -> Report:
     """The result and what belongs to it, all or nothing, then its line; gives the report with all that is told."""
-    targets = scan.targets(place.output, place.request.maps)
-    outputs.make_folder(targets[0].parent)
-    outputs.remove_leftovers(targets[0].parent)
-    report, texts = result.report, {}
-    if scan.bids:
-        told, notes = bids.sidecar(
-            place.root, scan.name, place.described or {}, place.request, place.asked.models, report
-        )
-        report = replace(report, warnings=(*report.warnings, *notes))
-        texts = {bids.beside(target): json.dumps(told, indent=2) + "\n" for target in targets}
+    targets = _targets(place, scan)
+    report = noted(targets[0], result.report, result.volume.grid)
+    report, texts = _texts(place, scan, targets, report)
     written = [file for target in targets for file in files.written_by(target)] + list(texts)
 
-    def sizes() -> dict[str, int]:
-        return {file.relative_to(place.output).as_posix(): file.stat().st_size for file in sorted(written)}
+    def settle() -> None:
+        account.settle(DONE, model=report.model, results=_sizes(place, written))
 
     try:
         outputs.write_together(volumes_of(result, targets), metadata, texts)
     except KeyboardInterrupt as interrupt:
         if interrupt.args:  # it waited until all was written
-            account.settle(DONE, model=report.model, results=sizes())
+            settle()
         raise
-    account.settle(DONE, model=report.model, results=sizes())
+    settle()
     return report
+
+
+def _on_disk(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None, account: _Account) -> Report:
+    """The same for what does not fit into memory, upscaled in files; goes on where an earlier run was broken off."""
+    (target,) = _targets(place, scan)
+    about = larger.about(place.request, place.asked, account.input, scan.series)
+    with outputs.on_disk(target, about) as storage:
+        result = upscaled(scan.path, place.request, progress, scan.series, storage=storage)[0]
+        report = noted(target, result.report, result.volume.grid)
+        del result
+        if not claim.is_mine():
+            raise outputs.TakenOverError
+        more = (larger.NOTE, larger.RESUMED) if storage.journal.resumed else (larger.NOTE,)
+        report, texts = _texts(place, scan, [target], replace(report, warnings=(*report.warnings, *more)))
+        for path, text in texts.items():
+            outputs.write_text(path, text)
+    # Interrupted between these lines, the scan is done once more.
+    account.settle(DONE, model=report.model, results=_sizes(place, [*mapped.written_by(target), *texts]))
+    return report
+
+
+def _targets(place: Place, scan: Scan) -> list[Path]:
+    """What is written, into a folder that is there and holds no remains."""
+    targets = scan.targets(place.output, place.request.maps)
+    outputs.make_folder(targets[0].parent)
+    outputs.remove_leftovers(targets[0].parent)
+    return targets
+
+
+def _texts(place: Place, scan: Scan, targets: Sequence[Path], report: Report) -> tuple[Report, dict[Path, str]]:
+    """What is written beside the results, and the report with what could not be read for that."""
+    if not scan.bids:
+        return report, {}
+    told, notes = bids.sidecar(place.root, scan.name, place.described or {}, place.request, place.asked.models, report)
+    report = replace(report, warnings=(*report.warnings, *notes))
+    return report, {bids.beside(target): json.dumps(told, indent=2) + "\n" for target in targets}
+
+
+def _sizes(place: Place, written: Iterable[Path]) -> dict[str, int]:
+    return {file.relative_to(place.output).as_posix(): file.stat().st_size for file in sorted(written)}
 
 
 def _is_full(error: BaseException | None, folder: Path, need: int) -> bool:

@@ -144,14 +144,14 @@ def clear(folder: Path, kept: Collection[str]) -> None:
             path.unlink()
 
 
-def ending(path: Path) -> str | None:
-    """The ending of a format that can be written voxel by voxel; None for others."""
-    return next((each for each in ENDINGS if path.name.lower().endswith(each)), None)
+def ending(path: Path) -> str:
+    """The ending of a format that can be written voxel by voxel; nothing for others."""
+    return next((each for each in ENDINGS if path.name.lower().endswith(each)), "")
 
 
 def written_by(path: Path) -> set[Path]:
     """Every file that a result in a file of this name would be written into."""
-    found = ending(path) or ""
+    found = ending(path)
     return {path, *(path.with_name(path.name[: -len(found)] + second) for second in ENDINGS.get(found, ()))}
 
 

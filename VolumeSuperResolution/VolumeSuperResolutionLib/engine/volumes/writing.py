@@ -22,6 +22,8 @@ ENDINGS = {".nrrd": (), ".nhdr": (".raw.gz",), ".nii": (), ".nii.gz": (), ".mha"
 ENDINGS[ome_zarr.ENDING] = ()
 # What folders that are being written in begin with: those of killed runs are known by it, and removed.
 TEMPORARY = ".vsr-"
+# How hard gzip tries where files are large.
+QUICKLY = 2
 # Of a scan, and no longer true of what is made from it.
 NOT_OF_A_RESULT = ("SliceThickness", "SpacingBetweenSlices", ome_zarr.KEY)
 
@@ -100,6 +102,13 @@ def check_apart(written: Iterable[Path], read: Iterable[Path]) -> None:
                 within = is_zarr(target) and target.resolve() in source.resolve().parents
                 if within or os.path.samefile(target, source):
                     raise RefusalError(f"{target} would overwrite what is read; give another name.")
+
+
+def compress(plain: Path, packed: Path) -> None:
+    """A file as gzip has it; fast, as it is large, and the same each time."""
+    with open(plain, "rb") as source, open(packed, "wb") as file, gzip.GzipFile("", "wb", QUICKLY, file, 0) as target:
+        while chunk := source.read(stored.CHUNK):
+            target.write(chunk)
 
 
 def replace_folder(made: Path, path: Path) -> None:
