@@ -32,7 +32,7 @@ SHAPE = (9, 11, 10)
 RUNS = {
     "lanczos": (np.int16, "--model lanczos --scale 2", (0.4, 0.8)),
     "region": (np.int16, "--model lanczos --scale 2 --region 2:9,3:11,1:8", (0.6,)),
-    "step": (np.int16, "--model datastep --scale 2", (0.5, 0.7, 0.9)),
+    "step": (np.int16, "--model backprojection --scale 2", (0.5, 0.7, 0.9)),
     "network": (np.int16, "--model small --scale 2", (0.5, 0.8)),
     "network-step": (np.float32, "--model small --scale 2 --profile gaussian", (0.3, 0.65, 0.8, 0.97)),
     "network-resampled-rounds": (np.int16, "--model small --scale 2.3,2,1.9 --consistency 2", (0.2, 0.4, 0.7)),
@@ -176,7 +176,7 @@ def test_a_disk_that_gets_full_on_the_way_costs_nothing_that_was_done(here, caps
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(file, size)
 
-    request = "--model datastep --scale 2"
+    request = "--model backprojection --scale 2"
     with monkeypatch.context() as patch:
         patch.setattr(mapped, "_set_aside", full)
         assert main(command(request).split()) == 2

@@ -16,7 +16,7 @@ from VolumeSuperResolutionLib.engine.volumes import files
 
 from batches.small_scans import done, records, results, scan
 
-OPTIONS = ("--model", "datastep", "--scale", "2", "--json")
+OPTIONS = ("--model", "backprojection", "--scale", "2", "--json")
 NAMES = ("a.nrrd", "b.nii.gz", "c.mhd")
 
 

@@ -16,8 +16,7 @@ from typing import Any, Callable, Optional, overload
 
 import numpy as np
 
-from ..callbacks import NOTHING_KEPT, Cancel, Convert, Place, Progress, Step, Way
-from ..errors import CancelledError
+from ..callbacks import NOTHING_KEPT, Cancel, Convert, Place, Progress, Step, Way, end_if
 
 Matrices = tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
 WriteSlab = Callable[[slice, np.ndarray], None]
@@ -160,8 +159,7 @@ def apply(
         slabs = _slabs(shape[0], place.voxels * shape[0] // (area * max(shape[0], array.shape[0])))
         results = _elsewhere(array, matrices, slabs, place, convert, compute)
     for part, values in zip(slabs, results):
-        if cancel is not None and cancel():
-            raise CancelledError
+        end_if(cancel)
         write(part, values)
         kept.reached(partial(dict, written=part.stop, planes=shape[0]))
         if progress is not None:
