@@ -129,6 +129,20 @@ def sidecar(
     }, notes
 
 
+def labels_sidecar(root: Path, name: str, described: Mapping[str, Any], labels: Path) -> dict[str, Any]:
+    """What is said of labels that were carried to the grid of a scan's result."""
+    key = _key(described)
+    try:
+        source = f"bids:{key}:{labels.relative_to(root).as_posix()}"
+    except ValueError:  # of another data set
+        source = labels.as_uri()
+    return {
+        "Description": f"Labels on the grid of the super-resolved image. {NOTICE}",
+        "Sources": [source, f"bids:{key}:{name}"],
+        MAKER: {"Version": __version__},
+    }
+
+
 def _key(described: Mapping[str, Any]) -> str:
     """What the results call the data set that they were made from."""
     return "source" if described.get("DatasetType") == "derivative" else "raw"

@@ -19,7 +19,7 @@ from ...engine.errors import RefusalError
 from ...engine.request import Report, Request
 from ...engine.upscale import Result
 from ...engine.volumes import files, mapped
-from .. import ending, larger, outputs
+from .. import ending, larger, outputs, segmentations
 from ..upscale import noted, upscaled, volumes_of
 from . import bids, claims
 from .finding import Scan
@@ -97,11 +97,14 @@ def lost(place: Place, scan: Scan, sentence: str) -> Outcome:
 
 
 def _sources(scan: Scan) -> set[Path]:
-    """The files that a scan is read from; where they are in disorder, what is named."""
-    try:
-        return files.read_by(scan.path)
-    except RefusalError:
-        return {scan.path}
+    """The files that a scan and its segmentations are read from; where they are in disorder, what is named."""
+    found: set[Path] = set()
+    for path in (scan.path, *scan.segmentations):
+        try:
+            found |= files.read_by(path)
+        except RefusalError:
+            found.add(path)
+    return found
 
 
 class _Account:
@@ -139,14 +142,15 @@ class _Account:
 def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -> Outcome:
     account, need = _Account(place, scan), 0
     try:
-        if larger.needed(scan.path, scan.series, place.request, {}):
+        if larger.needed(scan.path, scan.series, place.request, {"--segmentation": bool(scan.segmentations)}):
             report = _on_disk(place, scan, claim, progress, account)
         else:
+            carried = _segmentations(place, scan)
             result, loaded = upscaled(scan.path, place.request, progress, scan.series)
             need = result.volume.array.nbytes
             if not claim.is_mine():
                 return Outcome(scan, BUSY)
-            report = _write(place, scan, result, loaded.metadata, account)
+            report = _write(place, scan, result, loaded.metadata, account, carried)
     except BrokenPipeError:
         raise
     except outputs.TakenOverError:
@@ -159,18 +163,36 @@ def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -
     return Outcome(scan, DONE, report=report)
 
 
-def _write(place: Place, scan: Scan, result: Result, metadata: Mapping[str, str], account: _Account) -> Report:
+def _segmentations(place: Place, scan: Scan) -> list[segmentations.Carried]:
+    """Those of a scan, before the work on it."""
+    if not scan.segmentations:
+        return []
+    grid, _ = files.look(scan.path, scan.series)
+    return segmentations.read(scan.segmentations, scan.labels(place.output), grid, place.request.region)
+
+
+def _write(
+    place: Place,
+    scan: Scan,
+    result: Result,
+    metadata: Mapping[str, str],
+    account: _Account,
+    carried: Sequence[segmentations.Carried],
+) -> Report:
     """The result and what belongs to it, all or nothing, then its line; gives the report with all that is told."""
     targets = _targets(place, scan)
     report = noted(targets[0], result.report, result.volume.grid)
     report, texts = _texts(place, scan, targets, report)
-    written = [file for target in targets for file in files.written_by(target)] + list(texts)
+    volumes = volumes_of(result, targets)
+    volumes.update({each.target: each.refined(result.volume.grid) for each in carried})
+    own = {each.target: each.metadata for each in carried}
+    written = [file for target in volumes for file in files.written_by(target)] + list(texts)
 
     def settle() -> None:
         account.settle(DONE, model=report.model, results=_sizes(place, written))
 
     try:
-        outputs.write_together(volumes_of(result, targets), metadata, texts)
+        outputs.write_together(volumes, metadata, texts, own)
     except KeyboardInterrupt as interrupt:
         if interrupt.args:  # it waited until all was written
             settle()
@@ -212,7 +234,11 @@ def _texts(place: Place, scan: Scan, targets: Sequence[Path], report: Report) ->
         return report, {}
     told, notes = bids.sidecar(place.root, scan.name, place.described or {}, place.request, place.asked.models, report)
     report = replace(report, warnings=(*report.warnings, *notes))
-    return report, {bids.beside(target): json.dumps(told, indent=2) + "\n" for target in targets}
+    texts = {bids.beside(target): told for target in targets}
+    for path, target in zip(scan.segmentations, scan.labels(place.output)):
+        if bids.NAME.fullmatch(target.name):
+            texts[bids.beside(target)] = bids.labels_sidecar(place.root, scan.name, place.described or {}, path)
+    return report, {path: json.dumps(values, indent=2) + "\n" for path, values in texts.items()}
 
 
 def _sizes(place: Place, written: Iterable[Path]) -> dict[str, int]:
