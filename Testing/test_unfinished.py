@@ -30,17 +30,17 @@ POOLED = (zoo.Stage("rcan3d", {"features": 2, "groups": 1, "blocks": 1, "reducti
 SHAPE = (9, 11, 10)
 # What is read, what is asked, and where it is killed, as parts of the way.
 RUNS = {
-    "lanczos": (np.int16, "--model lanczos --scale 2", (0.4, 0.8)),
-    "region": (np.int16, "--model lanczos --scale 2 --region 2:9,3:11,1:8", (0.6,)),
-    "step": (np.int16, "--model backprojection --scale 2", (0.5, 0.7, 0.9)),
+    "lanczos": (np.int16, "--model lanczos --scale 2", (0.4,)),
+    "step": (np.int16, "--model backprojection --scale 2", (0.5, 0.9)),
     "network": (np.int16, "--model small --scale 2", (0.5, 0.8)),
-    "network-step": (np.float32, "--model small --scale 2 --profile gaussian", (0.3, 0.65, 0.8, 0.97)),
-    "network-resampled-rounds": (np.int16, "--model small --scale 2.3,2,1.9 --consistency 2", (0.2, 0.4, 0.7)),
+    "network-step": (np.float32, "--model small --scale 2 --profile gaussian", (0.65, 0.8, 0.97)),
+    "network-resampled-rounds": (np.int16, "--model small --scale 2.3,2,1.9 --consistency 2", (0.4, 0.7)),
+}
+LONG_RUNS = {
+    "region": (np.int16, "--model lanczos --scale 2 --region 2:9,3:11,1:8", (0.6,)),
     "network-means": (np.int16, "--model pooled --scale 2", (0.75, 0.9)),
     "network-flips": (np.int16, "--model small --scale 2 --consistency 1 --ensemble", (0.33, 0.72)),
     "slices": (np.int16, "--model slices --scale 2", (0.3, 0.6, 0.8)),
-}
-LONG_RUNS = {
     "slices-flips": (np.int16, "--model slices --scale 2 --ensemble", (0.5,)),
     "average": (np.int16, "--model both --scale 2 --profile gaussian", (0.4, 0.8)),
 }
