@@ -340,8 +340,9 @@ class Report(Json):
 
     def derivation(self, version: str) -> Derivation:
         """What a DICOM series of the result says of it."""
+        mean = f", the mean of {self.shares}," if self.mean_of else ""
         sentence = (
-            f"{self.title} ({self.model}{describe_realism(self.realism)}) of {MAKER} {version}: "
+            f"{self.title} ({self.model}{describe_realism(self.realism)}){mean} of {MAKER} {version}: "
             f"{describe_grid(self.input_size, self.input_spacing)} to "
             f"{describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
         )
