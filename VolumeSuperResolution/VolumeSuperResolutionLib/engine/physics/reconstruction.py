@@ -35,7 +35,7 @@ ROUGHNESS = 8.0
 # differences cost so many times more. MR with 3% noise gains by more of it, CT of the lungs by less.
 EDGE, EDGE_COST = 0.35, 3.0
 EDGE_TOLERANCE = 0.02
-# What bends cost then, in parts of what differences do. Crops of MR gain 0.3 to 1.2 dB by it; so does CT of a head, but
+# What bends cost then, in parts of what differences do. Crops of MR gain 0.1 to 1.4 dB by it; so does CT of a head, but
 # the lungs lose.
 BENDING = {"MR": 0.4, "CT": 0.0}
 # Iterations before slices and edges are weighed, once and again.
