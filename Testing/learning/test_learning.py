@@ -185,6 +185,16 @@ def test_slices_few_uneven_and_a_number_of_times_that_is_not_whole(truth):
     assert np.isfinite(result.volume.array).all()
 
 
+def test_a_few_slices_with_gaps_that_are_fine_along_one_axis_only(truth):
+    """Pixels of 2.2 mm are too wide to teach slices every 3 mm; those of 1 mm do it alone."""
+    few = Volume(np.ascontiguousarray(truth[::12]), Grid((96, 96, 4), (1.0, 2.2, 3.0)))
+    request = replace(REQUEST, slice_thickness=2.4, profile="box", isotropic=False, scale=(1.0, 1.0, 3.0))
+    result = subject.upscale(few, replace(request, learn_steps=2))
+    assert result.volume.array.shape == (12, 96, 96)
+    assert np.isfinite(result.volume.array).all() and result.report.learning_steps == 2
+    assert result.report.scanner.axes[2].width == 2.4
+
+
 REFUSALS = {
     "not thick": (Grid((96, 96, 96), (1.0, 1.0, 1.4)), {}, "at least 1.5 times"),
     "small": (Grid((96, 95, 20), (1.0, 1.0, 3.0)), {}, "96 x 95 pixels are too small"),

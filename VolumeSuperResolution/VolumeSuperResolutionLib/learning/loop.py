@@ -15,6 +15,7 @@ from ..engine.errors import CancelledError
 from ..engine.networks import Network
 from ..engine.streaming.devices import choose_device
 from .held_out import HeldOut, Verdict
+from .limit import MOST_SECONDS, Limit
 from .start import start_for
 from .thick import Pairs, resampling
 
@@ -22,9 +23,9 @@ RATE, WARM_UP, AVERAGE, CLIP = 1e-3, 20, 0.99, 1.0
 BETAS, EPSILON = (0.9, 0.99), 1e-8
 # It is measured on what is held out after so many steps.
 EVERY = 50
-# Without a limit of one's own: at most so long; and for at least so long, until the last part of that gained less than
-# so many decibels. Then the learning rate falls for a part of the time that it took.
-MOST_SECONDS, LEAST_SECONDS = 600.0, 60.0
+# Without a limit of one's own: for at least so long, until the last part of that gained less than so many decibels.
+# Then the learning rate falls for a part of the time that it took.
+LEAST_SECONDS = 60.0
 LAST_PART, LEAST_GAIN, LANDING = 0.3, 0.05, 0.25
 
 
@@ -46,13 +47,6 @@ class Learned(NamedTuple):
     seconds: float
     # The model whose weights it began with; empty for none.
     start: str
-
-
-class Limit(NamedTuple):
-    """When it ends: after so many steps or seconds; with neither, when it gets no better."""
-
-    steps: int | None = None
-    seconds: float | None = None
 
 
 class Learner:

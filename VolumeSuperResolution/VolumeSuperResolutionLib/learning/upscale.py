@@ -18,18 +18,18 @@ from ..engine.checks import Layout, Prepared
 from ..engine.errors import RefusalError
 from ..engine.models.schema import name
 from ..engine.physics.scanner import Scanner, slice_axis
-from ..engine.readers import AUTO
 from ..engine.request import Request
 from ..engine.storage import IN_MEMORY, Storage
 from ..engine.upscale import Result
 from ..engine.volumes.grid import Grid, Volume
 from ..engine.volumes.writing import TEMPORARY
 from . import model
+from .limit import limit_of
 from .model import name_of
 from .thick import Pairs, factor_of, thick_scan, why_not
 
 if TYPE_CHECKING:
-    from .loop import Learned, Limit, Standing
+    from .loop import Learned, Standing
 
 # Called with how far it is, a Standing, as it learns.
 Learning = Callable[["Standing"], None]
@@ -156,15 +156,7 @@ def _learn(
             held_out.step(high, low, scanner)
 
     learner = loop.Learner(pairs, held_out, factor_of(grid), SEED, request.device)
-    return learner.run(_limit(request), started, explain, learning, cancel, enough)
-
-
-def _limit(request: Request) -> Limit:
-    from .loop import Limit
-
-    if request.learn_steps is not None:
-        return Limit(steps=request.learn_steps)
-    return Limit() if request.learn == AUTO else Limit(seconds=60 * float(request.learn or 0))
+    return learner.run(limit_of(request), started, explain, learning, cancel, enough)
 
 
 def _across_k(scanner: Scanner, across: int) -> Scanner:
