@@ -62,12 +62,17 @@ RUNS = {
     "packed": ("scan.nii.gz", texture(), "--model linear --scale 2", "out.nii"),
     "plain NIfTI": ("scan.nii", texture(dtype=np.uint16), "--model lanczos --scale 2", "OUT.NII"),
     "labels": ("scan.mhd", LABELS, "--model nearest --scale 2,2,3 --label-map yes", "out.mhd"),
-    "rounds": ("scan.mha", texture(), "--model backprojection --scale 2", "out.mha"),
-    "rounds in float": ("scan.nrrd", texture(dtype=np.float32), "--model backprojection --scale 2", "out.mha"),
-    "the data step": ("scan.nii", texture(), "--model datastep --scale 2", "out.nrrd"),
-    "the data step, told": ("scan.mha", texture(), "--model datastep --profile box --scale 1,2,2", "out.mhd"),
+    "rounds": ("scan.mha", texture(), "--model lanczos --consistency 5 --scale 2", "out.mha"),
+    "rounds in float": ("scan.nrrd", texture(dtype=np.float32), "--model lanczos --consistency 5 --scale 2", "out.mha"),
+    "the data step": ("scan.nii", texture(), "--model backprojection --scale 2", "out.nrrd"),
+    "the data step, told": ("scan.mha", texture(), "--model backprojection --profile box --scale 1,2,2", "out.mhd"),
     "a region": ("scan.nrrd", texture(), "--model lanczos --scale 2 --region 2:9,3:14,1:12", "out.nrrd"),
-    "a region after a step": ("scan.nrrd", texture(), "--model datastep --scale 2 --region 2:9,0:15,1:9", "out.nrrd"),
+    "a region after a step": (
+        "scan.nrrd",
+        texture(),
+        "--model backprojection --scale 2 --region 2:9,0:15,1:9",
+        "out.nrrd",
+    ),
     "a hole": ("scan.nrrd", with_hole(), "--model lanczos --scale 2 --fill-nonfinite", "out.nrrd"),
     "far from zero": ("scan.nrrd", texture(dtype=np.float64) + 1e9, "--model lanczos --scale 2", "out.nrrd"),
     "one value": ("scan.nrrd", np.full((6, 7, 8), 7, np.int16), "--model lanczos --scale 2", "out.nrrd"),
@@ -172,8 +177,8 @@ def test_voxels_at_an_odd_place_are_the_same(here, capsys):
 
 
 GROWING = {
-    "backprojection": {"model": "backprojection"},
-    "datastep": {"model": "datastep", "profile": "box"},
+    "rounds": {"model": "backprojection", "consistency": 5},
+    "backprojection": {"model": "backprojection", "profile": "box"},
     "network, resampled and consistent": {"model": "small", "scale": (2.0, 2.0, 2.2), "consistency": 1},
 }
 

@@ -61,7 +61,7 @@ def watched(command: list[str]) -> tuple[dict[str, int], dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["96,96,256", "96,96,1024"], metavar="I,J,K")
-    parser.add_argument("--models", nargs="+", default=["lanczos", "datastep", "fsrcnn3d-x2"])
+    parser.add_argument("--models", nargs="+", default=["lanczos", "backprojection", "fsrcnn3d-x2"])
     parser.add_argument("--memory-mb", default="200")
     parser.add_argument("--folder", type=Path, help="where the files are made; default: the system's")
     options = parser.parse_args()

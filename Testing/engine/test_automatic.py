@@ -58,15 +58,15 @@ def test_what_does_not_gain_or_draws_for_looks_is_left_out(cards):
         looks=((2, 2, 2), {"MR": 5.0}, {"caution": "It draws what may not be there."}),
         mixed=((2, 2, 2), {"MR": 5.0}, {"partner": "worse"}),
     )
-    assert chosen(scale=(2, 2, 2)) == "datastep"
+    assert chosen(scale=(2, 2, 2)) == "backprojection"
     assert chosen(modality="CT", scale=(2, 2, 2)) == "unmeasured"
 
 
 def test_out_of_reach_and_without_torch_it_is_classical(cards, monkeypatch):
     cards(two=((2, 2, 2), {"MR": 1.0, "CT": 1.0}))
-    assert chosen(scale=(9, 9, 9)) == "datastep"
+    assert chosen(scale=(9, 9, 9)) == "backprojection"
     monkeypatch.setattr(automatic, "networks_at_hand", lambda: False)
-    assert chosen(scale=(2, 2, 2)) == "datastep"
+    assert chosen(scale=(2, 2, 2)) == "backprojection"
 
 
 def test_a_network_for_every_grid_counts_as_much_as_it_gained_by_such_factors(cards):
@@ -83,7 +83,7 @@ def test_a_network_for_every_grid_counts_as_much_as_it_gained_by_such_factors(ca
     assert chosen(scale=(3, 3, 3)) == "better"
     assert chosen(scale=(3.2, 3.2, 3.2)) == "better"
     assert [chosen(scale=scale) for scale in ((1, 1, 4), (5, 1, 1), (1, 6.0, 1))] == ["slices"] * 3
-    assert chosen(scale=(1.0, 1.0, 6.5)) == "datastep"
+    assert chosen(scale=(1.0, 1.0, 6.5)) == "backprojection"
 
 
 def test_a_single_slice_has_no_say(cards):

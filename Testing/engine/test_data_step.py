@@ -217,7 +217,7 @@ def test_the_classical_step_gains_and_never_falls_below_lanczos(name, factor):
                 mask,
                 peak,
             )
-            for model in ("lanczos", "datastep")
+            for model in ("lanczos", "backprojection")
         )
         gains[protocol] = stepped - plain
     # Where the profile is another than is assumed a little is lost, and nothing where it is told.
@@ -232,10 +232,10 @@ def test_rounds_that_are_asked_for_are_made_as_before():
     volume = Volume(low, Grid(low.shape[::-1]))
     expected = interpolation.resample(low, (18, 20, 22))
     interpolation.back_project(expected, low, 5)
-    result = upscale(volume, Request("datastep", scale=(2, 2, 2), consistency=5))
+    result = upscale(volume, Request("backprojection", scale=(2, 2, 2), consistency=5))
     assert np.array_equal(result.volume.array, expected)
     assert (result.report.consistency_rounds, result.report.data_step) == (5, False)
-    assert upscale(volume, Request("datastep", scale=(2, 2, 2))).report.data_step
+    assert upscale(volume, Request("backprojection", scale=(2, 2, 2))).report.data_step
 
 
 @pytest.mark.parametrize("scale", [(2, 3, 2), (1, 1, 4)])
@@ -243,7 +243,7 @@ def test_a_region_of_the_classical_step_is_that_part_of_the_whole(scale):
     random = np.random.default_rng(0)
     low = (RANGE * (random.random((90, 12, 10)) > 0.5) + random.normal(0, 9, (90, 12, 10))).astype(np.float32)
     volume = Volume(low, Grid(low.shape[::-1], (1.0, 1.0, 2.0)))
-    whole = upscale(volume, Request("datastep", scale=scale)).volume.array
-    part = upscale(volume, Request("datastep", scale=scale, region=((0, 10), (2, 9), (40, 47)))).volume.array
+    whole = upscale(volume, Request("backprojection", scale=scale)).volume.array
+    part = upscale(volume, Request("backprojection", scale=scale, region=((0, 10), (2, 9), (40, 47)))).volume.array
     expected = whole[40 * scale[2] : 47 * scale[2], 2 * scale[1] : 9 * scale[1]]
     assert np.abs(part - expected).max() < 1e-5 * RANGE

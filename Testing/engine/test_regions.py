@@ -84,7 +84,7 @@ def test_a_region_is_that_part_of_the_whole(tmp_path, kind):
         assert apart(name, factor, 2, 0) <= 2e-6
 
 
-@pytest.mark.parametrize("name", ["linear", "bspline", "lanczos", "backprojection"])
+@pytest.mark.parametrize("name", ["linear", "bspline", "lanczos"])
 def test_a_region_is_that_part_of_the_whole_for_the_classical_ones(name):
     for factor in ((2, 2, 2), (1, 3, 4)):
         for axis in range(3):

@@ -34,7 +34,7 @@ def error(result, truth):
     return float(np.sqrt(np.mean((result.volume.array - truth)[4:-4, 4:-4, 4:-4] ** 2)))
 
 
-@pytest.mark.parametrize("name", ["backprojection", "datastep", "fsrcnn3d-x2"])
+@pytest.mark.parametrize("name", ["backprojection", "fsrcnn3d-x2"])
 def test_a_profile_that_is_told_is_relied_on(name):
     volume, truth = degraded(profile="box")
     scale = TWICE
@@ -59,7 +59,7 @@ def test_what_makes_no_result_agree_with_the_scan_does_not_begin_to(name):
 def test_a_thickness_alone_is_used_by_the_data_step_and_leaves_networks_as_they_are():
     volume, truth = degraded(thickness=1.9)
     known = from_dicom(1.9, volume.grid.spacing)
-    for name, better in (("datastep", True), ("fsrcnn3d-x2", False)):
+    for name, better in (("backprojection", True), ("fsrcnn3d-x2", False)):
         plain, told = (upscale(volume, Request(name, scale=TWICE, scanner=s)) for s in (Scanner(), known))
         assert np.array_equal(plain.volume.array, told.volume.array) is not better
         assert (error(told, truth) < error(plain, truth)) is better
@@ -86,7 +86,7 @@ def test_more_noise_is_believed_less():
     assert 0.005 < upscale(volume, Request("lanczos", scale=TWICE)).report.scanner.noise < 0.03
 
 
-@pytest.mark.parametrize("name", ["datastep", "narrow"])
+@pytest.mark.parametrize("name", ["backprojection", "narrow"])
 def test_a_region_is_that_part_of_the_whole(tmp_path, name):
     array = np.random.default_rng(0).normal(500, 90, (64, 6, 6)).astype(np.float32)
     volume = Volume(array, Grid((6, 6, 64), (1.0, 1.0, 2.0)))
@@ -113,10 +113,10 @@ def test_a_profile_with_two_sides_is_not_turned_with_the_flips_of_a_network(tmp_
 
 def test_requests_and_reports_travel_as_json_and_old_ones_are_understood():
     scanner = from_dicom(3.0, (1.0, 1.0, 3.6))
-    request = Request("datastep", isotropic=True, slice_thickness=3.3, profile="box", noise=1.5, scanner=scanner)
+    request = Request("backprojection", isotropic=True, slice_thickness=3.3, profile="box", noise=1.5, scanner=scanner)
     assert Request.from_dict(json.loads(json.dumps(request.to_dict()))) == request
     old = {name: value for name, value in request.to_dict().items() if name in ("model", "isotropic", "device")}
-    assert Request.from_dict(old) == Request("datastep", isotropic=True)
+    assert Request.from_dict(old) == Request("backprojection", isotropic=True)
     report = upscale(degraded()[0], Request("lanczos", scale=TWICE)).report
     values = json.loads(json.dumps(report.to_dict()))
     assert Report.from_dict(values) == report

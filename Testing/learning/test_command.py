@@ -20,7 +20,7 @@ COMMAND = [
     "thick.nrrd",
     "thin.nrrd",
     "--model",
-    "datastep",
+    "backprojection",
     "--isotropic",
     "--learn-steps",
     "2",

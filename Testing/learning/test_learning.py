@@ -23,7 +23,7 @@ from VolumeSuperResolutionLib.learning import thick
 from VolumeSuperResolutionLib.learning import upscale as subject
 from VolumeSuperResolutionLib.learning.held_out import HeldOut
 
-REQUEST = Request(model="datastep", isotropic=True, modality="MR", label_map=False, device="cpu", learn_steps=4)
+REQUEST = Request(model="backprojection", isotropic=True, modality="MR", label_map=False, device="cpu", learn_steps=4)
 
 
 @pytest.fixture(autouse=True)
@@ -112,14 +112,14 @@ def test_what_was_learned_is_used_where_it_is_better_and_can_be_kept(scan, truth
     assert result.volume.array.shape == truth.shape
     assert error(result.volume.array, truth) < 0.97 * error(plain, truth)
     assert report.learning_gain > 0.05 and 0 < report.learned_share <= 1
-    assert (report.learning_steps, report.learning_beside, report.model) == (4, "Data step", "mine")
+    assert (report.learning_steps, report.learning_beside, report.model) == (4, "Back-projection", "mine")
     assert "learned from the scan: 4 steps" in str(report)
     assert Report.from_dict(report.to_dict()) == report
     assert len(told) == 4 and told[-1].done == 1 and told[-1].gain == pytest.approx(report.learning_gain, abs=0.01)
     again = engine.upscale(scan, replace(REQUEST, model=str(tmp_path / "mine"), learn_steps=None)).volume.array
     assert np.array_equal(again, result.volume.array)
     card = zoo.read_card(tmp_path / "mine" / zoo.CARD_FILE)
-    assert card.id == "mine" and card.averaged_with in ("datastep", "") and "one scan" in card.training["from"]
+    assert card.id == "mine" and card.averaged_with in ("backprojection", "") and "one scan" in card.training["from"]
 
 
 def test_the_same_steps_give_the_same_result_whichever_axis_is_thick(scan):
@@ -153,7 +153,7 @@ def test_where_it_is_not_better_the_result_is_what_it_would_have_been(scan, plai
     monkeypatch.setattr(subject, "MARGIN_ASSUMED", 100.0)
     result = subject.upscale(scan, REQUEST, keep=tmp_path / "mine")
     assert np.array_equal(result.volume.array, plain)
-    assert result.report.model == "datastep" and result.report.learned_share == 0
+    assert result.report.model == "backprojection" and result.report.learned_share == 0
     assert "too little to be used" in str(result.report)
     assert any("Nothing was kept" in note for note in result.report.warnings)
     assert not (tmp_path / "mine").exists()

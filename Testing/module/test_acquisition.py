@@ -117,7 +117,7 @@ def test_a_profile_is_chosen_from_a_file_or_stays_as_it_was(opened, tmp_path, mo
 
 def test_a_run_in_the_worker_is_as_one_here_and_both_say_what_was_known(volume, told, wait):
     told("2.4")
-    options = {"model": "datastep", "scale": (1, 1, 2), "noise": 1}
+    options = {"model": "backprojection", "scale": (1, 1, 2), "noise": 1}
     here = runs.runHere(volume, runs.makeRequest(volume, **options))
     job = runs.Upscaling([volume], runs.makeRequest(volume, **options))
     ended = []

@@ -93,7 +93,7 @@ class TestAutomatic:
 
     def test_where_no_model_reaches_it_is_an_interpolation_and_says_so(self, opened):
         choose(opened.ui.targetSelector, "slices4")
-        assert "takes Data step, as no network is made for this target" in opened.ui.methodLabel.text
+        assert "takes Back-projection, as no network is made for this target" in opened.ui.methodLabel.text
         assert opened.ui.applyButton.enabled
 
     def test_without_torch_it_is_an_interpolation_too(self, opened, monkeypatch):
@@ -101,13 +101,13 @@ class TestAutomatic:
         monkeypatch.setattr(dependencies, "_absence", lambda: dependencies.ABSENT)
         monkeypatch.setattr("VolumeSuperResolutionLib.application.showing.networks_at_hand", lambda: False)
         opened.panel.update()
-        assert "takes Data step, as the networks need PyTorch, which is not at hand" in opened.ui.methodLabel.text
+        assert "takes Back-projection, as the networks need PyTorch, which is not at hand" in opened.ui.methodLabel.text
         assert "install the extension PyTorch" in opened.ui.warningLabel.text
         assert opened.ui.applyButton.enabled
 
     def test_a_torch_that_is_broken_is_not_tried_by_the_worker(self, opened, monkeypatch):
         monkeypatch.setattr(dependencies, "torchState", lambda: (False, "PyTorch does not work."))
-        assert opened.panel.choosing.request().model == "datastep"
+        assert opened.panel.choosing.request().model == "backprojection"
         opened.panel.update()
         assert "PyTorch does not work." in opened.ui.warningLabel.text
 

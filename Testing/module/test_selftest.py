@@ -151,7 +151,7 @@ def test_without_a_model_it_is_chosen_and_a_named_one_is_never_replaced(logic, v
     monkeypatch.setattr(zoo, "folders", lambda: [tmp_path])
     assert logic.defaultModel() == "auto"
     result = logic.upscale(volume, isotropic=True)
-    assert result.GetAttribute("VolumeSuperResolution.Model") == "datastep"
+    assert result.GetAttribute("VolumeSuperResolution.Model") == "backprojection"
     assert json.loads(result.GetAttribute("VolumeSuperResolution.Report"))["automatic"]
     with pytest.raises(RefusalError, match="edsr3d-x2"):
         logic.upscale(volume, "edsr3d-x2")

@@ -979,8 +979,8 @@
 <context>
     <name>application.wording</name>
     <message>
-        <source>Takes the network that is best for a target, or the data step where none gains on noisy scans.</source>
-        <translation>Nimmt das Netz, das für ein Ziel am besten ist, oder den Datenschritt, wo keines bei verrauschten Aufnahmen gewinnt.</translation>
+        <source>Takes the network that is best for a target, or back-projection where none gains on noisy scans.</source>
+        <translation>Nimmt das Netz, das für ein Ziel am besten ist, oder die Rückprojektion, wo keines bei verrauschten Aufnahmen gewinnt.</translation>
     </message>
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>

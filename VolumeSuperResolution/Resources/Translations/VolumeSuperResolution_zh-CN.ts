@@ -979,8 +979,8 @@
 <context>
     <name>application.wording</name>
     <message>
-        <source>Takes the network that is best for a target, or the data step where none gains on noisy scans.</source>
-        <translation>采用最适合目标的网络；若没有网络能改善含噪扫描，则采用数据步骤。</translation>
+        <source>Takes the network that is best for a target, or back-projection where none gains on noisy scans.</source>
+        <translation>采用最适合目标的网络；若没有网络能改善含噪扫描，则采用反投影。</translation>
     </message>
     <message>
         <source>Its error was {percent}% smaller than that of the best interpolation, on noisy scans it never saw.</source>

@@ -23,7 +23,7 @@ CLEAN, NOISY = "profile", "scanner"
 ENDLESS = float("inf")
 # A bar in the table of models is made of these, each for so many percent.
 BAR, PERCENT_A_BAR = "▮", 4
-AUTOMATIC_TIP = _("Takes the network that is best for a target, or the data step where none gains on noisy scans.")
+AUTOMATIC_TIP = _("Takes the network that is best for a target, or back-projection where none gains on noisy scans.")
 
 
 def describe(model: str) -> str:

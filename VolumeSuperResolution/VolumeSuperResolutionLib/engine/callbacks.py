@@ -6,6 +6,8 @@ from typing import Any, Callable, Protocol, runtime_checkable
 
 import numpy as np
 
+from .errors import CancelledError
+
 # (done, total)
 Progress = Callable[[int, int], None]
 # True as soon as the work should end.
@@ -14,6 +16,12 @@ Cancel = Callable[[], bool]
 Block = tuple[slice, slice, slice]
 ReadBlock = Callable[[Block], np.ndarray]
 WriteBlock = Callable[[Block, np.ndarray], None]
+
+
+def end_if(cancel: Cancel | None) -> None:
+    """Raise CancelledError where the work should end."""
+    if cancel is not None and cancel():
+        raise CancelledError
 
 
 class Convert(Protocol):

@@ -158,7 +158,7 @@ def steps(card: Card, request: Request, scanner: Scanner, refined: Sequence[bool
     """
     if request.consistency is not None:
         return False
-    return card.data_step or ((card.learned or card.consistency > 0) and scanner.told_shape(refined))
+    return card.data_step or (card.learned and scanner.told_shape(refined))
 
 
 def lay_out(grid: Grid, request: Request) -> Layout:

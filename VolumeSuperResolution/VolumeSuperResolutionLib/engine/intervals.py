@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .callbacks import Cancel, Place, Progress
-from .errors import CancelledError
+from .callbacks import Cancel, Place, Progress, end_if
 from .models.card import Card
 from .models.domain import Traits
 from .models.interval_table import FEWEST_SUBJECTS, HELD, IntervalTable, percent
@@ -169,8 +168,7 @@ def half_widths(
     widths = (np.asarray(table.half_widths) * extent).astype(np.float32)
     result = np.empty(values.shape, np.float32)
     for planes in _slabs(values.shape):
-        if cancel is not None and cancel():
-            raise CancelledError
+        end_if(cancel)
         result[planes] = widths[table.bins(steepness(values, planes) / np.float32(extent or 1.0))]
         if progress is not None:
             progress(planes.stop, values.shape[0])

@@ -14,8 +14,8 @@ from .zoo import Card
 AUTOMATIC = "auto"
 # How scans were degraded to measure the gain that counts: with an unknown blur and noise, as a user's are.
 PROTOCOL = "scanner"
-# What is left where no network gains: measured, the data step is the better of the classical methods on noisy scans.
-CLASSICAL = "datastep"
+# What is left where no network gains: measured, the best of the classical methods on noisy scans.
+CLASSICAL = "backprojection"
 
 
 def choose(distance: Callable[[Card], float | None], modality: str, factors: Sequence[float] = ()) -> Card:
@@ -24,7 +24,7 @@ def choose(distance: Callable[[Card], float | None], modality: str, factors: Seq
     `distance` tells how far a target is from what a card's networks give by themselves; None if it is out of reach. A
     network for every grid is taken instead where it gained more by factors like these (i, j, k) than the nearest
     specialist by its own. Where the modality is not known a model counts as much as on the one where it gains least.
-    Without torch, or where no model reaches the target or gains, it is the data step.
+    Without torch, or where no model reaches the target or gains, it is the best classical method.
     """
     suited = []
     for card in zoo.cards().values() if networks_at_hand() else ():

@@ -51,6 +51,8 @@ FOLDERS_VARIABLE = "VSR_WEIGHTS"
 MODULES_VARIABLE = "VSR_NETWORKS"
 # The interval tables of the methods that have no card of their own in a file.
 INTERVALS_FILE = Path(__file__).with_name("intervals.json")
+# By which names models were called once.
+RENAMED = {"datastep": "backprojection"}
 # How alike two names have to be for one to be taken for the other mistyped.
 ALIKE = 0.6
 
@@ -63,13 +65,7 @@ CLASSICAL = (
     Card(
         "backprojection",
         "Back-projection",
-        "Lanczos, then five rounds that make the result agree with the scan: sharper, but amplifies noise.",
-        consistency=5,
-    ),
-    Card(
-        "datastep",
-        "Data step",
-        "Lanczos, then one step that makes the result agree with the scan as far as its noise allows: sharper.",
+        "Lanczos, then one exact step that makes the result agree with the scan as far as its noise allows: sharper.",
         data_step=True,
     ),
 )
@@ -96,6 +92,7 @@ def cards() -> dict[str, Card]:
 def card(model_id: str) -> Card:
     """The card of a model, named by its id (in whatever case) or by a folder that holds it."""
     known, _ = _look()
+    model_id = RENAMED.get(model_id, model_id)
     if model_id in known:
         return known[model_id]
     for folder in (Path(), *folders()) if model_id else ():

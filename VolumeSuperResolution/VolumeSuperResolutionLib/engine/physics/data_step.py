@@ -25,8 +25,7 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from ..callbacks import Cancel, Place, Progress
-from ..errors import CancelledError
+from ..callbacks import Cancel, Place, Progress, end_if
 from . import interpolation, separable
 from .scanner import Scanner
 from .separable import Matrices, along, like
@@ -43,9 +42,9 @@ BLOCK_VOXELS = 500_000
 # The mean square of a neighborhood of the residual has to exceed the noise's variance by this factor to count.
 NOISE_MARGIN = 3.0
 # mu where the shape of the profile is only assumed, in parts of the most that it lets through: where the Gaussian that
-# is assumed is the true one, two thirds of what could be gained are; where the true one is a box, next to nothing is
-# lost. Chosen, as the margin was, on training volumes.
-DOUBT = 0.35
+# is assumed is the true one, three fifths of what could be gained are; where the true one is a box, nothing is
+# lost on scans that can tell. Chosen, as the margin was, on training volumes.
+DOUBT = 0.4
 # mu where it is known, in the same parts, for noise in parts of the intensity range, and the most of it: even where the
 # residual exceeds the noise, what the profile lets through least of is noise for the greater part. Chosen so, too.
 CARE, MOST_CARE = 5.0, 0.05
@@ -178,7 +177,7 @@ class DataStep:
         length, height, width = residual.shape
         rows = max(1, BLOCK_VOXELS // (length * width))
         for start in range(0, height, rows):
-            _check(cancel)
+            end_if(cancel)
             part = slice(start, min(start + rows, height))
             values, seen = self._power(part)
             factor, block = like(residual, seen / (values + mu)), residual[:, part]
@@ -194,7 +193,7 @@ def _in_planes(residual: Any, vectors: Sequence[Any], cancel: Cancel | None) -> 
     """Products along the last two axes, in place."""
     planes = max(1, BLOCK_VOXELS // (residual.shape[1] * residual.shape[2]))
     for start in range(0, residual.shape[0], planes):
-        _check(cancel)
+        end_if(cancel)
         part = residual[start : start + planes]
         if vectors[1] is not None:
             part = vectors[1] @ part
@@ -208,11 +207,6 @@ def _half(progress: Progress | None, which: int) -> Progress | None:
     if progress is None:
         return None
     return lambda done, total: progress(which * total + done, 2 * total)
-
-
-def _check(cancel: Cancel | None) -> None:
-    if cancel is not None and cancel():
-        raise CancelledError
 
 
 @lru_cache(maxsize=4)
@@ -331,7 +325,7 @@ def _trust(residual: Any, noise: float, cancel: Cancel | None) -> None:
 
     before = here = energy(residual[0])
     for k in range(residual.shape[0]):
-        _check(cancel)
+        end_if(cancel)
         after = energy(residual[k + 1]) if k + 1 < residual.shape[0] else here
         mean = (before + here + after) / 3
         residual[k] *= (mean - limit).clip(min=0) / mean.clip(min=limit)

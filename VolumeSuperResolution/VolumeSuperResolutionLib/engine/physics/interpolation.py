@@ -12,8 +12,7 @@ from typing import Callable
 
 import numpy as np
 
-from ..callbacks import Cancel, Place, Progress
-from ..errors import CancelledError
+from ..callbacks import Cancel, Place, Progress, end_if
 from . import degradation, separable
 
 LANCZOS_RADIUS = 5
@@ -144,8 +143,7 @@ def repeat(
     placed = zip(array.shape, target.shape, starts_and_steps(fit))
     planes, rows, columns = (_nearest(n, centers(n, m, *place)) for n, m, place in placed)
     for k, source in enumerate(planes):
-        if cancel is not None and cancel():
-            raise CancelledError
+        end_if(cancel)
         target[k] = array[source][rows][:, columns]
         if progress is not None:
             progress(k + 1, len(planes))

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
-from ..errors import CancelledError, RefusalError
+from ..callbacks import Cancel, Progress, end_if
+from ..errors import RefusalError
 from ..volumes.grid import Grid, Volume
 from . import interpolation, separable
 
@@ -142,8 +142,7 @@ def _assigned(
 ) -> np.ndarray:
     largest, result = background.copy(), np.zeros(background.shape, labels.dtype)
     for value, weight, (inner, outer) in zip(values, weights, boxes):
-        if cancel is not None and cancel():
-            raise CancelledError
+        end_if(cancel)
         share = np.float32(weight) * _share(labels == value, matrices, inner, outer)
         wins = share > largest[outer]
         largest[outer][wins] = share[wins]

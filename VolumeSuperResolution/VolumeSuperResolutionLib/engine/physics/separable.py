@@ -15,8 +15,7 @@ from typing import Any, Callable, Optional, overload
 
 import numpy as np
 
-from ..callbacks import Cancel, Convert, Place, Progress, Way
-from ..errors import CancelledError
+from ..callbacks import Cancel, Convert, Place, Progress, Way, end_if
 
 Matrices = tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
 WriteSlab = Callable[[slice, np.ndarray], None]
@@ -155,8 +154,7 @@ def apply(
         slabs = _slabs(shape[0], place.voxels * shape[0] // (area * max(shape[0], array.shape[0])))
         results = _elsewhere(array, matrices, slabs, place, convert, compute)
     for part, values in zip(slabs, results):
-        if cancel is not None and cancel():
-            raise CancelledError
+        end_if(cancel)
         write(part, values)
         if progress is not None:
             progress(part.stop, shape[0])

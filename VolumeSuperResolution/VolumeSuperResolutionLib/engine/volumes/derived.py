@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..callbacks import Cancel, Progress
-from ..errors import CancelledError, RefusalError
+from ..callbacks import Cancel, Progress, end_if
+from ..errors import RefusalError
 from . import dicom, elements
 from .grid import Grid, Volume
 from .slices import Slice
@@ -119,8 +119,7 @@ def write(
             made = Path(place) / "series"
             made.mkdir()
             for k, plane in enumerate(volume.array):
-                if cancel is not None and cancel():
-                    raise CancelledError
+                end_if(cancel)
                 data = _file({**common, **_of_slice(volume.grid, k, _to_stored(plane, scaling))})
                 with open(made / f"{k + 1:05d}.dcm", "xb") as file:
                     file.write(data)
