@@ -19,7 +19,7 @@ from VolumeSuperResolutionLib.engine.physics import degradation, interpolation, 
 from VolumeSuperResolutionLib.engine.physics.scanner import Axis
 from VolumeSuperResolutionLib.engine.request import Report, Request
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
-from VolumeSuperResolutionLib.learning import thick
+from VolumeSuperResolutionLib.learning import limit, thick
 from VolumeSuperResolutionLib.learning import upscale as subject
 from VolumeSuperResolutionLib.learning.held_out import HeldOut
 
@@ -193,6 +193,15 @@ def test_a_few_slices_with_gaps_that_are_fine_along_one_axis_only(truth):
     assert result.volume.array.shape == (12, 96, 96)
     assert np.isfinite(result.volume.array).all() and result.report.learning_steps == 2
     assert result.report.scanner.axes[2].width == 2.4
+
+
+def test_it_ends_by_itself_only_when_measured_to_get_no_better():
+    rising, flat = [(20.0 * n, 0.2 * n) for n in range(1, 11)], [(20.0 * n, 0.8) for n in range(4, 11)]
+    assert not limit.settled(rising, 200.0)
+    assert limit.settled(rising[:4] + flat, 200.0)
+    assert not limit.settled(flat[:1], 50.0) and not limit.settled([], 200.0)
+    # On a slow machine nothing, or little, was measured lately.
+    assert not limit.settled([(40.0, 0.8)], 60.0) and not limit.settled([(40.0, 0.8), (80.0, 0.8)], 90.0)
 
 
 REFUSALS = {
