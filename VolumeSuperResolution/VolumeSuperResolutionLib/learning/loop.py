@@ -23,7 +23,7 @@ RATE, WARM_UP, AVERAGE, CLIP = 1e-3, 20, 0.99, 1.0
 BETAS, EPSILON = (0.9, 0.99), 1e-8
 # It is measured on what is held out after so many steps.
 EVERY = 50
-# Without a limit of one's own the learning rate falls, once it gets no better, for such a part of the time that it took.
+# Without a limit of one's own the learning rate falls, once it gets no better, for a part of the time that it took.
 LANDING = 0.25
 
 
