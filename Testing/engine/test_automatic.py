@@ -28,7 +28,7 @@ def cards(monkeypatch):
             measured = {"scanner": {m: {"over_best_classical": [gain, 0.1]} for m, gain in gains.items()}}
             card = zoo.Card(name, name, "For a test.", factor=factor, stages=(stage,), gains=measured)
             known[name] = replace(card, **rest[0]) if rest else card
-        monkeypatch.setattr(zoo, "cards", lambda: known)
+        monkeypatch.setattr(zoo, "_look", lambda: (known, []))
 
     return only
 
@@ -69,8 +69,8 @@ def test_out_of_reach_and_without_torch_it_is_classical(cards, monkeypatch):
     assert chosen(scale=(2, 2, 2)) == "backprojection"
 
 
-def test_a_network_for_every_grid_counts_as_much_as_it_gained_by_such_factors(cards):
-    figures = {"scanner": 1.0, "scanner 3 x 3 x 3": 0.5, "scanner 1 x 1 x 4": -0.1}
+def test_a_network_for_every_grid_stands_alone_only_where_it_gained_clearly_more_by_such_factors(cards):
+    figures = {"scanner": 1.2, "scanner 3 x 3 x 3": 0.5, "scanner 1 x 1 x 4": -0.1}
     gains = {key: {"MR": {"over_best_classical": [gain, 0.0]}} for key, gain in figures.items()}
     cards(
         every=((0, 0, 0), {}, {"stages": (zoo.Stage("anygrid3d"),), "gains": gains}),
@@ -80,8 +80,10 @@ def test_a_network_for_every_grid_counts_as_much_as_it_gained_by_such_factors(ca
     )
     assert chosen(scale=(2, 2, 2)) == "every"
     assert chosen(scale=(2.2, 2.2, 2.2)) == "every"
-    assert chosen(scale=(3, 3, 3)) == "better"
-    assert chosen(scale=(3.2, 3.2, 3.2)) == "better"
+    for scale in ((3, 3, 3), (3.2, 3.2, 3.2)):
+        layout = lay_out(GRID, Request("auto", modality="MR", scale=scale))
+        assert [each.card.id for each in layout.chain] == ["better", "every"]
+        assert layout.shares == pytest.approx([automatic.SHARE, 1 - automatic.SHARE])
     assert [chosen(scale=scale) for scale in ((1, 1, 4), (5, 1, 1), (1, 6.0, 1))] == ["slices"] * 3
     assert chosen(scale=(1.0, 1.0, 6.5)) == "backprojection"
 
@@ -102,8 +104,11 @@ def test_targets_that_no_one_reaches_are_refused_as_ever():
 
 
 def test_every_shipped_specialist_is_weighed():
-    assert chosen(scale=(2, 2, 2)) == "edsr3d-x2"
-    assert chosen(isotropic=True) == "edsr3d-depth-x4"
+    for modality, others in (("MR", ["anygrid3d"]), ("CT", ["anygrid3d", "backprojection"])):
+        for target, first in (({"scale": (2, 2, 2)}, "edsr3d-x2"), ({"isotropic": True}, "edsr3d-depth-x4")):
+            layout = lay_out(GRID, Request("auto", modality=modality, **target)).on(modality)
+            assert [each.card.id for each in layout.chain] == [first, *others]
+            assert sum(layout.shares) == pytest.approx(1)
 
 
 def test_the_report_names_the_model_that_ran_and_that_it_was_chosen(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ def test_a_shipped_card_is_read_as_it_is_written(path):
     card = subject.read_card(path)
     assert json.loads(json.dumps(card.to_dict())) == json.loads(path.read_text(encoding="utf-8"))
     assert not card.others
-    averaged = {"averaged_with", "share"}  # which only cards of averages tell
+    averaged = {"averaged_with", "share", "averaged_on"}  # which only cards of averages tell
     assert set(card.to_dict()) | averaged == {field.name for field in subject.described()}
 
 

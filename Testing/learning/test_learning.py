@@ -144,8 +144,18 @@ def test_a_card_can_average_its_result_with_another_models(tmp_path):
     region = ((4, 20), (4, 20), (1, 5))
     part = engine.upscale(scan, replace(request, model=models[-1], region=region)).volume.array
     assert np.allclose(part, both[2:10, 4:20, 4:20], atol=1e-3 * np.ptp(plain))
-    model(tmp_path / "chain", save(tensors_of(stages)), stages, factor=(1, 1, 2), averaged_with=models[-1])
-    with pytest.raises(RefusalError, match="an average itself"):
+    chain = model(
+        tmp_path / "chain", save(tensors_of(stages)), stages, factor=(1, 1, 2), averaged_with=models[-1], share=0.5
+    )
+    result = engine.upscale(scan, replace(request, model=str(tmp_path / "chain")))
+    assert np.allclose(result.volume.array, 0.5 * both + 0.5 * alone, atol=1e-4 * np.ptp(plain))
+    assert [share for _, share in result.report.mean_of] == [0.5, 0.125, 0.375]
+    assert "(50%)" in str(result.report) and "(38%)" in str(result.report)
+    zoo.write_card(replace(mean, averaged_on=("CT",)))  # and this scan is an MR
+    lone = engine.upscale(scan, replace(request, model=models[-1]))
+    assert np.array_equal(lone.volume.array, alone) and not lone.report.mean_of
+    zoo.write_card(replace(chain, averaged_with=str(tmp_path / "chain")))
+    with pytest.raises(RefusalError, match="more than 4 in all"):
         engine.upscale(scan, replace(request, model=str(tmp_path / "chain")))
 
 

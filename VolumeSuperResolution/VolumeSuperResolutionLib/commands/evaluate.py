@@ -21,7 +21,7 @@ from .parser import reader
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="", metavar="ID[,ID...]", help="beside the baselines")
+    parser.add_argument("--model", default="", metavar="ID[,ID...]", help="beside the baselines; auto, too")
     add_volumes(parser)
     scale = reader("scale", request_options()["scale"].parse, "2 or 1,1,4")
     what = parser.add_mutually_exclusive_group(required=True)
@@ -76,7 +76,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     models = [model for model in options.model.split(",") if model]
     for model in models:
-        zoo.card(model)
+        if model != automatic.AUTOMATIC or options.save or options.precision or options.intervals:
+            zoo.card(model)
     _check(options, models)
 
     def tell(line: str) -> None:

@@ -29,6 +29,8 @@ from .volumes.grid import Grid, Region, Volume, check_region, check_target, targ
 FURTHEST_STRETCH = grids.FURTHEST_STRETCH
 # What a network needs at the least beside input and output.
 SLAB_BYTES = 100 * 2**20
+# A result is the mean of so many models at the most.
+MOST_AVERAGED = 4
 FLIPS = tuple(product((1, -1), repeat=3))
 
 
@@ -46,6 +48,24 @@ class Layout(NamedTuple):
     step: bool
     # How the model would run that the result is averaged with, where the card names one.
     other: Layout | None = None
+
+    @property
+    def chain(self) -> list[Layout]:
+        """This one, and those that its result is averaged with."""
+        return [self] if self.other is None else [self, *self.other.chain]
+
+    @property
+    def shares(self) -> list[float]:
+        """What part of the result each of the chain makes."""
+        if self.other is None:
+            return [1.0]
+        return [self.card.share, *((1 - self.card.share) * share for share in self.other.shares)]
+
+    def on(self, modality: str) -> Layout:
+        """For scans of a modality: without those that it is not averaged with on it."""
+        if self.other is None or modality not in (*self.card.averaged_on, AUTO):
+            return self._replace(other=None)
+        return self._replace(other=self.other.on(modality))
 
 
 class Prepared(NamedTuple):
@@ -192,18 +212,21 @@ def lay_out(grid: Grid, request: Request) -> Layout:
 
 
 def _of_other(card: Card, request: Request) -> Request:
-    """The request for the model that this one's result is averaged with; refuses a chain of such."""
-    if zoo.card(card.averaged_with).averaged_with:
-        raise RefusalError(
-            f"{card.title} is averaged with {card.averaged_with}, which is an average itself; name another one in its "
-            "card."
-        )
+    """The request for the model that this one's result is averaged with; refuses what would have no end."""
+    chain = [card]
+    while chain[-1].averaged_with:
+        chain.append(zoo.card(chain[-1].averaged_with))
+        if len(chain) > MOST_AVERAGED:
+            raise RefusalError(
+                f"{card.title} is averaged with {card.averaged_with}, and that with others, more than "
+                f"{MOST_AVERAGED} in all; name another one in its card."
+            )
     return replace(request, model=card.averaged_with, realism=None, uncertainty=False, ensemble=False, interval=False)
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
     """What a request would give and take, without looking at a voxel; refuses what `upscale` would refuse of it."""
-    layout = lay_out(grid, request)
+    layout = lay_out(grid, request).on(request.modality)
     card, size = layout.card, layout.grid.size
     voxels, read, floats = int(np.prod(size)), int(np.prod(layout.source.size)), 0
     flips = card.learned and (request.uncertainty or request.ensemble)
@@ -256,6 +279,7 @@ def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> P
         mm = " x ".join(f"{s:.4g}" for s in layout.grid.spacing)
         notes.append(f"The spacing was adjusted to {mm} mm so that the field of view stays as it is.")
     modality = intensity.guess_modality(array) if request.modality == "auto" else request.modality
+    layout = layout.on(modality)
     found = traits(Volume(array, volume.grid), modality) if layout.card.learned or layout.card.intervals else None
     notes += beyond(layout.card, found) if found is not None else ()
     carrier = intensity.PLAIN if layout.card.id == "nearest" else intensity.carrier_for(array)
@@ -264,7 +288,7 @@ def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> P
     if scanner.noise is None and layout.card.id != "nearest":
         scanner = replace(scanner, noise=white_noise(array, modality), noise_told="estimated")
     sigma = 0.0
-    if layout.step or (layout.other is not None and layout.other.step):
+    if any(each.step for each in layout.chain):
         low, high = intensity.percentiles(array)
         sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
     table, missing = _interval(layout, request, modality, found)

@@ -266,6 +266,8 @@ class Report(Json):
     gpu_memory_mb: float = 0.0
     # Whether the request left the choice of the model open.
     automatic: bool = False
+    # Where it is the mean of several models' results: their titles and shares.
+    mean_of: tuple[tuple[str, float], ...] = ()
     # Within what the truth lies with 90%: the median half width in tissue, in the scan's units; what such an interval
     # was measured to cover of single subjects, at the least and the most, and on how many; or why there is none.
     interval: float | None = None
@@ -296,6 +298,7 @@ class Report(Json):
             f"{describe_grid(self.input_size, self.input_spacing)} -> "
             f"{describe_grid(self.output_size, self.output_spacing)}, {self.scalar_type}",
             *scan,
+            *([f"the mean of {self.shares}"] if self.mean_of else []),
             *self._learning(),
             f"{self.seconds:.1f} s, peak memory {self.peak_memory_mb:.0f} MB{on_gpu}{', ' if self.tiles else ''}"
             f"{self.tiles}",
@@ -303,6 +306,11 @@ class Report(Json):
             *self._doubts(),
         ]
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
+
+    @property
+    def shares(self) -> str:
+        """ "Network (65%), Back-projection (35%)": of what it is the mean."""
+        return ", ".join(f"{title} ({100 * share:.0f}%)" for title, share in self.mean_of)
 
     def _learning(self) -> list[str]:
         """What learning from the scan came to, where that was asked for."""
@@ -331,8 +339,9 @@ class Report(Json):
 
     def derivation(self, version: str) -> Derivation:
         """What a DICOM series of the result says of it."""
+        mean = f", the mean of {self.shares}," if self.mean_of else ""
         sentence = (
-            f"{self.title} ({self.model}{describe_realism(self.realism)}) of {MAKER} {version}: "
+            f"{self.title} ({self.model}{describe_realism(self.realism)}){mean} of {MAKER} {version}: "
             f"{describe_grid(self.input_size, self.input_spacing)} to "
             f"{describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
         )

@@ -87,7 +87,7 @@ def upscale(
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = sum(map(_passes, _layouts(prepared)))
+    passes = sum(map(_passes, prepared.layout.chain))
     return plan.Run(
         device=request.device,
         precision=request.precision,
@@ -99,12 +99,6 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         passes=len(_flips(prepared, request)) * passes
         + _residual_part(prepared) * (1 + request.interval + request.invented),
     )
-
-
-def _layouts(prepared: Prepared) -> list[Layout]:
-    """How the model runs, and the one that its result is averaged with."""
-    layout = prepared.layout
-    return [layout] if layout.other is None else [layout, layout.other]
 
 
 def _passes(layout: Layout) -> int:
@@ -148,7 +142,7 @@ def _doubts(
 
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
-    networks = [_networks(prepared, layout, request) for layout in _layouts(prepared)]
+    networks = [_networks(prepared, layout, request) for layout in prepared.layout.chain]
     region, added, fit = _with_margin(prepared, networks, work, request.margin)
     prepared = prepared._replace(fit=fit)
     storage, carrier, grid = prepared.storage, prepared.carrier, prepared.layout.grid
@@ -313,7 +307,7 @@ def _with_margin(
     layout, counts = prepared.layout, prepared.array.shape[::-1]
     if layout.region == tuple((0, n) for n in counts):
         return layout.region, [(0, 0)] * 3, None
-    needed = [_margins(each, loaded, work) for each, loaded in zip(_layouts(prepared), networks)]
+    needed = [_margins(each, loaded, work) for each, loaded in zip(prepared.layout.chain, networks)]
     margins = [max(margin) for margin in zip(*needed)]
     if most is not None:
         margins = [min(margin, max(0, most)) for margin in margins]
@@ -383,5 +377,6 @@ def _report(
         warnings=tuple(dict.fromkeys(notes)),
         realism=request.realism,
         automatic=request.model == AUTOMATIC,
+        mean_of=tuple((each.card.title, share) for each, share in zip(layout.chain, layout.shares) if layout.other),
         scanner=None if prepared.scanner.noise is None else prepared.scanner,
     )

@@ -150,6 +150,11 @@ class Card:
         "the id of another model: the result is the mean of both, each weighed by its share", schema.text(), default=""
     )
     share: float = schema.entry("this model's own share of such a mean", schema.number(0, 1), default=1.0)
+    averaged_on: tuple[str, ...] = schema.entry(
+        "of what the result is such a mean; of others it is this model's alone",
+        schema.several(schema.one_of(*MODALITIES), 1, 2),
+        default=MODALITIES,
+    )
     limits: tuple[str, ...] = schema.entry("what is known to go wrong", schema.several(schema.text()), default=())
     training: Mapping[str, Any] = schema.entry(
         "volumes, licenses, steps and settings", schema.table(schema.document), default_factory=dict
@@ -212,7 +217,7 @@ class Card:
         values["stages"] = [vars(stage) for stage in self.stages]
         values["intervals"] = [vars(table) for table in self.intervals]
         if not self.averaged_with:
-            del values["averaged_with"], values["share"]
+            del values["averaged_with"], values["share"], values["averaged_on"]
         return {**values, **self.others}
 
 
