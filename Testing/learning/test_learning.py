@@ -169,6 +169,24 @@ def test_where_it_is_not_better_the_result_is_what_it_would_have_been(scan, plai
     assert not (tmp_path / "mine").exists()
 
 
+def test_what_is_learned_stands_beside_the_mean_that_automatic_takes(scan, tmp_path, monkeypatch):
+    monkeypatch.setattr(subject, "MARGIN", -100.0)
+    judged = []
+    monkeypatch.setattr(
+        HeldOut, "beat", lambda self, *given, beat=HeldOut.beat: judged.append(given[0]) or beat(self, *given)
+    )
+    request = replace(REQUEST, model="auto", learn_steps=2)
+    plain = engine.upscale(scan, replace(request, learn_steps=None))
+    result = subject.upscale(scan, request, keep=tmp_path / "mine")
+    titles = [title for title, _ in plain.report.mean_of]
+    assert len(titles) > 1 and result.report.learning_beside == " + ".join(titles) and judged == ["auto"]
+    assert [title for title, _ in result.report.mean_of] == ["Learned from the scan", *titles]
+    folder = tmp_path / "mine"
+    assert zoo.read_card(folder / zoo.CARD_FILE).averaged_with == "auto"
+    again = engine.upscale(scan, replace(request, model=str(folder), learn_steps=None)).volume.array
+    assert np.array_equal(again, result.volume.array)
+
+
 def test_without_learning_it_is_the_engine(scan, plain):
     result = subject.upscale(scan, replace(REQUEST, learn_steps=None))
     assert np.array_equal(result.volume.array, plain) and result.report.learning_gain is None

@@ -25,7 +25,6 @@ from ..engine.volumes.grid import Grid, Volume
 from ..engine.volumes.writing import TEMPORARY
 from . import model
 from .limit import limit_of
-from .model import name_of
 from .thick import Pairs, factor_of, thick_scan, why_not
 
 if TYPE_CHECKING:
@@ -63,14 +62,13 @@ def upscale(
     if keep is not None:
         check_keep(keep, request)
     prepared = checks.prepare(volume, plain)
-    beside = prepared.layout.card
     learned = _learn(volume.grid, prepared, request, started, learning, cancel, enough)
     used = learned.worth.gain >= MARGIN
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=None if keep is None else keep.parent) as parent:
         folder = Path(parent) / (model.ID if keep is None else keep.name)
         if used:
             folder.mkdir()
-            model.write(folder, volume.grid, prepared, learned)
+            model.write(folder, volume.grid, prepared, learned, model.beside(prepared, request))
             plain = replace(plain, model=str(folder))
         result = engine.upscale(volume, plain, progress, cancel)
         if used and keep is not None:
@@ -81,7 +79,7 @@ def upscale(
     report = replace(
         result.report,
         learned_share=round(learned.worth.share, 2) if used else 0.0,
-        learning_beside=beside.title,
+        learning_beside=" + ".join(each.card.title for each in prepared.layout.chain),
         learning_gain=round(learned.worth.gain, 2),
         learning_steps=learned.steps,
         learning_seconds=learned.seconds,
@@ -147,7 +145,7 @@ def _learn(
     pairs = Pairs(scan, others, SEED)
     scanner = _across_k(prepared.scanner, slice_axis(grid.spacing))
     window = prepared.carrier.window(prepared.window)
-    held_out.beat(name_of(prepared.layout.card), request, scanner, window, cancel)
+    held_out.beat(model.beside(prepared, request), request, scanner, window, cancel)
     steps = checks.steps(model.card_for(grid, prepared.modality), request, scanner, (False, False, True))
 
     def explain(high: np.ndarray, low: np.ndarray) -> None:
