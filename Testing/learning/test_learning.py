@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 from sample_models import model, tensors_of
+from VolumeSuperResolutionLib.engine import checks
 from VolumeSuperResolutionLib.engine import upscale as engine
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
@@ -157,6 +158,17 @@ def test_a_card_can_average_its_result_with_another_models(tmp_path):
     zoo.write_card(replace(chain, averaged_with=str(tmp_path / "chain")))
     with pytest.raises(RefusalError, match="more than 4 in all"):
         engine.upscale(scan, replace(request, model=str(tmp_path / "chain")))
+
+
+@pytest.mark.parametrize("beside, taken", [("linear", True), ("auto", False)])
+def test_automatic_does_not_take_what_is_averaged_with_itself(tmp_path, monkeypatch, beside, taken):
+    gains = {"scanner": {"MR": {"over_best_classical": [9.0, 0.0]}}}
+    stages = (zoo.Stage("cnnil_depth", {"factor": 2}, ("j", "i")),)
+    data = save(tensors_of(stages))
+    model(tmp_path / "mine", data, stages, factor=(1, 1, 2), averaged_with=beside, share=0.5, gains=gains)
+    monkeypatch.setenv("VSR_WEIGHTS", str(tmp_path))
+    request = Request(model="auto", isotropic=True, modality="MR", label_map=False)
+    assert (checks.lay_out(Grid((24, 24, 6), (1.0, 1.0, 2.0)), request).card.id == "mine") == taken
 
 
 def test_where_it_is_not_better_the_result_is_what_it_would_have_been(scan, plain, tmp_path, monkeypatch):
