@@ -23,7 +23,7 @@ from VolumeSuperResolutionLib.engine.physics import data_step, noise, separable
 from VolumeSuperResolutionLib.engine.storage import OnDisk
 from VolumeSuperResolutionLib.engine.streaming import inference, memory
 from VolumeSuperResolutionLib.engine.upscale import Request, upscale
-from VolumeSuperResolutionLib.engine.volumes import files, intensity, labels, mapped
+from VolumeSuperResolutionLib.engine.volumes import files, intensity, labels, mapped, ome_zarr
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 SMALL = (zoo.Stage("edsr3d", {"factor": 2, "features": 2, "blocks": 1}),)
@@ -59,7 +59,7 @@ LABELS = (texture() // 200).astype(np.uint8)
 RUNS = {
     "lanczos": ("scan.nrrd", texture(), "--model lanczos --scale 2", "out.nrrd"),
     "a detached header": ("scan.nhdr", texture(dtype=np.float32), "--model bspline --scale 1.7", "out.nhdr"),
-    "packed": ("scan.nii.gz", texture(), "--model linear --scale 2", "out.nii"),
+    "packed": ("scan.nii.gz", texture(), "--model linear --scale 2", "Out.nii.gz"),
     "plain NIfTI": ("scan.nii", texture(dtype=np.uint16), "--model lanczos --scale 2", "OUT.NII"),
     "labels": ("scan.mhd", LABELS, "--model nearest --scale 2,2,3 --label-map yes", "out.mhd"),
     "rounds": ("scan.mha", texture(), "--model lanczos --consistency 5 --scale 2", "out.mha"),
@@ -116,7 +116,7 @@ def vsr(capsys, command):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("what", RUNS)
@@ -131,13 +131,62 @@ def test_in_files_every_voxel_is_that_of_memory(here, capsys, what):
     assert np.allclose(result.grid.to_physical((1, 2, 0)), plain.grid.to_physical((1, 2, 0)), atol=1e-4)
     image = sitk.ReadImage(out)
     assert np.array_equal(sitk.GetArrayFromImage(image), plain.array)
-    assert out.lower().endswith(".nii") or name.startswith("scan.nii") or image.GetMetaData("Project") == "x"
+    assert ".nii" in out.lower() or name.startswith("scan.nii") or image.GetMetaData("Project") == "x"
     for report in reports:
         del report["seconds"], report["peak_memory_mb"]
     assert reports[0] == reports[1]
-    second = mapped.ENDINGS[mapped.ending(here / out)]
+    second = mapped.ENDINGS.get(mapped.ending(here / out), ())
     left = {out, "plain.nrrd", *(out.rpartition(".")[0] + each for each in second)}
     assert {path.name for path in here.iterdir() if not path.name.startswith("scan.")} == left
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_chunks_in_and_out_are_the_same_too(here, capsys, version):
+    zarr = pytest.importorskip("zarr")
+    if version == "0.5" and zarr.__version__ < "3":
+        pytest.skip("zarr 2 has no format 3")
+    grid = Grid(texture().shape[::-1], OBLIQUE["spacing"], OBLIQUE["origin"], OBLIQUE["direction"])
+    files.write(Volume(texture(), grid), here / "scan.ome.zarr", {"OME-Zarr": version})
+    request = "--model backprojection --scale 2 --json"
+    plain = vsr(capsys, f"upscale scan.ome.zarr plain.nrrd {request}")
+    for out, more in (("memory.zarr", ""), ("disk.zarr", " --on-disk"), ("old.zarr", " --on-disk --ome-zarr 0.4")):
+        report = vsr(capsys, f"upscale scan.ome.zarr {out} {request}{more}")
+        loaded = files.read(out)
+        assert np.array_equal(loaded.volume.array, files.read("plain.nrrd").volume.array)
+        assert np.allclose(loaded.volume.grid.to_physical((1, 2, 0)), grid.refined((32, 30, 28)).to_physical((1, 2, 0)))
+        assert loaded.metadata["OME-Zarr"] == ("0.4" if out == "old.zarr" else version)
+        assert report["warnings"][:-1] == plain["warnings"] and "how the axes lie" in report["warnings"][-1]
+    assert {path.name for path in here.iterdir()} == {
+        "scan.ome.zarr", "plain.nrrd", "memory.zarr", "disk.zarr", "old.zarr"
+    }  # fmt: skip
+    before = contents(here / "scan.ome.zarr" / "0")
+    assert main(["upscale", "scan.ome.zarr/0", "scan.ome.zarr", "--scale", "2", "--model", "lanczos"]) == 2
+    assert "would overwrite what is read" in capsys.readouterr().err
+    assert contents(here / "scan.ome.zarr" / "0") == before
+
+
+def test_chunks_are_read_and_written_in_parts(here, monkeypatch):
+    """Bytes of arrays that are held do not grow with the number of slices."""
+    pytest.importorskip("zarr")
+    monkeypatch.setattr(ome_zarr, "CHUNK", (8, 64, 64))
+    monkeypatch.setattr(ome_zarr, "COARSEST", 16)
+    monkeypatch.setattr(labels, "SAMPLE", 10_000)
+
+    def held(planes):
+        scratch = mapped.Scratch(here)
+        array = scratch.empty((planes, 60, 60), np.float32)
+        array[...] = np.random.default_rng(0).random(array.shape[1:], np.float32)
+        tracemalloc.start()
+        try:
+            ome_zarr.write(Volume(array, Grid(array.shape[::-1])), here / f"{planes}.zarr")
+            loaded = files.read(here / f"{planes}.zarr", scratch=scratch).volume.array
+            assert np.array_equal(loaded[-1], array[-1])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    held(8)  # what is loaded once
+    assert held(128) - held(32) < 0.15 * 96 * 60 * 60 * 4
 
 
 @pytest.mark.parametrize("more", ["endian: big", "scaled", "behind", "dicom"])
@@ -235,7 +284,7 @@ def test_what_does_not_fit_goes_into_files_by_itself_and_says_so(here, capsys, m
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("out.nii.gz", "write .nrrd, .nhdr, .nii, .mha or .mhd, which need not fit into memory"),
+        ("out.nrrd --interval", "leave out --interval, which only works in memory"),
         ("out.nrrd --invented", "leave out --invented, which only works in memory"),
         ("out.nrrd --learn auto --segmentation x.nrrd", "leave out --segmentation and --learn, which only work in"),
     ],
@@ -332,6 +381,6 @@ def test_killed_it_leaves_nothing_that_looks_finished_and_the_next_run_removes_t
     done = subprocess.run(arguments, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False)
     assert done.returncode == (-number if number == signal.SIGKILL else 128 + number)
     left = {path.name for path in here.iterdir()} - {"scan.nrrd"}
-    assert all(name.startswith(outputs.PREFIX) for name in left) and bool(left) == (number == signal.SIGKILL)
+    assert all(name.startswith(".vsr_") for name in left) and bool(left) == (number == signal.SIGKILL)
     vsr(capsys, command)
     assert {path.name for path in here.iterdir()} == {"scan.nrrd", "out.nrrd"}

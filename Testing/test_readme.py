@@ -68,6 +68,7 @@ def place(tmp_path, monkeypatch):
             files.write(stack.volume, folder / f"{name}.nrrd")
     (tmp_path / "data" / "sharp").mkdir()
     dicom(tmp_path / "CT-folder")
+    scan(tmp_path / "bone.ome.zarr", size=(140, 8, 9))  # so long that there is a second level
     for folder, names in (("my-scans", "abc"), ("my-other-scans", "abc"), ("FOLDER", "a")):
         for name in names:
             scan(tmp_path / folder / f"{name}.nii.gz", size=(36, 36, 36))

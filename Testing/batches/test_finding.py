@@ -14,7 +14,7 @@ from VolumeSuperResolutionLib.commands.batches.finding import Filter, find
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.volumes import files
 
-from batches.small_scans import LINEAR, results, scan
+from batches.small_scans import LINEAR, records, results, scan
 
 
 @pytest.fixture
@@ -86,6 +86,23 @@ def test_every_dicom_series_is_a_scan(here):
     assert main(["batch", "in", "out", "--model", "nearest", "--scale", "1,1,2", "--quiet"]) == 0
     assert set(results(here / "out")) == {"one.nii.gz", "three-1.nii.gz", "three-2.nii.gz", "three-7.nii.gz"}
     assert files.read(here / "out" / "three-7.nii.gz").volume.grid.size == (7, 6, 16)
+
+
+def test_an_image_in_chunks_is_one_scan_and_not_a_folder_to_be_searched(here):
+    pytest.importorskip("zarr")
+    for name in ("in/a.nrrd", "in/x/b.ome.zarr", "in/x/c.zarr"):
+        scan(here / name)
+    assert names("in") == ["a.nrrd", "x/b.ome.zarr", "x/c.zarr"]
+    assert names("in/x/*.zarr") == ["b.ome.zarr", "c.zarr"]
+    for _ in range(2):
+        assert main(["batch", "in", "out", *LINEAR]) == 0
+    assert files.read(here / "out" / "x" / "b.ome.zarr").volume.grid.size == (16, 16, 16)
+    assert len(records(here / "out")) == 3
+    scan(here / "in" / "x" / "c.zarr", seed=5)
+    before = files.read(here / "out" / "x" / "c.zarr").volume.array
+    assert main(["batch", "in", "out", *LINEAR]) == 0
+    assert len(records(here / "out")) == 4
+    assert not (files.read(here / "out" / "x" / "c.zarr").volume.array == before).all()
 
 
 IMAGES = ("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/ses-a/anat/sub-02_ses-a_acq-thick_FLAIR.nii.gz")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_networks import difference, enlivened, noise, small, whole
-from test_streaming import Counting, Parts, box_of, run
+from test_streaming import Counting, Parts, box_of, check_going_on, run
 from torch import nn
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.shuffle import VoxelShuffle
@@ -116,6 +116,15 @@ def test_the_same_planes_give_the_same_bits():
     stream, array = Stream(small("edsr3d")), noise((13, 8, 9))
     box = box_of(stream.sizes(array.shape)[-1])
     assert (run(stream, array, box, 8) == run(stream, array, box, 8)).all()
+
+
+@pytest.mark.parametrize("name", ["edsr3d", "phases with few taps in the plane"])
+@given(planes=st.integers(1, 40), thickness=st.integers(1, 9), data=st.data())
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+def test_blocks_go_on_with_the_same_bits(name, planes, thickness, data):
+    check_going_on(
+        WIDE[name](), noise((planes, 7, 6)), thickness, data.draw(st.sampled_from((1, 20_000, 1 << 30))), data
+    )
 
 
 @pytest.mark.parametrize("name", ["edsr3d", "rrdb3d", "phases with few taps in the plane"])

@@ -346,11 +346,11 @@ def test_where_memory_runs_out_slabs_and_blocks_are_halved(monkeypatch):
     tried = []
     plain = inference.Stream.run
 
-    def run(stream, read, shape, box, thickness, chunk):
+    def run(stream, read, shape, box, thickness, chunk, first):
         tried.append((thickness, chunk))
         if len(tried) < 3:
             raise MemoryError
-        return plain(stream, read, shape, box, thickness, chunk)
+        return plain(stream, read, shape, box, thickness, chunk, first)
 
     monkeypatch.setattr(inference.Stream, "run", run)
     monkeypatch.setattr(inference.Stream, "bytes", lambda *_: 0)

@@ -27,7 +27,7 @@ thorough = settings(max_examples=10, deadline=None, suppress_health_check=[Healt
 SHAPES = st.tuples(st.integers(1, 13), st.integers(1, 12), st.integers(1, 11))
 
 
-def run(stream, array, box, thickness, chunk_bytes=1 << 62, seen=None):
+def run(stream, array, box, thickness, chunk_bytes=1 << 62, seen=None, first=None, blocks=None):
     """A box of the output; what is computed twice or left out shows as NaN."""
     out = np.full([high - low for low, high in box], np.nan, dtype=np.float32)
 
@@ -37,9 +37,11 @@ def run(stream, array, box, thickness, chunk_bytes=1 << 62, seen=None):
         return torch.from_numpy(array[tuple(slice(*r) for r in ranges)].copy()).unsqueeze(3)
 
     with torch.inference_mode():
-        for item in stream.run(read, array.shape, box, thickness, chunk_bytes):
+        for item in stream.run(read, array.shape, box, thickness, chunk_bytes, first):
             if item is not None:
                 (low, high), block = item
+                if blocks is not None:
+                    blocks.append(low)
                 place = out[low - box[0][0] : high - box[0][0]]
                 assert np.isnan(place).all()
                 place[:] = block[..., 0].numpy()
@@ -83,6 +85,36 @@ def test_any_box_can_be_streamed_alone(name, shape, thickness, data):
     whole_of = truth.copy()
     whole_of[tuple(slice(*r) for r in box)] = out
     assert difference(whole_of, truth) <= CLOSE
+
+
+def check_going_on(network, array, thickness, chunk_bytes, data):
+    """From any of its blocks on, a run is bit for bit what the whole one is, and reads little more than it needs."""
+    stream, blocks, seen = Stream(network), [], []
+    size = stream.sizes(array.shape)[-1]
+    low = data.draw(st.integers(0, size[1] - 1), "row")
+    box = ((0, size[0]), (low, size[1]), (0, size[2]))
+    truth = run(stream, array, box, thickness, chunk_bytes, blocks=blocks)
+    first = data.draw(st.sampled_from(blocks), "first")
+    out = run(stream, array, box, thickness, chunk_bytes, seen, first)
+    assert np.isnan(out[:first]).all() and out[first:].tobytes() == truth[first:].tobytes()
+    needed = stream.needs(array.shape, ((first, size[0]), *box[1:]))[0][0][0]
+    begins = min(planes[0] for planes, *_ in seen)
+    assert begins <= needed
+    assert begins >= needed - len(stream.nodes) * thickness or not stream.local  # a block a layer, at the most
+
+
+@pytest.mark.parametrize("name", ["cnnil_depth", "fsrcnn3d", "edsr3d through plane", "dcsrn3d", "rcan3d"])
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 8), st.integers(1, 8)),
+    thickness=st.integers(1, 5),
+    data=st.data(),
+)
+@settings(parent=thorough, max_examples=3)
+def test_a_stream_goes_on_where_it_was_broken_off(name, shape, thickness, data):
+    options = {"features": 4, "groups": 2, "blocks": 2, "reduction": 2, "factor": 2}
+    network = enlivened(build("rcan3d", **options)) if name == "rcan3d" else small(name)
+    chunk_bytes = data.draw(st.sampled_from((1, 4000, 1 << 30)))
+    check_going_on(network, noise(shape), thickness, chunk_bytes, data)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -72,7 +72,8 @@ def methodMarkup(card: Any, isAutomatic: bool, modality: str, networks: bool) ->
         text = _("<b>Automatic</b> takes {title}, as no network is made for this target. {trust}")
     else:
         text = _("<b>Automatic</b> takes {title}, as the networks need PyTorch, which is not at hand. {trust}")
-    return text.format(title=escape(card.title), trust=escape(trust(card, modality)))
+    titles = [card.title, *([zoo.card(card.averaged_with).title] if card.averaged_with else [])]
+    return text.format(title=escape(_(" and ").join(titles)), trust=escape(trust(card, modality)))
 
 
 def cardMarkup(card: Any) -> str:
@@ -210,7 +211,12 @@ def resultLine(node: Any) -> str:
         device=deviceName(report.device),
         residual=residual(report),
     )
-    return "\n".join([line, *learned(report), *doubts(report), assumed(report), *report.warnings])
+    return "\n".join([line, *mean(report), *learned(report), *doubts(report), assumed(report), *report.warnings])
+
+
+def mean(report: Report) -> list[str]:
+    """Of what it is the mean, where several models made it."""
+    return [_("It is the mean of {parts}.").format(parts=report.shares)] if report.mean_of else []
 
 
 def learned(report: Report) -> list[str]:

@@ -46,6 +46,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--exclude", action="append", default=[], metavar="PATTERN", help="no scans or folders of such names"
     )
+    parser.add_argument(
+        "--segmentation",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="labels beside each scan, which go to the grid of its result, too: a name, perhaps with wildcards, in "
+        "which {} stands for the scan's name without ending, in a BIDS data set for its entities ('{}_dseg.nii.gz'); "
+        "can be repeated",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be done: sizes, time and disk")
     parser.add_argument("--retry", action="store_true", help="also what failed before and has not changed")
     parser.add_argument(
@@ -75,6 +84,10 @@ def run(options: argparse.Namespace) -> int:
     if options.scheduler is None and not options.dry_run:
         _check(card, request)
     found = finding.find(options.input, options.output, Filter(options.include, options.exclude))
+    found = finding.with_segmentations(found, options.segmentation)
+    without = sum(not scan.segmentations for scan in found.scans) if options.segmentation else 0
+    if without:
+        say(f"{without} of {len(found.scans)} scans have no segmentation beside them.")
     place = Place(
         found.root.absolute(),
         options.output.absolute(),
@@ -128,13 +141,15 @@ def _check_names(found: Found, output: Path, request: Request) -> None:
 
     def sources() -> Iterable[Path]:
         for scan in found.scans:
-            if scan.path.is_file():
-                try:
-                    yield from files.read_by(scan.path)
-                except RefusalError:  # told when its turn comes
-                    yield scan.path
+            for path in (scan.path, *scan.segmentations):
+                if path.is_file():
+                    try:
+                        yield from files.read_by(path)
+                    except RefusalError:  # told when its turn comes
+                        yield path
 
-    outputs.check_many([path for scan in found.scans for path in scan.targets(output, request.maps)], sources)
+    targets = [[*scan.targets(output, request.maps), *scan.labels(output)] for scan in found.scans]
+    outputs.check_many([path for each in targets for path in each], sources)
 
 
 def _known(place: Place, scans: Iterable[Scan]) -> dict[str, Outcome]:
@@ -184,7 +199,8 @@ class _Batch:
                 todo = busy
             whole = True
         except KeyboardInterrupt as interrupt:
-            self._done += bool(interrupt.args)  # it waited until one more was written
+            # Else it waited until one more was written.
+            self._done += bool(interrupt.args) and not isinstance(interrupt, outputs.UnfinishedError)
             place = self._options.output
             interrupt.args = (f"interrupted; {self._done} of {len(self._scans)} volumes are in {place}",)
             raise

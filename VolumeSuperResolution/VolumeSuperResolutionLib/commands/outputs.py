@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -11,15 +12,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from ..engine.errors import RefusalError
-from ..engine.storage import OnDisk
+from ..engine.errors import CancelledError, RefusalError
+from ..engine.storage import JOURNAL, OnDisk
 from ..engine.volumes import files
 from ..engine.volumes.grid import Volume
 from ..engine.volumes.writing import TEMPORARY as PREFIX
-from ..engine.volumes.writing import check_replaceable
-from .ending import uninterrupted
+from ..engine.volumes.writing import check_replaceable, is_zarr, replace_folder
+from .ending import StoppedError, uninterrupted
 
+# The folder of a run that a later one may go on with; the name of its result follows.
+UNFINISHED = ".vsr_unfinished-"
+KEPT = "What was finished is kept in {}, and the same command goes on from there."
 # A temporary folder whose owner cannot be asked, on another machine for one, is nobody's after a day.
 STALE_SECONDS = 24 * 3600
 
@@ -54,7 +59,7 @@ def check_many(targets: Sequence[Path], sources: Callable[[], Iterable[Path]]) -
     there = {}
     for target in targets:
         files.check_name(target)
-        if target.is_dir():
+        if target.is_dir() and not is_zarr(target):
             raise RefusalError(f"{target} cannot be written: it is a folder itself.")
         for file in files.written_by(target):
             if file in written:
@@ -123,21 +128,57 @@ def write_together(
         names = " and ".join(path.name for path in volumes)
         with uninterrupted(f"interrupted, but {names} were written"):
             for part in sorted(Path(place).iterdir()):
-                os.replace(part, folder / part.name)
+                (replace_folder if part.is_dir() else os.replace)(part, folder / part.name)
 
 
 @contextmanager
-def on_disk(target: Path) -> Iterator[OnDisk]:
-    """The storage of a run whose result is written as it is made, and named at the end if nothing was raised."""
-    with _place_in(target.parent) as folder:
+def on_disk(target: Path, about: Mapping[str, Any] | None = None) -> Iterator[OnDisk]:
+    """The storage of a run whose result is written as it is made, and named at the end if nothing was raised.
+
+    Of a run that is `about` something, what was finished stays for the next one about just that, unless the scan or the
+    request is the reason why it ended; who may begin it has to see to it that no other process is at it.
+    """
+    folder = target.parent / f"{UNFINISHED}{target.name}"
+    if about is None:
+        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix()))
+    kept = False
+    try:
+        folder.mkdir(exist_ok=True)
+        storage = OnDisk(folder, target, about)
         try:
-            storage = OnDisk(Path(folder), target)
             yield storage
             storage.verify()
             with uninterrupted(f"interrupted, but {target.name} was written"):
                 storage.move()
-        except RefusalError as refusal:
-            raise RefusalError(str(refusal).replace(folder, str(target.parent))) from refusal
+        except (Exception, KeyboardInterrupt) as error:
+            kept = isinstance(error, TakenOverError) or (storage.journal.kept and _may_pass(error))
+            if isinstance(error, RefusalError):
+                sentence = str(error).replace(f"{folder}{os.sep}", f"{target.parent}{os.sep}")
+                raise RefusalError(f"{sentence} {KEPT.format(folder)}" if kept else sentence) from error
+            if kept and isinstance(error, KeyboardInterrupt):
+                raise UnfinishedError(getattr(error, "number", signal.SIGINT), KEPT.format(folder)) from error
+            raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class UnfinishedError(StoppedError):
+    """The program was asked to end, and what was finished is kept."""
+
+    def __init__(self, number: int, kept: str) -> None:
+        super().__init__(number, f"interrupted. {kept}")
+
+
+class TakenOverError(Exception):
+    """Another process goes on with what this one did; it has to be left alone."""
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether a run that ended with an error may come to its end when it is tried again."""
+    if isinstance(error, KeyboardInterrupt):
+        return not error.args  # else it waited for the end
+    return not isinstance(error, (RefusalError, CancelledError)) or isinstance(error.__cause__, OSError)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -150,21 +191,31 @@ def write_text(path: Path, text: str) -> None:
 
 def _place_in(folder: Path) -> tempfile.TemporaryDirectory[str]:
     """A temporary folder in a folder, which tells whose it is."""
-    return tempfile.TemporaryDirectory(dir=folder, prefix=f"{PREFIX}{_host()}-{os.getpid()}-")
+    return tempfile.TemporaryDirectory(dir=folder, prefix=_prefix())
+
+
+def _prefix() -> str:
+    return f"{PREFIX}{_host()}-{os.getpid()}-"
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary folders of runs that were killed."""
-    for path in folder.glob(f"{PREFIX}*"):
+    """Remove temporary folders of runs that were killed, but none that a run can go on with."""
+    for path in (*folder.glob(f"{PREFIX}*"), *folder.glob(f"{UNFINISHED}*")):
         with suppress(OSError):
             if path.is_dir() and not path.is_symlink() and _is_stale(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_stale(path: Path) -> bool:
+    if path.name.startswith(UNFINISHED):
+        return not (path / JOURNAL).exists() and _is_old(path)
     host, _, rest = path.name[len(PREFIX) :].rpartition("-")[0].rpartition("-")
     if os.name == "posix" and host == _host() and rest.isdigit():
         return not answers(int(rest))
+    return _is_old(path)
+
+
+def _is_old(path: Path) -> bool:
     return time.time() - path.stat().st_mtime > STALE_SECONDS
 
 

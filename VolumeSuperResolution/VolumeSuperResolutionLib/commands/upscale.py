@@ -13,11 +13,11 @@ from ..engine import checks
 from ..engine.callbacks import Progress
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import from_dicom
-from ..engine.request import Request
+from ..engine.request import Report, Request
 from ..engine.storage import IN_MEMORY, Storage
 from ..engine.upscale import Result
-from ..engine.volumes import derived, files
-from ..engine.volumes.grid import Volume
+from ..engine.volumes import derived, files, ome_zarr, writing
+from ..engine.volumes.grid import Grid, Volume
 from ..learning.upscale import Learning, check_keep, upscale
 from . import larger, outputs, segmentations
 from .bar import Bar
@@ -25,8 +25,15 @@ from .options import add_request, add_series, request_from
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, metavar="IN", help="a volume file, or a folder of DICOM slices")
-    parser.add_argument("output", type=Path, metavar="OUT", help="NRRD, NIfTI or MetaImage; with --dicom, a new folder")
+    parser.add_argument(
+        "input", type=Path, metavar="IN", help="a volume file, an OME-Zarr folder, or a folder of DICOM slices"
+    )
+    parser.add_argument(
+        "output",
+        type=Path,
+        metavar="OUT",
+        help="NRRD, NIfTI, MetaImage or OME-Zarr (.zarr); with --dicom, a new folder",
+    )
     add_series(parser)
     parser.add_argument(
         "--dicom", action="store_true", help="write a DICOM series, derived from the one that was read, of its study"
@@ -45,6 +52,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="with --learn: a new folder for what was learned, for --model DIR",
     )
+    parser.add_argument(
+        "--ome-zarr",
+        choices=ome_zarr.VERSIONS,
+        help="the version in which OUT.zarr is written; default: that of IN, or 0.4",
+    )
     larger.add_option(parser)
     add_request(parser)
 
@@ -54,6 +66,7 @@ def run(options: argparse.Namespace) -> None:
     checks.check_request(request)
     if options.keep is not None:
         check_keep(options.keep, request)
+    more = _zarr_version(options)
     targets = outputs.targets_of(options.output, request.maps)
     beside = segmentations.targets_of(options.output, options.segmentation)
     if options.dicom:
@@ -68,15 +81,14 @@ def run(options: argparse.Namespace) -> None:
         carried = segmentations.read(options.segmentation, beside, grid, request.region)
     with Bar(options.input.name, hidden=options.quiet or options.json) as bar:
         if on_disk:
-            with outputs.on_disk(options.output) as storage:  # in which no array may be left at its end
-                report = upscaled(options.input, request, bar, options.series, storage=storage)[0].report
+            report = _on_disk(options, request, bar, more)
         else:
             result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
-            report = result.report
+            report = noted(options.output, result.report, result.volume.grid)
     if options.dicom:
         derived.write(result.volume, options.output, loaded.images, report.derivation(__version__))
     elif not on_disk:
-        save(result, targets, loaded.metadata, carried)
+        save(result, targets, {**loaded.metadata, **more}, carried)
     if on_disk and not options.on_disk:
         report = replace(report, warnings=(*report.warnings, larger.NOTE))
     try:
@@ -87,6 +99,37 @@ def run(options: argparse.Namespace) -> None:
     except KeyboardInterrupt as interrupt:
         interrupt.args = (f"interrupted; {options.output} was written",)
         raise
+
+
+def _zarr_version(options: argparse.Namespace) -> dict[str, str]:
+    """The version of OME-Zarr that is asked for, as what is read says it; refuses one that cannot be written."""
+    if options.ome_zarr is None:
+        return {}
+    if not writing.is_zarr(options.output):
+        raise RefusalError(
+            f"{options.output} is no OME-Zarr image; let its name end with .zarr, or leave out --ome-zarr."
+        )
+    ome_zarr.check_possible(options.ome_zarr)
+    return {ome_zarr.KEY: options.ome_zarr}
+
+
+def _on_disk(options: argparse.Namespace, request: Request, bar: Bar, more: Mapping[str, str]) -> Report:
+    """The result, made and left in files."""
+    about = larger.asked_of(options.input, options.series, request)
+    with larger.alone(options.output), outputs.on_disk(options.output, about) as storage:
+        storage.more = more
+        # In which no array may be left at its end.
+        result = upscaled(options.input, request, bar, options.series, storage=storage)[0]
+        report = noted(options.output, result.report, result.volume.grid)
+        resumed = storage.journal.resumed
+        del result
+    return replace(report, warnings=(*report.warnings, larger.RESUMED)) if resumed else report
+
+
+def noted(output: Path, report: Report, grid: Grid) -> Report:
+    """The report with what should be told of the format."""
+    notes = ome_zarr.said_of(grid) if writing.is_zarr(output) else ()
+    return replace(report, warnings=(*report.warnings, *notes))
 
 
 def upscaled(

@@ -1,7 +1,9 @@
-"""What passes through the rooms: callables, the blocks that they read and write, and where voxels are worked on."""
+"""What passes through the rooms: callables, blocks that are read and written, where that is done, and how far it is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Callable, Protocol, runtime_checkable
 
 import numpy as np
@@ -77,3 +79,23 @@ class Place(Way, Protocol):
 
     def change(self, array: np.ndarray, work: Callable[[Any], None]) -> bool:
         """Lets `work` change an array in place there; False, and nothing changed, where memory ran out."""
+
+
+class Step:
+    """A part of a run, and how far an earlier process came with it: here not at all, and nothing of it is kept."""
+
+    # Whether that finished it.
+    done = False
+    # Where it was, or what it had to tell at its end; plain values, ready for JSON.
+    state: Mapping[str, Any] = {}
+
+    def reached(self, where: Callable[[], Mapping[str, Any]]) -> None:
+        """All that comes before a place is written; `where` tells it."""
+
+    def tell(self, state: Mapping[str, Any]) -> None:
+        """What whoever finds it done has to know."""
+
+
+NOTHING_KEPT = Step()
+# Each begins the next step of a run; left without an error, it is done.
+Begin = Callable[[], AbstractContextManager[Step]]

@@ -228,19 +228,22 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
     """What a request would give and take, without looking at a voxel; refuses what `upscale` would refuse of it."""
     layout = lay_out(grid, request).on(request.modality)
     card, size = layout.card, layout.grid.size
-    voxels, read, floats = int(np.prod(size)), int(np.prod(layout.source.size)), 0
+    voxels, read, floats, kept = int(np.prod(size)), int(np.prod(layout.source.size)), 0, 0
     flips = card.learned and (request.uncertainty or request.ensemble)
     if card.learned:
         natural = read * int(np.prod(card.factor))
         several = len(card.stages) > 1 or len(card.stages[-1].views) > 1
         floats += natural * (several + (natural != voxels))
+        kept += natural * any(len(stage.views) > 1 for stage in card.stages)
     agrees = layout.rounds > 0 or layout.step
     seconds = card.seconds_per_megavoxel * read / MEGA * (len(FLIPS) if flips else 1)
     if layout.other is not None:
         other = estimate(grid, dtype, _of_other(card, request))
         floats, seconds = floats + 2 * voxels + other.working_bytes // 4, seconds + other.seconds
+        kept += voxels + other.kept_bytes // 4
     if agrees or flips:
         floats += voxels * (1 + 2 * flips + request.uncertainty) + read * agrees
+        kept += voxels * agrees
     floats += voxels * (request.interval + request.invented) + read * request.invented
     return Estimate(
         size=size,
@@ -248,6 +251,7 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
         output_bytes=voxels * np.dtype(dtype).itemsize,
         working_bytes=4 * floats + (SLAB_BYTES if card.learned else 0),
         seconds=seconds,
+        kept_bytes=4 * kept,
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .request import NOTICE, Json, describe_grid
-from .volumes.derived import MAKER, Derivation
+from .volumes import MAKER
+from .volumes.derived import Derivation
 from .volumes.grid import Size, Triple
 
 

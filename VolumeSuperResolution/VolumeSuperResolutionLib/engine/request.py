@@ -19,7 +19,8 @@ from .readers import (
     read_triple,
     read_whole,
 )
-from .volumes.derived import MAKER, Derivation
+from .volumes import MAKER
+from .volumes.derived import Derivation
 from .volumes.grid import Region, Size, Triple
 
 MEGA = 1e6
@@ -350,13 +351,17 @@ class Report(Json):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a request would give and take. Seconds are for the CPU the card was measured on; 0 if unknown."""
+    """What a request would give and take. Seconds are for the CPU the card was measured on; 0 if unknown.
+
+    `kept_bytes` is what it takes beside that where another process could go on with it.
+    """
 
     size: Size
     spacing: Triple
     output_bytes: int
     working_bytes: int
     seconds: float
+    kept_bytes: int = 0
 
 
 def describe_grid(size: Size, spacing: Triple) -> str:

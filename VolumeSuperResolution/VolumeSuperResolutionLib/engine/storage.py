@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .callbacks import Cancel
+from .callbacks import NOTHING_KEPT, Cancel, Step
 from .errors import RefusalError
 from .request import MEGA, Estimate, Request
+from .resuming import Journal
 from .streaming import memory
-from .volumes import files, mapped, writing
-from .volumes.grid import Grid, Size
+from .volumes import files, mapped, ome_zarr, writing
+from .volumes.grid import Grid, Size, Volume
 
 
 class Storage:
@@ -29,6 +32,22 @@ class Storage:
     def empty(self, shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
         """Room for what a run needs on its way."""
         return np.empty(shape, dtype)
+
+    def room(self, shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
+        """The same for what is only changed in steps of the run, the first of which fills it."""
+        return self.empty(shape, dtype)
+
+    def another(self, array: np.ndarray) -> np.ndarray:
+        """Where such an array goes that is changed: into itself, where nobody would need it as it was."""
+        return array
+
+    def again(self) -> AbstractContextManager[object]:
+        """Within, there is room in the place of that which there was the last time."""
+        return nullcontext()
+
+    def begin(self) -> AbstractContextManager[Step]:
+        """The next step of the run."""
+        return nullcontext(NOTHING_KEPT)
 
     def result(self, grid: Grid, dtype: np.dtype) -> np.ndarray:
         """Room for the one result."""
@@ -60,25 +79,36 @@ class Storage:
 
 
 IN_MEMORY = Storage()
-# What can be larger than memory.
-ENDINGS_FOR_MORE = ", ".join(list(mapped.ENDINGS)[:-1]) + f" or {list(mapped.ENDINGS)[-1]}"
+# In the folder of a run: what is finished of it.
+JOURNAL = "unfinished.json"
+# What is made of a plain file when all of it is there: of which kind that is, and the room that it takes beside it.
+PACKED = {".nii.gz": (".nii", 1.0), ome_zarr.ENDING: (".nrrd", 8 / 7)}
 
 
 class OnDisk(Storage):
     """In files of a folder, which is removed at the end, with the result becoming a file of its own.
 
     What the process holds does then not grow with the number of slices, but for the matrices along that axis. Maps are
-    made in memory only.
+    made in memory only. With what the run is `about`, it goes on with what an earlier process has left in the folder of
+    a run about just that.
     """
 
-    def __init__(self, folder: Path, target: Path) -> None:
+    def __init__(self, folder: Path, target: Path, about: Mapping[str, Any] | None = None) -> None:
         self.scratch, self._target = mapped.Scratch(folder), target
-        ending = mapped.ending(target)
-        if ending is None:
-            raise RefusalError(f"{target.name} has to fit into memory; {ENDINGS_FOR_MORE} need not.")
-        self._made = folder / "result" / (target.name[: -len(ending)] + ending)
-        self._made.parent.mkdir()
+        self.journal = Journal(folder / JOURNAL, about, self.scratch.flush)
+        mapped.clear(folder, {JOURNAL, *self.journal.files} if self.journal.resumed else set())
+        self._rooms: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._number = 0
+        last = next((each for each in PACKED if target.name.lower().endswith(each)), "")
+        ending = PACKED[last][0] if last else mapped.ending(target)
+        stem = target.name[: -len(last or ending)]
+        self._made = folder / "result" / f"{stem}{ending}"
+        self._packed = folder / "packed" / f"{stem}{last}" if last else None
+        self._more_room = PACKED[last][1] if last else 0.0
+        self._made.parent.mkdir(exist_ok=True)
+        # Of the result: what the scan says of itself, and more.
         self.metadata: Mapping[str, str] = {}
+        self.more: Mapping[str, str] = {}
         self._result: np.ndarray | None = None
         self._grid: Grid | None = None
 
@@ -86,7 +116,8 @@ class OnDisk(Storage):
         """Refuse what the disk has no room for, and what is made in memory only."""
         if request.maps:
             raise RefusalError(f"A map ({request.maps[0]}) has to fit into memory; leave it out, or choose a region.")
-        total, free = need.output_bytes + need.working_bytes, shutil.disk_usage(self.scratch.folder).free
+        total, free = need.output_bytes + need.working_bytes + need.kept_bytes, self._free()
+        total += int(need.output_bytes * self._more_room)
         if total > free:
             advice = "give it a name on another disk, "
             raise RefusalError(too_large(need.size, total, free, f" on the disk of {self._target.name}", advice))
@@ -95,10 +126,49 @@ class OnDisk(Storage):
         """A file that goes with the array."""
         return self.scratch.empty(shape, dtype)
 
+    def _free(self) -> int:
+        """The room on the disk, that of earlier files included."""
+        return shutil.disk_usage(self.scratch.folder).free + sum(self.journal.files.values())
+
+    def room(self, shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
+        """A file that stays as long as the folder: that of an earlier process, where it left one."""
+        array = self._room(f"room{self._number}", shape, dtype)
+        self._rooms[self._number] = array, None
+        self._number += 1
+        return array
+
+    def another(self, array: np.ndarray) -> np.ndarray:
+        """The second file of an array that room() gave, or the first of such a second one."""
+        for number, (one, other) in self._rooms.items():
+            if array is other:
+                return one
+            if array is one:
+                other = self._room(f"room{number}b", one.shape, one.dtype) if other is None else other
+                self._rooms[number] = one, other
+                return other
+        raise ValueError("an array that is no room")
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Within, there is room in the files of the last time."""
+        number = self._number
+        yield
+        self._rooms = {n: arrays for n, arrays in self._rooms.items() if n < number}
+        self._number = number
+
+    def begin(self) -> AbstractContextManager[Step]:
+        """The next step of the run, which is written down."""
+        return self.journal.begin()
+
+    def _room(self, name: str, shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
+        return self.scratch.lasting(name, shape, dtype, name in self.journal.files)
+
     def result(self, grid: Grid, dtype: np.dtype) -> np.ndarray:
-        """The voxels of a new file of the target's format, under another name."""
+        """The voxels of a new file of the target's format, under another name; or that of an earlier process."""
+        there = self._made.relative_to(self.scratch.folder).as_posix() in self.journal.files
         with writing.told(self._target):
-            self._grid, self._result = grid, self.scratch.create(self._made, grid, np.dtype(dtype), self.metadata)
+            make = self.scratch.reopen if there else self.scratch.create
+            self._grid, self._result = grid, make(self._made, grid, np.dtype(dtype), self.metadata)
         return self._result
 
     def _holds(self, values: np.ndarray) -> bool:
@@ -113,7 +183,7 @@ class OnDisk(Storage):
     def read(self, path: Path, series: str | None) -> files.Loaded:
         """Left in its own files where it can be; what it says of itself is said of the result."""
         loaded = files.read(path, series, scratch=self.scratch)
-        self.metadata = loaded.metadata
+        self.metadata = {**loaded.metadata, **self.more}
         return loaded
 
     def watch(self, cancel: Cancel | None) -> Cancel:
@@ -128,14 +198,28 @@ class OnDisk(Storage):
     def verify(self) -> None:
         """Refuse a result that is not whole on the disk; after it, nobody may use the array any more."""
         assert self._grid is not None and self._result is not None
-        dtype, self._result = self._result.dtype, None
         with writing.told(self._target):
-            writing.check_written(self._grid, dtype, self._made)
+            if self._packed is not None:
+                self._packed.parent.mkdir(exist_ok=True)
+                self._pack(self._packed, Volume(self._result, self._grid))
+            dtype, self._result, self._rooms = self._result.dtype, None, {}
+            if self._packed is None or not writing.is_zarr(self._target):
+                writing.check_written(self._grid, dtype, self._packed or self._made)
 
     def move(self) -> None:
         """Give the verified result its name."""
         with writing.told(self._target):
-            writing.move(self._made, self._target)
+            if writing.is_zarr(self._target) and self._packed is not None:
+                writing.replace_folder(self._packed, self._target)
+            else:
+                writing.move(self._packed or self._made, self._target)
+
+    def _pack(self, packed: Path, result: Volume) -> None:
+        """What is asked for, of the plain file."""
+        if writing.is_zarr(self._target):
+            ome_zarr.write(result, packed, self.metadata.get(ome_zarr.KEY, ome_zarr.VERSIONS[0]), self.relax)
+        else:
+            writing.compress(self._made, packed)
 
 
 def too_large(size: Size, total: float, free: float, where: str = "", advice: str = "") -> str:

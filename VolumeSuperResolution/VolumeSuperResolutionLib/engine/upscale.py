@@ -17,7 +17,7 @@ from .checks import FLIPS, Layout, Prepared, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
 from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
-from .physics import data_step, interpolation, separable
+from .physics import data_step, interpolation
 from .request import MAPS, MEGA, Estimate, Report, Request
 from .storage import IN_MEMORY, Storage
 from .streaming import memory
@@ -95,7 +95,9 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         precisions=prepared.layout.card.precisions,
         progress=progress,
         cancel=cancel,
-        empty=prepared.storage.empty,
+        empty=prepared.storage.room,
+        another=prepared.storage.another,
+        begin=prepared.storage.begin,
         passes=len(_flips(prepared, request)) * passes
         + _residual_part(prepared) * (1 + request.interval + request.invented),
     )
@@ -151,36 +153,33 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
     flips = _flips(prepared, request)
     if low.min() == low.max():
-        value = prepared.array[slices_of(region)].flat[0]
         constant = storage.result(grid, prepared.dtype)
         for plane in constant:
-            plane.fill(value)
+            plane.fill(prepared.array[slices_of(region)].flat[0])
             storage.relax()
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
     direct = not (prepared.layout.rounds or prepared.layout.step or prepared.layout.other or len(flips) > 1)
-    dtype = prepared.dtype if direct else np.dtype(np.float32)
-    final = direct or (dtype == prepared.dtype and carrier.plain and len(flips) == 1)
-    values = storage.result(grid, dtype) if final and size == grid.size[::-1] else storage.empty(size, dtype)
     if direct:
+        whole = size == grid.size[::-1]
+        values = storage.result(grid, prepared.dtype) if whole else storage.room(size, prepared.dtype)
         _once(prepared, request, networks[0], low, values, work, carrier)
         return storage.kept(values[crop], grid), None
+    room = storage.room(size, np.float32)
     if len(flips) == 1:
-        _restore(prepared, request, networks, low, values, work)
-        return _stored(prepared, values[crop], work), None
+        return _stored(prepared, _restore(prepared, request, networks, low, room, work)[crop], work), None
     averaged = _ensemble_by_flips(prepared, request)
-    plain, mean, squares = values, storage.empty(size, np.float32), storage.empty(size, np.float32)
-    mean.fill(0)
-    squares.fill(0)
+    plain, mean = room, storage.room(size, np.float32)
+    squares = np.zeros(size, np.float32) if request.uncertainty else None
     for count, steps in enumerate(flips, start=1):
-        _restore(prepared, request, networks, low, values, work, steps)
+        with storage.again():
+            values = _restore(prepared, request, networks, low, room, work, steps)
         if count == 1 and not averaged:
             plain = _stored(prepared, values[crop], work, copy=True)
-        _accumulate(values, mean, squares, count)
-    if request.uncertainty:
-        intensity.check_finite(squares)
+        mean = work.changed(mean, partial(_accumulate, values, squares, count))
     result = _stored(prepared, mean[crop], work) if averaged else plain
-    if not request.uncertainty:
+    if squares is None:
         return result, None
+    intensity.check_finite(squares)
     deviation = np.sqrt(squares[crop] / len(flips))
     return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
 
@@ -193,20 +192,27 @@ def _restore(
     high: np.ndarray,
     work: plan.Run,
     flips: tuple[int, ...] = FLIPS[0],
-) -> None:
-    """`low` made fine and to explain the scan, turned by flips and back on the way; averaged with the other model's."""
+) -> np.ndarray:
+    """`low` made fine in `high` or another, to explain the scan, turned on the way; averaged with the other model's."""
     turned = tuple(slice(None, None, step) for step in flips)
     fit = prepared.fit and prepared.fit.flipped(flips, low.shape, high.shape)
-    _once(prepared._replace(fit=fit), request, networks[0], low[turned], high[turned], work)
-    _explain(prepared, low, high, work)
+    flipped, source = prepared._replace(fit=fit), low[turned]
+    _once(flipped, request, networks[0], source, high[turned], work)
+    if prepared.layout.rounds:
+        high = work.changed(high, lambda array: _agree(flipped, source, array[turned], work))
+    if prepared.layout.step:
+        high = work.changed(high, lambda array: _explain(prepared, low, array, work))
     if prepared.layout.other is None:
-        return
-    other, share = work.empty(high.shape, high.dtype), np.float32(prepared.layout.card.share)
-    _restore(prepared._replace(layout=prepared.layout.other), request, networks[1:], low, other, work, flips)
-    for mine, theirs in zip(high, other):
-        mine *= share
-        mine += (1 - share) * theirs
-        prepared.storage.relax()
+        return high
+    share, given = np.float32(prepared.layout.card.share), prepared._replace(layout=prepared.layout.other)
+    other = _restore(given, request, networks[1:], low, work.empty(high.shape, high.dtype), work, flips)
+
+    def average(array: np.ndarray) -> None:
+        for mine, theirs in zip(array, other):
+            mine[...] = share * mine + (1 - share) * theirs
+            prepared.storage.relax()
+
+    return work.changed(high, average)
 
 
 def _networks(prepared: Prepared, layout: Layout, request: Request) -> list:
@@ -229,7 +235,7 @@ def _once(
     work: plan.Run,
     carrier: intensity.Carrier = intensity.PLAIN,
 ) -> None:
-    """One upscaling of `low` into `high`, rounds included; `carrier` takes it to the scan's own units."""
+    """One upscaling of `low` into `high`; `carrier` takes it to the scan's own units."""
     card = prepared.layout.card
     order = orientation(card, low.shape, high.shape)
     source, target, fit = low.transpose(order), high.transpose(order), prepared.fit and prepared.fit.along(order)
@@ -237,31 +243,35 @@ def _once(
         conversion = intensity.Conversion(high.dtype, prepared.carrier.window(prepared.window), carrier)
         plan.run(source, conversion, card, networks, target.shape, target.__setitem__, work, request.ensemble, fit)
     elif card.kernel == "nearest" and target.dtype == source.dtype:
-        with work.step() as tell:
-            interpolation.repeat(source, target, tell, work.cancel, fit)
+        with work.step() as tell, work.begin() as kept:
+            if not kept.done:
+                interpolation.repeat(source, target, tell, work.cancel, fit)
     else:
         matrices = interpolation.matrices(source.shape, target.shape, card.kernel, fit)
         with work.step() as tell:
             conversion = intensity.Conversion(high.dtype, carrier=carrier)
-            separable.apply(source, matrices, target.__setitem__, tell, work.cancel, convert=conversion)
-    if prepared.layout.rounds:
-        with work.step() as tell:
-            rest = tell, work.cancel, work.place(), fit, work.empty
-            interpolation.back_project(target, source, prepared.layout.rounds, *rest)
+            work.resample(source, matrices, target.__setitem__, tell, conversion)
+
+
+def _agree(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
+    """The rounds of data consistency, in place."""
+    order = orientation(prepared.layout.card, low.shape, high.shape)
+    source, target, fit = low.transpose(order), high.transpose(order), prepared.fit and prepared.fit.along(order)
+    with work.step() as tell:
+        rest = tell, work.cancel, work.place(), fit, prepared.storage.empty
+        interpolation.back_project(target, source, prepared.layout.rounds, *rest)
 
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
-    """The data step on a result that lies as the scan does, where there is one to be made."""
+    """The data step, in place, on a result that lies as the scan does."""
     layout = prepared.layout
-    if not layout.step:
-        return
     given = (high, low, prepared.scanner, layout.source.spacing)
     with work.step() as tell:
         rest = tell, work.cancel, work.place(), prepared.fit
         if layout.card.every_grid:
-            data_step.explain_as_trained(*given, *rest, empty=work.empty)
+            data_step.explain_as_trained(*given, *rest, empty=prepared.storage.empty)
         else:
-            data_step.explain(*given, prepared.sigma, layout.card.learned, *rest, empty=work.empty)
+            data_step.explain(*given, prepared.sigma, layout.card.learned, *rest, empty=prepared.storage.empty)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
@@ -274,12 +284,15 @@ def _ensemble_by_flips(prepared: Prepared, request: Request) -> bool:
     return request.ensemble and any(not stage.views for stage in prepared.layout.card.stages)
 
 
-def _accumulate(values: np.ndarray, mean: np.ndarray, squares: np.ndarray, count: int) -> None:
-    """Welford's running mean and sum of squared deviations, plane by plane."""
+def _accumulate(values: np.ndarray, squares: np.ndarray | None, count: int, mean: np.ndarray) -> None:
+    """Welford's running mean and, if asked for, sum of squared deviations, plane by plane."""
     for k in range(values.shape[0]):
+        if count == 1:
+            mean[k] = 0
         change = values[k] - mean[k]
         mean[k] += change / np.float32(count)
-        squares[k] += change * (values[k] - mean[k])
+        if squares is not None:
+            squares[k] += change * (values[k] - mean[k])
 
 
 def _stored(prepared: Prepared, values: np.ndarray, work: plan.Run, copy: bool = False) -> np.ndarray:
@@ -292,7 +305,7 @@ def _stored(prepared: Prepared, values: np.ndarray, work: plan.Run, copy: bool =
         return storage.kept(values, grid)
     result = storage.result(grid, dtype)
     conversion = intensity.Conversion(result.dtype, carrier=carrier)
-    separable.apply(values, (None,) * 3, result.__setitem__, None, work.cancel, work.place(), conversion)
+    work.resample(values, (None,) * 3, result.__setitem__, convert=conversion)
     return result
 
 

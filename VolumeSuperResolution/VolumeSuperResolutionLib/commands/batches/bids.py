@@ -18,7 +18,7 @@ from typing import Any
 from ... import __version__
 from ...engine.errors import RefusalError
 from ...engine.request import NOTICE, Report, Request, describe_grid
-from ...engine.volumes.derived import MAKER
+from ...engine.volumes import MAKER
 from .. import outputs
 from . import manifest
 
@@ -127,6 +127,20 @@ def sidecar(
         "Resolution": sizes,
         MAKER: {"Version": __version__, "Request": request.to_dict(), "Models": dict(models), "Report": told},
     }, notes
+
+
+def labels_sidecar(root: Path, name: str, described: Mapping[str, Any], labels: Path) -> dict[str, Any]:
+    """What is said of labels that were carried to the grid of a scan's result."""
+    key = _key(described)
+    try:
+        source = f"bids:{key}:{labels.relative_to(root).as_posix()}"
+    except ValueError:  # of another data set
+        source = labels.as_uri()
+    return {
+        "Description": f"Labels on the grid of the super-resolved image. {NOTICE}",
+        "Sources": [source, f"bids:{key}:{name}"],
+        MAKER: {"Version": __version__},
+    }
 
 
 def _key(described: Mapping[str, Any]) -> str:

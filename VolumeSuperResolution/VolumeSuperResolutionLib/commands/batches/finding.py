@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...engine.errors import RefusalError
-from ...engine.volumes import dicom, files
-from .. import outputs
+from ...engine.volumes import dicom, files, ome_zarr
+from .. import outputs, segmentations
 from . import bids
 
 # What a DICOM series becomes.
 FROM_DICOM = ".nii.gz"
 LIST = ".txt"
+# In patterns of segmentations: the name of the scan.
+STEM = "{}"
 PREAMBLE, MARK = 128, b"DICM"
 NAMED_DICOM = (".dcm", ".ima", ".dicom")
 
@@ -25,7 +27,7 @@ class Scan(NamedTuple):
     """A volume file, or a series in a folder of DICOM slices.
 
     `name` is what it is called in messages and in the manifest: its path from the folder that was searched. `target` is
-    the path of its result in the output folder.
+    the path of its result in the output folder. `segmentations` are the files with labels of it.
     """
 
     path: Path
@@ -33,12 +35,24 @@ class Scan(NamedTuple):
     target: str
     series: str | None = None
     bids: bool = False
+    segmentations: tuple[Path, ...] = ()
 
     def targets(self, output: Path, maps: Iterable[str]) -> list[Path]:
         """The volumes that are written: the result, then its maps."""
         if self.bids:
             return [output / self.target, *(output / bids.result_name(self.name, each) for each in maps)]
         return outputs.targets_of(output / self.target, maps)
+
+    def labels(self, output: Path) -> list[Path]:
+        """Where its segmentations go."""
+        target = output / self.target
+
+        def one(path: Path) -> Path:
+            if self.bids and bids.NAME.fullmatch(path.name):
+                return target.with_name(bids.result_name(path.name))
+            return segmentations.targets_of(target, [path])[0]
+
+        return [one(path) for path in self.segmentations]
 
 
 class Found(NamedTuple):
@@ -87,6 +101,28 @@ def find(source: str, output: Path, wanted: Filter) -> Found:
     return found
 
 
+def with_segmentations(found: Found, patterns: Sequence[str]) -> Found:
+    """The scans with the files beside each that fit a pattern, which are then no scans themselves."""
+    if not patterns:
+        return found
+    scans, taken = [], set()
+    for scan in found.scans:
+        name = scan.name.rpartition("/")[2]
+        known = bids.NAME.fullmatch(name) if scan.bids else None
+        short = glob.escape(known["entities"] if known else name.partition(".")[0])
+        beside = os.path.join(glob.escape(os.path.abspath(scan.path.parent)), "")
+        paths = {path for pattern in patterns for path in glob.glob(beside + pattern.replace(STEM, short))}
+        labels = sorted({Path(os.path.normpath(path)) for path in paths} - {Path(os.path.abspath(scan.path))})
+        scans.append(scan._replace(segmentations=tuple(labels)))
+        taken.update(labels)
+    if not taken:
+        raise RefusalError(
+            f"No file beside a scan fits {' or '.join(patterns)}; {STEM} in it stands for the scan's name without "
+            "ending, in a BIDS data set for its entities."
+        )
+    return found._replace(scans=[scan for scan in scans if Path(os.path.abspath(scan.path)) not in taken])
+
+
 def _fits(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch(name, pattern) or fnmatch(name, f"*/{pattern}") for pattern in patterns)
 
@@ -105,7 +141,7 @@ def _of_data_set(folder: Path, output: Path, wanted: Filter) -> list[Scan]:
 def _below(folder: Path, root: Path, output: Path, wanted: Filter) -> Iterator[Scan]:
     """The scans in a folder and below it."""
     for place, names in _folders(folder, root, output, wanted):
-        volumes = [name for name in names if name.lower().endswith(files.VOLUME_ENDINGS)]
+        volumes = [name for name in names if _is_volume(place / name)]
         for file in volumes:
             name = (place / file).relative_to(root).as_posix()
             if wanted.takes(name):
@@ -131,8 +167,13 @@ def _folders(folder: Path, root: Path, output: Path, wanted: Filter) -> Iterator
             if not name.startswith(".") and identity not in seen and not wanted.drops(_name(path, root)):
                 seen.add(identity)
                 kept.append(name)
-        below[:] = kept
-        yield Path(place), sorted(name for name in names if not name.startswith("."))
+        images = [name for name in kept if ome_zarr.is_zarr(Path(place, name))]  # each is one scan, with all in it
+        below[:] = [name for name in kept if name not in images]
+        yield Path(place), sorted(name for name in (*names, *images) if not name.startswith("."))
+
+
+def _is_volume(path: Path) -> bool:
+    return path.name.lower().endswith(files.VOLUME_ENDINGS) or ome_zarr.is_zarr(path)
 
 
 def _name(path: Path, root: Path) -> str:
@@ -183,9 +224,7 @@ def _matching(pattern: str, output: Path) -> list[Path]:
         path
         for path in paths
         if results not in Path(os.path.abspath(path)).parents
-        and (
-            path.name.lower().endswith(files.VOLUME_ENDINGS) or (path.is_dir() and any(map(_is_dicom, path.iterdir())))
-        )
+        and (_is_volume(path) or (path.is_dir() and any(map(_is_dicom, path.iterdir()))))
     ]
 
 
@@ -200,7 +239,7 @@ def _of_paths(paths: Sequence[Path], wanted: Filter) -> Found:
         raise RefusalError("The volumes lie on several drives; make a batch of those of each.") from error
     scans: list[Scan] = []
     for path in places:
-        if path.is_dir():
+        if path.is_dir() and not ome_zarr.is_zarr(path):
             scans += _series(path, root, wanted)
         elif wanted.takes(_name(path, root)):
             scans.append(Scan(path, _name(path, root), _target(_name(path, root))))

@@ -43,6 +43,7 @@ def tell(
                 size = need.output_bytes * (1 + len(request.maps))
                 todo, disk, seconds = todo + 1, disk + size, seconds + need.seconds
                 line = f"{describe_grid(grid.size, grid.spacing)} -> {describe_grid(need.size, need.spacing)}"
+                line += f", with {len(scan.segmentations)} segmentations" if scan.segmentations else ""
                 line += f", {size / MEGA:.3g} MB" + (f", about {duration(need.seconds)}" if need.seconds else "")
                 values.update(bytes=size, seconds=need.seconds)
         print(json.dumps({**values, "note": line}) if as_json else f"{scan.name}: {line}")

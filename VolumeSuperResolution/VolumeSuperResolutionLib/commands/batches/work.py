@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -18,9 +18,9 @@ from ... import __version__
 from ...engine.errors import RefusalError
 from ...engine.request import Report, Request
 from ...engine.upscale import Result
-from ...engine.volumes import files
-from .. import ending, outputs
-from ..upscale import upscaled, volumes_of
+from ...engine.volumes import files, mapped
+from .. import ending, larger, outputs, segmentations
+from ..upscale import noted, upscaled, volumes_of
 from . import bids, claims
 from .finding import Scan
 from .manifest import DONE, FAILED, Asked, Manifest, checksum, stamp
@@ -97,11 +97,14 @@ def lost(place: Place, scan: Scan, sentence: str) -> Outcome:
 
 
 def _sources(scan: Scan) -> set[Path]:
-    """The files that a scan is read from; where they are in disorder, what is named."""
-    try:
-        return files.read_by(scan.path)
-    except RefusalError:
-        return {scan.path}
+    """The files that a scan and its segmentations are read from; where they are in disorder, what is named."""
+    found: set[Path] = set()
+    for path in (scan.path, *scan.segmentations):
+        try:
+            found |= files.read_by(path)
+        except RefusalError:
+            found.add(path)
+    return found
 
 
 class _Account:
@@ -114,6 +117,11 @@ class _Account:
         with suppress(OSError):  # what cannot be read is told when it is
             sources = _sources(scan)
             self._record.update(stamp=stamp(sources), input=checksum(sources))
+
+    @property
+    def input(self) -> str:
+        """The checksum of the scan; of one that cannot be read nothing."""
+        return str(self._record.get("input", ""))
 
     def settle(self, status: str, **more: object) -> None:
         """The line in the manifest."""
@@ -134,13 +142,19 @@ class _Account:
 def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -> Outcome:
     account, need = _Account(place, scan), 0
     try:
-        result, loaded = upscaled(scan.path, place.request, progress, scan.series)
-        need = result.volume.array.nbytes
-        if not claim.is_mine():
-            return Outcome(scan, BUSY)
-        report = _write(place, scan, result, loaded.metadata, account)
+        if larger.needed(scan.path, scan.series, place.request, {"--segmentation": bool(scan.segmentations)}):
+            report = _on_disk(place, scan, claim, progress, account)
+        else:
+            carried = _segmentations(place, scan)
+            result, loaded = upscaled(scan.path, place.request, progress, scan.series)
+            need = result.volume.array.nbytes
+            if not claim.is_mine():
+                return Outcome(scan, BUSY)
+            report = _write(place, scan, result, loaded.metadata, account, carried)
     except BrokenPipeError:
         raise
+    except outputs.TakenOverError:
+        return Outcome(scan, BUSY)
     except Exception as error:
         code, sentence = ending.told(error)
         if _is_full(error, place.output, need):
@@ -149,31 +163,86 @@ def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -
     return Outcome(scan, DONE, report=report)
 
 
-def _write(place: Place, scan: Scan, result: Result, metadata: Mapping[str, str], account: _Account) -> Report:
+def _segmentations(place: Place, scan: Scan) -> list[segmentations.Carried]:
+    """Those of a scan, before the work on it."""
+    if not scan.segmentations:
+        return []
+    grid, _ = files.look(scan.path, scan.series)
+    return segmentations.read(scan.segmentations, scan.labels(place.output), grid, place.request.region)
+
+
+def _write(
+    place: Place,
+    scan: Scan,
+    result: Result,
+    metadata: Mapping[str, str],
+    account: _Account,
+    carried: Sequence[segmentations.Carried],
+) -> Report:
     """The result and what belongs to it, all or nothing, then its line; gives the report with all that is told."""
+    targets = _targets(place, scan)
+    report = noted(targets[0], result.report, result.volume.grid)
+    report, texts = _texts(place, scan, targets, report)
+    volumes = volumes_of(result, targets)
+    volumes.update({each.target: each.refined(result.volume.grid) for each in carried})
+    own = {each.target: each.metadata for each in carried}
+    written = [file for target in volumes for file in files.written_by(target)] + list(texts)
+
+    def settle() -> None:
+        account.settle(DONE, model=report.model, results=_sizes(place, written))
+
+    try:
+        outputs.write_together(volumes, metadata, texts, own)
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:  # it waited until all was written
+            settle()
+        raise
+    settle()
+    return report
+
+
+def _on_disk(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None, account: _Account) -> Report:
+    """The same for what does not fit into memory, upscaled in files; goes on where an earlier run was broken off."""
+    (target,) = _targets(place, scan)
+    about = larger.about(place.request, place.asked, account.input, scan.series)
+    with outputs.on_disk(target, about) as storage:
+        result = upscaled(scan.path, place.request, progress, scan.series, storage=storage)[0]
+        report = noted(target, result.report, result.volume.grid)
+        del result
+        if not claim.is_mine():
+            raise outputs.TakenOverError
+        more = (larger.NOTE, larger.RESUMED) if storage.journal.resumed else (larger.NOTE,)
+        report, texts = _texts(place, scan, [target], replace(report, warnings=(*report.warnings, *more)))
+        for path, text in texts.items():
+            outputs.write_text(path, text)
+    # Interrupted between these lines, the scan is done once more.
+    account.settle(DONE, model=report.model, results=_sizes(place, [*mapped.written_by(target), *texts]))
+    return report
+
+
+def _targets(place: Place, scan: Scan) -> list[Path]:
+    """What is written, into a folder that is there and holds no remains."""
     targets = scan.targets(place.output, place.request.maps)
     outputs.make_folder(targets[0].parent)
     outputs.remove_leftovers(targets[0].parent)
-    report, texts = result.report, {}
-    if scan.bids:
-        told, notes = bids.sidecar(
-            place.root, scan.name, place.described or {}, place.request, place.asked.models, report
-        )
-        report = replace(report, warnings=(*report.warnings, *notes))
-        texts = {bids.beside(target): json.dumps(told, indent=2) + "\n" for target in targets}
-    written = [file for target in targets for file in files.written_by(target)] + list(texts)
+    return targets
 
-    def sizes() -> dict[str, int]:
-        return {file.relative_to(place.output).as_posix(): file.stat().st_size for file in sorted(written)}
 
-    try:
-        outputs.write_together(volumes_of(result, targets), metadata, texts)
-    except KeyboardInterrupt as interrupt:
-        if interrupt.args:  # it waited until all was written
-            account.settle(DONE, model=report.model, results=sizes())
-        raise
-    account.settle(DONE, model=report.model, results=sizes())
-    return report
+def _texts(place: Place, scan: Scan, targets: Sequence[Path], report: Report) -> tuple[Report, dict[Path, str]]:
+    """What is written beside the results, and the report with what could not be read for that."""
+    if not scan.bids:
+        return report, {}
+    told, notes = bids.sidecar(place.root, scan.name, place.described or {}, place.request, place.asked.models, report)
+    report = replace(report, warnings=(*report.warnings, *notes))
+    texts = {bids.beside(target): told for target in targets}
+    for path, target in zip(scan.segmentations, scan.labels(place.output)):
+        if bids.NAME.fullmatch(target.name):
+            texts[bids.beside(target)] = bids.labels_sidecar(place.root, scan.name, place.described or {}, path)
+    return report, {path: json.dumps(values, indent=2) + "\n" for path, values in texts.items()}
+
+
+def _sizes(place: Place, written: Iterable[Path]) -> dict[str, int]:
+    return {file.relative_to(place.output).as_posix(): file.stat().st_size for file in sorted(written)}
 
 
 def _is_full(error: BaseException | None, folder: Path, need: int) -> bool:

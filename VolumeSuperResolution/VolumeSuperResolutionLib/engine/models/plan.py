@@ -6,15 +6,16 @@ pieces in the scan's units, so that nothing is held that the plan does not need.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
-from ..callbacks import Block, Cancel, Convert, Progress, ReadBlock, Way, WriteBlock
+from ..callbacks import NOTHING_KEPT, Begin, Block, Cancel, Convert, Progress, ReadBlock, Way, WriteBlock
 from ..errors import RefusalError
 from ..physics import interpolation, separable
 from ..volumes.intensity import Conversion, Window
@@ -50,6 +51,10 @@ class Run:
     accounts: list[inference.Account] = field(default_factory=list)
     # Room for what is held on the way, as np.empty.
     empty: Callable[..., np.ndarray] = np.empty
+    # Where an array goes that is changed: into itself, or another where a later process may need it as it was.
+    another: Callable[[np.ndarray], np.ndarray] = lambda array: array
+    # Begins whatever changes an array of `empty`, in the order in which it is done.
+    begin: Begin = lambda: nullcontext(NOTHING_KEPT)
     # The networks as they were made ready to run, for the next time.
     streams: inference.Streams = field(default_factory=dict)
     # Where the networks ran, if that was not the CPU.
@@ -63,19 +68,66 @@ class Run:
         write: WriteBlock,
         part: float = 1.0,
         convert: Convert | None = None,
+        alone: bool = True,
     ) -> None:
-        """One pass of a network (or `part` of one), written as `convert` makes it."""
+        """One pass of a network (or `part` of one), written as `convert` makes it; a step of its own, if `alone`."""
         from ..streaming import inference, windows  # bring torch, which the interpolations do without
         from ..streaming.build import UnstreamableError
 
         compute = inference.Compute(self.device, self.precision, self.memory)
-        with self.step(part) as tell:
-            rest = compute, tell, self.cancel, self.precisions
-            try:
-                account = inference.apply(network, read, shape, write, *rest, self.streams, convert)
-            except UnstreamableError as refusal:
-                account = windows.apply(network, read, shape, _converting(write, convert), *rest, str(refusal))
-        self.accounts.append(account)
+        with self.begin() if alone else nullcontext(NOTHING_KEPT) as kept:
+            if kept.done:
+                self.pass_done(kept.state)
+                return
+            with self.step(part) as tell:
+                rest = compute, tell, self.cancel, self.precisions
+                try:
+                    account = inference.apply(network, read, shape, write, *rest, self.streams, convert, kept)
+                except UnstreamableError as refusal:
+                    account = windows.apply(network, read, shape, _converting(write, convert), *rest, str(refusal))
+            self.accounts.append(account)
+            kept.tell(asdict(account))
+
+    def changed(self, array: np.ndarray, change: Callable[[np.ndarray], None]) -> np.ndarray:
+        """An array, or a copy where it has to stay as it was, after a change in place, which is a step."""
+        result = self.another(array)
+        with self.begin() as kept:
+            if not kept.done:
+                if result is not array:
+                    whole: separable.Matrices = (None, None, None)
+                    separable.apply(array, whole, result.__setitem__, cancel=self.cancel)
+                change(result)
+        return result
+
+    def pass_done(self, account: Mapping[str, Any]) -> None:
+        """One pass of a network was made by an earlier process, of which this is the account."""
+        from ..streaming import inference
+
+        self.accounts.append(inference.Account(**account))
+        self.finished += 1
+
+    def resample(
+        self,
+        array: np.ndarray,
+        matrices: separable.Matrices,
+        write: WriteBlock,
+        progress: Progress | None = None,
+        convert: Convert | None = None,
+    ) -> None:
+        """separable.apply as a step, where the last network ran."""
+        everything = slice(None)
+        with self.begin() as kept:
+            if not kept.done:
+                separable.apply(
+                    array,
+                    matrices,
+                    lambda part, values: write((part, everything, everything), values),
+                    progress,
+                    self.cancel,
+                    self.place(),
+                    convert,
+                    kept,
+                )
 
     def place(self) -> Place | None:
         """Where the last network ran, for what is done behind it; None where that is the CPU."""
@@ -206,15 +258,7 @@ def run(
             read, shape = between.__getitem__, out_shape
     if held is not None:
         finer = fit and fit.of_finer(natural_shape(card, (1, 1, 1)))
-        matrices, everything = interpolation.matrices(natural, size, "lanczos", finer), slice(None)
-        separable.apply(
-            held,
-            matrices,
-            lambda part, values: write((part, everything, everything), values),
-            cancel=work.cancel,
-            place=work.place(),
-            convert=conversion,
-        )
+        work.resample(held, interpolation.matrices(natural, size, "lanczos", finer), write, convert=conversion)
 
 
 def _scan(array: np.ndarray, window: Window, network: Network, natural: Shape) -> tuple[ReadBlock, Shape]:
@@ -260,14 +304,16 @@ def _apply_stage(
     """One network over the volume; with several views, their mean. What is written is converted."""
     views = stage.views or ("",)
     total = work.empty(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
-    if total is not None:
-        total.fill(0)
+    before: np.ndarray | None = None
 
     def add(region: Block, values: np.ndarray) -> None:
         assert total is not None
-        total[region] += values * np.float32(1 / len(views))
+        part = values * np.float32(1 / len(views))
+        total[region] = part if before is None else before[region] + part
 
-    for view in views:
+    for number, view in enumerate(views):
+        if total is not None and number:
+            before, total = total, work.another(total)
         order = VIEW_ORDERS.get(view, WHOLE)
         alone = total is None and not (reduction and view)  # so that it is converted where it is computed
         sink = add if total is not None else write if alone else _converting(write, convert)
@@ -278,15 +324,7 @@ def _apply_stage(
         else:
             work.apply(network, view_read, view_shape, view_write, convert=convert if alone else None)
     if total is not None:
-        everything = slice(None)
-        separable.apply(
-            total,
-            (None, None, None),
-            lambda part, values: write((part, everything, everything), values),
-            cancel=work.cancel,
-            place=work.place(),
-            convert=convert,
-        )
+        work.resample(total, (None, None, None), write, convert=convert)
 
 
 def _converting(write: WriteBlock, convert: Convert | None) -> WriteBlock:
@@ -319,15 +357,27 @@ def _apply_ensemble(
     swaps = (False, True) if network.factor[0] == network.factor[1] else (False,)
     turns = list(product((1, -1), (1, -1), swaps))
     out = tuple(n * f for n, f in zip(shape[1:], network.factor))
-    for start in range(0, shape[0], ENSEMBLE_SLICES):
-        stop = min(start + ENSEMBLE_SLICES, shape[0])
+
+    def run_some(start: int, stop: int) -> None:
         slices = read((slice(start, stop), slice(0, shape[1]), slice(0, shape[2])))
         results = np.empty((len(turns), stop - start, *out), np.float32)
         for result, (rows, columns, swap) in zip(results, turns):
             turned, target = slices[:, ::rows, ::columns], result[:, ::rows, ::columns]
             if swap:
                 turned, target = turned.swapaxes(1, 2), target.swapaxes(1, 2)
-            part = (stop - start) / shape[0] / len(turns)
-            work.apply(network, np.ascontiguousarray(turned).__getitem__, turned.shape, target.__setitem__, part)
+            given = network, np.ascontiguousarray(turned).__getitem__, turned.shape, target.__setitem__
+            work.apply(*given, (stop - start) / shape[0] / len(turns), alone=False)
         reduced = np.median(results, axis=0) if reduction == "median" else results.mean(axis=0)
         write((slice(start, stop), slice(0, out[0]), slice(0, out[1])), reduced)
+
+    with work.begin() as kept:
+        if kept.done:
+            work.pass_done(kept.state)
+            return
+        first = kept.state.get("written", 0)
+        work.finished += first / shape[0]
+        for start in range(first, shape[0], ENSEMBLE_SLICES):
+            stop = min(start + ENSEMBLE_SLICES, shape[0])
+            run_some(start, stop)
+            kept.reached(partial(dict, written=stop, planes=shape[0]))
+        kept.tell(asdict(work.accounts[-1]))

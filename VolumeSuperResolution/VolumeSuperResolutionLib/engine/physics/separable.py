@@ -10,12 +10,13 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Any, Callable, Optional, overload
 
 import numpy as np
 
-from ..callbacks import Cancel, Convert, Place, Progress, Way, end_if
+from ..callbacks import NOTHING_KEPT, Cancel, Convert, Place, Progress, Step, Way, end_if
 
 Matrices = tuple[Optional[np.ndarray], Optional[np.ndarray], Optional[np.ndarray]]
 WriteSlab = Callable[[slice, np.ndarray], None]
@@ -119,6 +120,7 @@ def apply(
     cancel: Cancel | None = None,
     place: Place | None = None,
     convert: Convert | None = None,
+    kept: Step = NOTHING_KEPT,
 ) -> None: ...
 
 
@@ -130,11 +132,13 @@ def apply(
     cancel: Cancel | None = None,
     place: Place | None = None,
     convert: Convert | None = None,
+    kept: Step = NOTHING_KEPT,
 ) -> np.ndarray | None:
     """The whole result as float32, or, given `write`, handed over in slabs of planes so that it is never held.
 
     `write` is called in the order of the planes, by the thread that called, with what `convert` makes of them. It must
-    not change the array.
+    not change the array. What an earlier process `kept` is not computed again, except in a place, where slabs may be
+    others.
     """
     shape = output_shape(array.shape, matrices)
     result = None
@@ -148,7 +152,8 @@ def apply(
 
     area = max(1, max(shape[1], array.shape[1]) * max(shape[2], array.shape[2]))
     if place is None:
-        slabs = _slabs(shape[0], SLAB_VOXELS // area)
+        done = kept.state.get("written", 0)
+        slabs = [slab for slab in _slabs(shape[0], SLAB_VOXELS // area) if slab.stop > done]
         results = _in_threads(compute, slabs)
     else:
         slabs = _slabs(shape[0], place.voxels * shape[0] // (area * max(shape[0], array.shape[0])))
@@ -156,6 +161,7 @@ def apply(
     for part, values in zip(slabs, results):
         end_if(cancel)
         write(part, values)
+        kept.reached(partial(dict, written=part.stop, planes=shape[0]))
         if progress is not None:
             progress(part.stop, shape[0])
     return result

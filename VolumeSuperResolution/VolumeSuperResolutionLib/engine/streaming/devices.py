@@ -49,6 +49,15 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def signature(name: str) -> str:
+    """What the last digits of a result depend on beside the request: what computes on a device, and its versions."""
+    device = choose_device(name)
+    if device.type == "cuda":
+        return f"torch {torch.__version__}, {device}, {torch.cuda.get_device_name(device)}"
+    capability = getattr(getattr(torch.backends, "cpu", None), "get_cpu_capability", str)  # of torch 2.1
+    return f"torch {torch.__version__}, {device}, {capability()}"
+
+
 def choose_precision(name: str, device: torch.device, allowed: Sequence[str]) -> tuple[str, list[str]]:
     """The precision's name, and what to tell the user about it. `allowed` are those that the model's card lists."""
     if name not in (*PRECISIONS, "auto"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..callbacks import Cancel, Convert, Progress, ReadBlock, ReadThere, WriteBlock
+from ..callbacks import NOTHING_KEPT, Cancel, Convert, Progress, ReadBlock, ReadThere, Step, WriteBlock
 from ..errors import CancelledError, NotFiniteError, RefusalError
 from ..networks.base import Network
 from . import kernels
@@ -78,6 +79,7 @@ def apply(
     precisions: Sequence[str] = (),
     streams: Streams | None = None,
     convert: Convert | None = None,
+    kept: Step = NOTHING_KEPT,
 ) -> Account:
     """Runs a network over a volume, reading its input and writing its output block by block.
 
@@ -87,10 +89,12 @@ def apply(
     CancelledError between two steps once `cancel` answers True.
     `precisions` are those beside fp32 in which the network keeps its quality. Who runs a network many times hands over
     a dictionary in which it is kept as it was made ready.
+    A run that was broken off goes on where it was `kept`, with the same blocks, so that the result is the same bit for
+    bit; all of it is run again where the blocks would be others now.
     """
     if len(shape) != 3 or min(shape) < 1:
         raise RefusalError(f"A volume of {tuple(shape)} voxels has nothing to upscale.")
-    return _Run(network, read, shape, write, compute, progress, cancel, precisions, streams, convert).go()
+    return _Run(network, read, shape, write, compute, progress, cancel, precisions, streams, convert, kept).go()
 
 
 def halo(network: Network, streams: Streams) -> tuple[int, int, int]:
@@ -120,8 +124,10 @@ class _Run:
         precisions: Sequence[str],
         streams: Streams | None,
         convert: Convert | None,
+        kept: Step,
     ):
         self.network, self.compute, self.precisions, self.convert = network, compute, precisions, convert
+        self.kept = kept
         self.streams = {} if streams is None else streams
         self.read, self.write, self.progress, self.cancel = read, write, progress, cancel
         self.shape = tuple(int(n) for n in shape)
@@ -139,10 +145,12 @@ class _Run:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         with torch.inference_mode():
-            pending = self._prepare()
+            pending, first = self._go_on(self._prepare())
             while pending:
                 box = pending.pop(0)
-                rest = self._work(box)
+                self.boxes = [box, *pending]
+                rest = self._work(box, first)
+                first = None
                 self.finished += _voxels(box) - (_voxels(rest) if rest else 0)
                 if rest:
                     pending = self._back_off(rest, pending)
@@ -174,6 +182,41 @@ class _Run:
         self.thickness = self.engine.grains(self.shape, boxes[0], tiling.thickness, self.chunk)[0]
         return boxes
 
+    def _go_on(self, planned: list[Ranges]) -> tuple[list[Ranges], int | None]:
+        """The boxes that are left to compute, and the plane to begin with in the first of them."""
+        left, mine = self.kept.state, (self.thickness, self.chunk)
+        if not left or (left["device"], left["precision"]) != (str(self.device), self.precision):
+            return planned, None
+        boxes = [tuple((low, high) for low, high in box) for box in left["boxes"]]
+        self.thickness, self.chunk = left["thickness"], left["chunk"]
+        if self._blocks(boxes[0]) != left["blocks"]:
+            self.thickness, self.chunk = mine
+            return planned, None
+        self.slabs, self.columns, self.warnings = left["slabs"], left["columns"], list(left["warnings"])
+        self.finished = self.total - sum(map(_voxels, boxes))
+        return boxes, left["written"]
+
+    def _where(self) -> Mapping[str, Any]:
+        """All that `_go_on` needs."""
+        return {
+            "written": self.written,
+            "planes": self.boxes[0][0][1],
+            "boxes": self.boxes,
+            "blocks": self._blocks(self.boxes[0]),
+            "thickness": self.thickness,
+            "chunk": self.chunk,
+            "device": str(self.device),
+            "precision": self.precision,
+            "slabs": self.slabs,
+            "columns": self.columns,
+            "warnings": self.warnings,
+        }
+
+    def _blocks(self, box: Ranges) -> list[list[int]]:
+        """What the last digits of a box depend on: the planes that each operation computes at once."""
+        grains = self.engine.grains(self.shape, box, self.thickness, self.chunk)
+        return [grains, self.engine.at_once(self.shape, box)]
+
     def _ready(self) -> Stream:
         """The network ready for the device, or for one that can be trusted."""
         if (self.network, self.device, self.precision) not in self.streams:
@@ -186,12 +229,12 @@ class _Run:
                 self.streams[key] = Stream(self.network, self.device, PRECISIONS[self.precision])
         return self.streams[key]
 
-    def _work(self, box: Ranges) -> Ranges | None:
-        """Computes a box of the output; returns what is left of it if memory ran out."""
-        self.written = box[0][0]
+    def _work(self, box: Ranges, first: int | None = None) -> Ranges | None:
+        """Computes a box of the output, from a plane on; returns what is left of it if memory ran out."""
+        self.written = box[0][0] if first is None else first
         try:
             with kernels.tf32(self.precision == "tf32"):
-                self._pass(box)
+                self._pass(box, first)
         except _OverflownError:
             self.overflown = True
         except Exception as error:
@@ -203,8 +246,8 @@ class _Run:
         # A mean over the whole volume needs all of its planes again.
         return ((self.written, box[0][1]), *box[1:]) if self.engine.local else box
 
-    def _pass(self, box: Ranges) -> None:
-        flow = self.engine.run(self._load, self.shape, box, self.thickness, self.chunk)
+    def _pass(self, box: Ranges, first: int | None) -> None:
+        flow = self.engine.run(self._load, self.shape, box, self.thickness, self.chunk, first)
         done, voxels = 0, _voxels(box)
         waiting = None  # a block on its way from the device, while the next is computed
         self._check()
@@ -239,6 +282,7 @@ class _Run:
             raise _OverflownError
         self.write(_slices(ranges), values)
         self.written = ranges[0][1]
+        self.kept.reached(self._where)
 
     def _back_off(self, rest: Ranges, pending: list[Ranges]) -> list[Ranges]:
         """After memory or numbers ran out: what is left of a box, and the boxes after it, in steps that fit."""

@@ -135,24 +135,34 @@ class Stream:
         return wanted
 
     def run(
-        self, read: ReadTensor, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62
+        self,
+        read: ReadTensor,
+        shape: Sequence[int],
+        box: Ranges,
+        thickness: int,
+        chunk_bytes: int = 1 << 62,
+        first: int | None = None,
     ) -> Flow:
         """Iterates over the result: finished planes of the box with their positions, and None at the end of each step.
 
         `thickness` is the most input planes a step takes; steps are shortened where a block would pass `chunk_bytes`.
+        With `first`, a plane that a block of the result begins with, only that and what follows is computed: bit for
+        bit as in the whole run, since every block is the one that it would be there.
         """
-        return Flow(self, read, shape, box, self.grains(shape, box, thickness, chunk_bytes))
+        grains = self.grains(shape, box, thickness, chunk_bytes)
+        flow = Flow(self, read, shape, box, grains)
+        if first is not None and first > box[0][0]:
+            flow.first = Flow(self, lambda ranges: NOTHING, shape, box, grains).needed_from(first)
+        return flow
 
     def grains(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int) -> list[int]:
         """For each node, how many planes of the source it advances by at once; never more than the node before it.
 
         Where a node, or one behind it, computes several planes together, it takes as many, or a multiple.
         """
-        wanted = self.needs(shape, box)
-        areas = [(bottom - top) * (right - left) for _, (top, bottom), (left, right) in wanted]
+        areas = self._areas(shape, box)
         units = [1]
-        for node in self.nodes[:0:-1]:
-            at_once = node.planes_at_once(areas[node.inputs[0]])
+        for node, at_once in zip(self.nodes[:0:-1], self.at_once(shape, box)[::-1]):
             units.append(max(units[-1], at_once // math.gcd(at_once, self.scale[node.inputs[0]][0])))
         grains = []
         grain = thickness
@@ -162,6 +172,15 @@ class Stream:
             grain = grain // unit * unit or grain
             grains.append(grain)
         return [grains[0], *grains]
+
+    def at_once(self, shape: Sequence[int], box: Ranges) -> list[int]:
+        """For each node but the source, how many planes it computes together."""
+        areas = self._areas(shape, box)
+        return [node.planes_at_once(areas[node.inputs[0]]) for node in self.nodes[1:]]
+
+    def _areas(self, shape: Sequence[int], box: Ranges) -> list[int]:
+        """Voxels of each node's planes."""
+        return [(bottom - top) * (right - left) for _, (top, bottom), (left, right) in self.needs(shape, box)]
 
     def bytes(self, shape: Sequence[int], box: Ranges, thickness: int, chunk_bytes: int = 1 << 62) -> int:
         """The most memory that the blocks of a run hold at once, counted by running it without any data."""
@@ -187,6 +206,9 @@ class Flow:
         self.done = [wanted[0][0] for wanted in self.wanted]
         self.queues = [Queue(readers) for readers in stream.readers]
         self.counting = False
+        # Of each node: blocks that end before this plane are needed by nobody, and are not computed.
+        self.first = [0] * len(self.done)
+        self.starts: list[list[int]] = [[] for _ in self.done]
         self.live = self.peak = self.gathered = 0  # bytes
         self.steps = [step for number in range(stream.passes[-1] + 1) for step in self._steps(number)]
 
@@ -194,6 +216,24 @@ class Flow:
         for groups, start in self.steps:
             yield from self._advance(groups, start, start + self.grains[groups[0][0]])
             yield None
+
+    def needed_from(self, first: int) -> list[int]:
+        """For each node, where the first of its blocks begins that the result depends on from a plane on.
+
+        That is counted, by running it without any data.
+        """
+        self.counting = True
+        for _ in self:
+            pass
+        needed = [1 << 62] * len(self.done)
+        needed[-1] = first
+        for n in range(len(needed) - 1, -1, -1):
+            begin = max((start for start in self.starts[n] if start <= needed[n]), default=0)
+            needed[n] = begin
+            wanted = ((begin, begin + 1), *self.wanted[n][1:])
+            for position, i in enumerate(self.stream.nodes[n].inputs):
+                needed[i] = min(needed[i], self._inside(self.stream.nodes[n], position, wanted)[0][0])
+        return needed
 
     def _steps(self, number: int) -> list[tuple[list[list[int]], int]]:
         """For one pass: its nodes in groups of equal grain, and the first source plane of each step."""
@@ -219,7 +259,8 @@ class Flow:
                 if chunk is None:
                     continue
                 if n == len(self.done) - 1:
-                    yield (chunk.start, chunk.stop), chunk.block
+                    if chunk.stop > self.first[n]:
+                        yield (chunk.start, chunk.stop), chunk.block
                 else:
                     self.queues[n].chunks.append(chunk)
                     self.live += self._bytes(n, chunk.stop - chunk.start)
@@ -239,10 +280,12 @@ class Flow:
         if stop <= start:
             return None
         self.done[n] = stop
+        self.starts[n].append(start)
         node = self.stream.nodes[n]
         wanted = ((start, stop), *self.wanted[n][1:])
+        empty = self.counting or stop <= self.first[n]
         if isinstance(node, Source):
-            return Chunk(start, stop, self.read(wanted))
+            return Chunk(start, stop, NOTHING if empty else self.read(wanted))
         inside, chunks = [], []
         for position, i in enumerate(node.inputs):
             inside.append(self._inside(node, position, wanted))
@@ -258,7 +301,7 @@ class Flow:
         self.gathered = max(self.gathered, node.gathers(*before) * width)
         self.peak = max(self.peak, self.live + node.parts_in(*before) * width + self._bytes(n, stop - start))
         block = NOTHING
-        if not self.counting:
+        if not empty:
             parts = zip(node.inputs, chunks, inside)
             inputs = [self._input(node, i, held, part, wanted) for i, held, part in parts]
             block = node.block(inputs, wanted)

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..callbacks import Cancel, Progress, end_if
 from ..errors import RefusalError
-from . import dicom, elements
+from . import MAKER, dicom, elements
 from .grid import Grid, Volume
 from .slices import Slice
 from .writing import TEMPORARY
@@ -60,7 +60,6 @@ THIRD_TYPE = {"CT": "AXIAL", "MR": "OTHER"}
 EXPLICIT = "1.2.840.10008.1.2.1"
 # Of this software; made once at random, as are all the others.
 IMPLEMENTATION = "2.25.304726529483110957460718352290541876233"
-MAKER = "VolumeSuperResolution"
 SERIES_NUMBER_STEP = 100
 # Values that are not whole are written with the scan's scaling where that has so many steps for them.
 FEWEST_STEPS = 1000

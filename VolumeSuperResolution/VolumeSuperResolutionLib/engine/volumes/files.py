@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RefusalError
-from . import dicom, labels, pixels, stored
+from . import dicom, labels, ome_zarr, pixels, stored
 from .grid import Grid, Volume
 from .headers import check_name
 from .headers import header as header_of
@@ -33,7 +33,7 @@ __all__ = [
     "written_by",
 ]
 
-VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ome_zarr.ENDING)
 
 
 class Loaded(NamedTuple):
@@ -76,7 +76,7 @@ def from_image(image: sitk.Image) -> Volume:
 
 
 def read(path: str | Path, series: str | None = None, layers: bool = False, scratch: Scratch | None = None) -> Loaded:
-    """The volume in a file, or in a folder of DICOM slices.
+    """The volume in a file, an OME-Zarr folder, or a folder of DICOM slices.
 
     `series` picks one of several DICOM series by its UID or number; ":2" behind it, the second of the time points,
     echoes and the like that it holds. With `layers`, segmentations whose segments overlap are read as well, as arrays
@@ -84,6 +84,12 @@ def read(path: str | Path, series: str | None = None, layers: bool = False, scra
     copied into one of scratch's.
     """
     path = Path(path)
+    empty = np.empty if scratch is None else scratch.empty
+    if ome_zarr.is_zarr(path):
+        image = ome_zarr.look(path)
+        array, notes = ome_zarr.load(image, empty)
+        told = (*image.notes, *notes)
+        return Loaded(Volume(array, image.grid), labels.looks_like_labels(array), told, {ome_zarr.KEY: image.version})
     header = header_of(path)
     if header is not None:
         _check(header, layers)
@@ -95,13 +101,16 @@ def read(path: str | Path, series: str | None = None, layers: bool = False, scra
         return Loaded(Volume(array, header.grid), label_map, (*header.notes, *notes), header.metadata)
     stack = dicom.select(path, series)
     stack.grid.check()
-    array = pixels.read(path, stack.slices, np.empty if scratch is None else scratch.empty)
+    array = pixels.read(path, stack.slices, empty)
     return Loaded(Volume(array, stack.grid), False, stack.notes, stack.metadata, stack.slices)
 
 
 def look(path: str | Path, series: str | None = None) -> tuple[Grid, np.dtype]:
     """Where the voxels of a volume would lie, and about of which type they are, without reading one."""
     path = Path(path)
+    if ome_zarr.is_zarr(path):
+        image = ome_zarr.look(path)
+        return image.grid, image.dtype
     header = header_of(path)
     if header is not None:
         _check(header)
@@ -121,12 +130,14 @@ def _check(header: stored.Header, layers: bool = False) -> None:
 
 def is_dicom(path: str | Path) -> bool:
     """Whether a path would be read as DICOM."""
-    return header_of(Path(path)) is None
+    return not ome_zarr.is_zarr(Path(path)) and header_of(Path(path)) is None
 
 
 def read_by(path: str | Path) -> set[Path]:
     """Every file that reading a path would read."""
     path = Path(path)
+    if ome_zarr.is_zarr(path):
+        return ome_zarr.files_of(path)
     header = header_of(path)
     if header is not None:
         return {path, *(part.path for part in header.parts)}

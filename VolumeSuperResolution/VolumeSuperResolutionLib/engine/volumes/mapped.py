@@ -14,7 +14,7 @@ import re
 import struct
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +48,7 @@ class Scratch:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._lasting: dict[Path, weakref.ref[mmap.mmap]] = {}
 
     def empty(self, shape: int | Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
         """As np.empty; the file goes when the array does."""
@@ -60,6 +61,14 @@ class Scratch:
         with suppress(OSError):  # Windows keeps it as long as the folder
             path.unlink()
         return array
+
+    def lasting(self, name: str, shape: Sequence[int], dtype: npt.DTypeLike, there: bool) -> np.ndarray:
+        """The same in a file that stays, by its name; `there`: the one that is there already."""
+        path, dtype = self.folder / name, np.dtype(dtype)
+        if not there:
+            path.write_bytes(b"")
+            self._make_room(path, _count(shape) * dtype.itemsize)
+        return self._map(path, shape, dtype, 0, writable=True, lasting=True)
 
     def load(self, header: Header) -> tuple[np.ndarray, tuple[str, ...]]:
         """As stored.load: the voxels where they lie, or, where they are not there as they are used, in a copy."""
@@ -74,7 +83,26 @@ class Scratch:
         path, offset = _write_header(made, grid, dtype, metadata)
         self._make_room(path, offset + _count(grid.size) * dtype.itemsize)
         writing.check_written(grid, dtype, made)
-        return self._map(path, grid.size[::-1], dtype, offset, writable=True)
+        return self._map(path, grid.size[::-1], dtype, offset, writable=True, lasting=True)
+
+    def reopen(self, made: Path, grid: Grid, dtype: np.dtype, metadata: Mapping[str, str]) -> np.ndarray:
+        """The array of a file that `create` made with the same."""
+        writing.check_written(grid, dtype, made)
+        part = _part_of(made)
+        return self._map(part.path, grid.size[::-1], dtype, part.offset or 0, writable=True, lasting=True)
+
+    def flush(self) -> dict[str, int]:
+        """Bring all that lasts to the disk; the names of its files and their sizes."""
+        sizes = {}
+        for path, reference in self._lasting.items():
+            held = reference()
+            if held is not None:
+                held.flush()
+            for file in {path, *path.parent.glob("*")} if path.parent != self.folder else {path}:
+                with open(file, "rb+") as opened:
+                    os.fsync(opened.fileno())
+                sizes[file.relative_to(self.folder).as_posix()] = os.path.getsize(file)
+        return sizes
 
     def relax(self) -> None:
         """Leave to the system what was looked at so far: this process no longer counts as holding it."""
@@ -93,22 +121,37 @@ class Scratch:
             ) from error
 
     def _map(
-        self, path: Path, shape: Sequence[int], dtype: np.dtype, offset: int, writable: bool = False
+        self,
+        path: Path,
+        shape: Sequence[int],
+        dtype: np.dtype,
+        offset: int,
+        writable: bool = False,
+        lasting: bool = False,
     ) -> np.ndarray:
         with open(path, "r+b" if writable else "rb") as file:
             held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
         self._maps.add(held)
+        if lasting:
+            self._lasting[path] = weakref.ref(held)
         return np.frombuffer(held, dtype, _count(shape), offset).reshape(shape)
 
 
-def ending(path: Path) -> str | None:
-    """The ending of a format that can be written voxel by voxel; None for others."""
-    return next((each for each in ENDINGS if path.name.lower().endswith(each)), None)
+def clear(folder: Path, kept: Collection[str]) -> None:
+    """Remove all files below a folder but some, by their names from there."""
+    for path in list(folder.rglob("*")):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in kept:
+            path.unlink()
+
+
+def ending(path: Path) -> str:
+    """The ending of a format that can be written voxel by voxel; nothing for others."""
+    return next((each for each in ENDINGS if path.name.lower().endswith(each)), "")
 
 
 def written_by(path: Path) -> set[Path]:
     """Every file that a result in a file of this name would be written into."""
-    found = ending(path) or ""
+    found = ending(path)
     return {path, *(path.with_name(path.name[: -len(found)] + second) for second in ENDINGS.get(found, ()))}
 
 

@@ -13,16 +13,19 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import RefusalError
-from . import itk, metaimage, nifti, stored
+from . import itk, metaimage, nifti, ome_zarr, stored
 from .grid import Grid, Volume
 from .headers import check_name, header
 
 # Endings that are written, and those of the files that some formats write beside the one that is named.
 ENDINGS = {".nrrd": (), ".nhdr": (".raw.gz",), ".nii": (), ".nii.gz": (), ".mha": (), ".mhd": (".zraw",)}
+ENDINGS[ome_zarr.ENDING] = ()
 # What folders that are being written in begin with: those of killed runs are known by it, and removed.
 TEMPORARY = ".vsr-"
+# How hard gzip tries where files are large.
+QUICKLY = 2
 # Of a scan, and no longer true of what is made from it.
-NOT_OF_A_RESULT = ("SliceThickness", "SpacingBetweenSlices")
+NOT_OF_A_RESULT = ("SliceThickness", "SpacingBetweenSlices", ome_zarr.KEY)
 
 
 def write(volume: Volume, path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -32,6 +35,10 @@ def write(volume: Volume, path: str | Path, metadata: Mapping[str, str] | None =
     ending = _ending(path)
     with told(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
         made = Path(folder) / (path.name[: -len(ending)] + ending)
+        if ending == ome_zarr.ENDING:
+            ome_zarr.write(volume, made, (metadata or {}).get(ome_zarr.KEY, ome_zarr.VERSIONS[0]))
+            replace_folder(made, path)
+            return
         image = itk.to_image(volume)
         for key, value in keys(metadata or {}, ending).items():
             image.SetMetaData(key, value)
@@ -57,7 +64,7 @@ def check_writable(path: Path) -> None:
     check_name(path)
     _ending(path)
     try:
-        if path.is_dir() or not path.parent.is_dir():
+        if (path.is_dir() and not is_zarr(path)) or not path.parent.is_dir():
             raise RefusalError(f"{path} cannot be written: its folder does not exist, or it is a folder itself.")
         for each in written_by(path):
             check_replaceable(each)
@@ -69,7 +76,12 @@ def check_writable(path: Path) -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse what is there under the name of a file that will be written, and is none."""
+    """Refuse what is there under the name of a file that will be written, and is none, or another's OME-Zarr image."""
+    if is_zarr(path):
+        ome_zarr.check_possible()
+        if os.path.lexists(path) and not ome_zarr.is_mine(path):
+            raise RefusalError(f"{path} is there already, and not an image that this program made; give another name.")
+        return
     if os.path.lexists(path) and not path.is_file():
         raise RefusalError(f"{path} is there already and no regular file; give another name.")
 
@@ -87,8 +99,34 @@ def check_apart(written: Iterable[Path], read: Iterable[Path]) -> None:
     for target in written:
         for source in sources:
             with suppress(OSError):
-                if os.path.samefile(target, source):
+                within = is_zarr(target) and target.resolve() in source.resolve().parents
+                if within or os.path.samefile(target, source):
                     raise RefusalError(f"{target} would overwrite what is read; give another name.")
+
+
+def compress(plain: Path, packed: Path) -> None:
+    """A file as gzip has it; fast, as it is large, and the same each time."""
+    with open(plain, "rb") as source, open(packed, "wb") as file, gzip.GzipFile("", "wb", QUICKLY, file, 0) as target:
+        while chunk := source.read(stored.CHUNK):
+            target.write(chunk)
+
+
+def replace_folder(made: Path, path: Path) -> None:
+    """Give a finished folder its name; what it replaces stays beside where it was made, or comes back on an error."""
+    older = made.with_name(f"{made.name}.old")
+    if path.exists():
+        os.replace(path, older)
+    try:
+        os.replace(made, path)
+    except OSError:
+        if older.exists():
+            os.replace(older, path)
+        raise
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is written to a path."""
+    return path.name.lower().endswith(ome_zarr.ENDING)
 
 
 def _ending(path: Path) -> str:
