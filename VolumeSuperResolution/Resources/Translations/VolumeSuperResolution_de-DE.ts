@@ -1179,6 +1179,10 @@
         <translation>, weniger als eine Sekunde auf der {device}</translation>
     </message>
     <message>
+        <source>It is the mean of {parts}.</source>
+        <translation>Es ist das Mittel aus {parts}.</translation>
+    </message>
+    <message>
         <source>Profile: {name} (as given).</source>
         <translation>Profil: {name} (wie angegeben).</translation>
     </message>

@@ -1179,6 +1179,10 @@
         <translation>，在 {device} 上不到一秒</translation>
     </message>
     <message>
+        <source>It is the mean of {parts}.</source>
+        <translation>它是 {parts} 的平均。</translation>
+    </message>
+    <message>
         <source>Profile: {name} (as given).</source>
         <translation>剖面：{name}（按指定）。</translation>
     </message>
