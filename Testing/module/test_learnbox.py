@@ -33,6 +33,11 @@ def test_it_is_offered_where_slices_are_thick(opened, volume):
     assert box.enabled and "sharp in plane" in box.toolTip
     assert opened.panel.choosing.request().learn == "auto"
     assert "learn='auto'" in pythoncall.callFor("T1", opened.panel.choosing.request())
+    assert "of learning" in opened.ui.estimateLabel.text
+    opened.panel.choosing.parameters.learn = False
+    app.processEvents()
+    assert "of learning" not in opened.ui.estimateLabel.text
+    opened.panel.choosing.parameters.learn = True
     opened.panel.choosing.parameters.target = "x2"
     app.processEvents()
     assert "one axis by 4" in opened.ui.estimateLabel.text and not opened.ui.applyButton.enabled

@@ -1159,6 +1159,10 @@
         <translation>, etwa {time} auf der {device}</translation>
     </message>
     <message>
+        <source>, after up to {time} of learning</source>
+        <translation>, nach bis zu {time} Lernen</translation>
+    </message>
+    <message>
         <source>The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.</source>
         <translation>Der Patient hatte sich dazwischen um bis zu {moved} mm und {degrees}° bewegt; sicher auf {loop} mm.</translation>
     </message>
@@ -1173,6 +1177,10 @@
     <message>
         <source>, less than a second on the {device}</source>
         <translation>, weniger als eine Sekunde auf der {device}</translation>
+    </message>
+    <message>
+        <source>It is the mean of {parts}.</source>
+        <translation>Es ist das Mittel aus {parts}.</translation>
     </message>
     <message>
         <source>Profile: {name} (as given).</source>

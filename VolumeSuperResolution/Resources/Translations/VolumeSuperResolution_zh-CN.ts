@@ -1159,6 +1159,10 @@
         <translation>，在 {device} 上约 {time}</translation>
     </message>
     <message>
+        <source>, after up to {time} of learning</source>
+        <translation>，此前最多学习 {time}</translation>
+    </message>
+    <message>
         <source>The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.</source>
         <translation>其间患者移动最多 {moved} 毫米、{degrees}°；误差约 {loop} 毫米。</translation>
     </message>
@@ -1173,6 +1177,10 @@
     <message>
         <source>, less than a second on the {device}</source>
         <translation>，在 {device} 上不到一秒</translation>
+    </message>
+    <message>
+        <source>It is the mean of {parts}.</source>
+        <translation>它是 {parts} 的平均。</translation>
     </message>
     <message>
         <source>Profile: {name} (as given).</source>

@@ -15,6 +15,7 @@ from ..engine.checks import scanner_of
 from ..engine.errors import RefusalError
 from ..engine.models.automatic import AUTOMATIC, networks_at_hand
 from ..engine.request import MEGA
+from ..learning.limit import most_seconds
 from . import acquisition, dependencies, runs, scene, wording
 from .choosing import Choosing
 from .inspection import Inspection
@@ -175,7 +176,8 @@ class Showing:
         if request.region is not None:
             grid = grid.cropped(request.region)
         seconds, device = self._pace.foresee(card, forecast, request.device)
-        self._say(label, f"<b>{escape(wording.estimateLine(grid, forecast, seconds, device))}</b>")
+        line = wording.estimateLine(grid, forecast, seconds, device, most_seconds(request))
+        self._say(label, f"<b>{escape(line)}</b>")
         return True
 
     def _checkNumbers(self, request: Any) -> None:

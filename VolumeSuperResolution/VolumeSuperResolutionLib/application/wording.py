@@ -160,8 +160,11 @@ def decibels(mean: float | None = None, deviation: float = 0.0) -> str:
     return f"{mean:+.2f} ± {deviation:.2f} dB" if deviation else f"{mean:+.2f} dB"
 
 
-def estimateLine(grid: Any, forecast: Estimate, seconds: float, device: str) -> str:
-    """For example "181x217x181 at 1 mm -> 362x434x362 at 0.5 mm, 217 MB, about 40 s on the CPU"."""
+def estimateLine(grid: Any, forecast: Estimate, seconds: float, device: str, learning: float = 0.0) -> str:
+    """For example "181x217x181 at 1 mm -> 362x434x362 at 0.5 mm, 217 MB, about 40 s on the CPU".
+
+    `learning` is how many seconds it learns from the scan before that, at the most.
+    """
     line = (
         f"{describe_grid(grid.size, grid.spacing)} -> {describe_grid(forecast.size, forecast.spacing)}, "
         f"{memory(forecast.output_bytes)}"
@@ -170,6 +173,8 @@ def estimateLine(grid: Any, forecast: Estimate, seconds: float, device: str) -> 
         line += _(", about {time} on the {device}").format(time=duration(seconds), device=deviceName(device))
     elif seconds > 0:
         line += _(", less than a second on the {device}").format(device=deviceName(device))
+    if learning:
+        line += _(", after up to {time} of learning").format(time=duration(learning))
     return line
 
 

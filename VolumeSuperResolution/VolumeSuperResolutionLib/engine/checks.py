@@ -214,7 +214,7 @@ def lay_out(grid: Grid, request: Request) -> Layout:
 def _of_other(card: Card, request: Request) -> Request:
     """The request for the model that this one's result is averaged with; refuses what would have no end."""
     chain = [card]
-    while chain[-1].averaged_with:
+    while chain[-1].averaged_with not in ("", AUTOMATIC):
         chain.append(zoo.card(chain[-1].averaged_with))
         if len(chain) > MOST_AVERAGED:
             raise RefusalError(
@@ -349,6 +349,8 @@ def _automatic(size: Sequence[int], target: Sequence[int], request: Request) -> 
         return zoo.card("nearest")
 
     def distance(card: Card) -> float | None:
+        if card.averaged_with == AUTOMATIC:  # with what is chosen here
+            return None
         given, wanted = oriented(card, size, target)
         try:
             check_reach(card, given, wanted)

@@ -15,6 +15,7 @@ from ..engine.errors import CancelledError
 from ..engine.networks import Network
 from ..engine.streaming.devices import choose_device
 from .held_out import HeldOut, Verdict
+from .limit import MOST_SECONDS, Limit, settled
 from .start import start_for
 from .thick import Pairs, resampling
 
@@ -22,10 +23,8 @@ RATE, WARM_UP, AVERAGE, CLIP = 1e-3, 20, 0.99, 1.0
 BETAS, EPSILON = (0.9, 0.99), 1e-8
 # It is measured on what is held out after so many steps.
 EVERY = 50
-# Without a limit of one's own: at most so long; and for at least so long, until the last part of that gained less than
-# so many decibels. Then the learning rate falls for a part of the time that it took.
-MOST_SECONDS, LEAST_SECONDS = 600.0, 60.0
-LAST_PART, LEAST_GAIN, LANDING = 0.3, 0.05, 0.25
+# Without a limit of one's own the learning rate falls, once it gets no better, for a part of the time that it took.
+LANDING = 0.25
 
 
 class Standing(NamedTuple):
@@ -46,13 +45,6 @@ class Learned(NamedTuple):
     seconds: float
     # The model whose weights it began with; empty for none.
     start: str
-
-
-class Limit(NamedTuple):
-    """When it ends: after so many steps or seconds; with neither, when it gets no better."""
-
-    steps: int | None = None
-    seconds: float | None = None
 
 
 class Learner:
@@ -104,18 +96,11 @@ class Learner:
             return self.step / limit.steps
         if limit.seconds is not None:
             return seconds / limit.seconds
-        if self.landing is None and (self._settled(seconds) or seconds > MOST_SECONDS / (1 + LANDING)):
+        if self.landing is None and (settled(self.history, seconds) or seconds > MOST_SECONDS / (1 + LANDING)):
             self.landing = seconds
         if self.landing is not None:
             return seconds / (self.landing * (1 + LANDING))
         return seconds / MOST_SECONDS
-
-    def _settled(self, seconds: float) -> bool:
-        """Whether it has stopped getting better."""
-        if seconds < LEAST_SECONDS or not self.history:
-            return False
-        before = [gain for when, gain in self.history if when < (1 - LAST_PART) * seconds]
-        return bool(before) and max(gain for _, gain in self.history) < max(before) + LEAST_GAIN
 
     def _rate(self, limit: Limit, done: float) -> float:
         """The learning rate, which falls to nothing at the end."""

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..engine.checks import Prepared
 from ..engine.models import domain, weights, zoo
+from ..engine.models.automatic import AUTOMATIC
 from ..engine.models.card import Card, Stage
 from ..engine.physics import degradation
+from ..engine.request import Request
 from ..engine.volumes.grid import Grid
 from .thick import DOUBT, factor_of
 
@@ -41,26 +43,32 @@ def card_for(grid: Grid, modality: str, name: str = ID) -> Card:
     )
 
 
-def name_of(card: Card) -> str:
-    """What a model is found by: its id, where that is installed, or its folder."""
+def beside(prepared: Prepared, request: Request) -> str:
+    """What the model that would run without learning is found by: its id, where that is installed, or its folder.
+
+    A mean that was made for this request has neither: that is what automatic takes.
+    """
+    card = prepared.layout.card
+    if request.model == AUTOMATIC and prepared.layout.other is not None:
+        return AUTOMATIC
     return card.id if card.id in zoo.cards() else str(card.folder)
 
 
-def write(folder: Path, grid: Grid, prepared: Prepared, learned: Learned) -> Card:
-    """The model into a folder, whose name is its id."""
+def write(folder: Path, grid: Grid, prepared: Prepared, learned: Learned, other: str) -> Card:
+    """The model into a folder, whose name is its id; `other` is the model that it is averaged with."""
     tensors = {f"0.{name}": tensor.astype(np.float32) for name, tensor in learned.weights.items()}
     data = weights.safetensors(tensors)
     (folder / zoo.WEIGHTS_FILE).write_bytes(data)
-    noise, beside = domain.noise_level(prepared.array), prepared.layout.card
+    noise = domain.noise_level(prepared.array)
     card = replace(
         card_for(grid, prepared.modality, folder.name),
-        averaged_with=name_of(beside) if learned.worth.share < 1 else "",
+        averaged_with=other if learned.worth.share < 1 else "",
         share=learned.worth.share,
         noise=round(max(1.2 * noise, degradation.SCANNER_NOISE), 4),
         parameters=sum(tensor.size for tensor in tensors.values()),
         training={
             "from": "one scan, of which it learned from the slices as they are, made coarse along their own axes",
-            "held_out": f"{learned.worth.gain:+.2f} dB over {beside.id} on other slices of it, turned by 45 degrees",
+            "held_out": f"{learned.worth.gain:+.2f} dB over {other} on other slices of it, turned by 45 degrees",
             "started_from": learned.start,
             "steps": [learned.steps],
             "minutes": [round(learned.seconds / 60, 1)],
