@@ -13,8 +13,9 @@ import numpy as np
 
 from . import intervals, quality
 from .callbacks import Cancel, Progress
-from .checks import FLIPS, Layout, Prepared, estimate, orientation, prepare
+from .checks import FLIPS, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
+from .layout import Layout, Prepared
 from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
 from .physics import data_step, interpolation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engine.checks import Prepared
+from ..engine.layout import Prepared
 from ..engine.models import domain, weights, zoo
 from ..engine.models.automatic import AUTOMATIC
 from ..engine.models.card import Card, Stage

@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..engine.checks import Prepared
 from ..engine.errors import RefusalError
+from ..engine.layout import Prepared
 from ..engine.physics import interpolation
 from ..engine.physics.degradation import training_profile
 from ..engine.physics.scanner import Axis, slice_axis

@@ -14,8 +14,8 @@ import numpy as np
 from ..engine import checks
 from ..engine import upscale as engine
 from ..engine.callbacks import Cancel, Progress
-from ..engine.checks import Layout, Prepared
 from ..engine.errors import RefusalError
+from ..engine.layout import Layout, Prepared
 from ..engine.models.schema import name
 from ..engine.physics.scanner import Scanner, slice_axis
 from ..engine.request import Request
