@@ -135,6 +135,12 @@ def _details(card: Card) -> list[str]:
         for stage in card.stages
     )
     lines.append(f"- Applied as: {networks}; data consistency by default: {card.consistency} rounds")
+    if card.averaged_with:
+        own, others = round(100 * card.share), round(100 * (1 - card.share))
+        lines.append(
+            f"- On {' and '.join(card.averaged_on)} its result ({own}%) is averaged with that of {card.averaged_with} "
+            f"({others}%)"
+        )
     lines.append(f"- Degradation it was trained for: {card.degradation}")
     lines += [f"- {name.replace('_', ' ').capitalize()}: {_words(value)}" for name, value in card.training.items()]
     for protocol, modalities in card.gains.items():
