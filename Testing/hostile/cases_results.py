@@ -98,7 +98,6 @@ CASES = [
         to("out.mhd --on-disk"),
         says="out.raw is there already",
     ),
-    Case("in a packed file", scan, to("out.nii.gz --on-disk"), says="write .nrrd, .*, which need not fit into memory"),
     Case("a scan that is cut off, on disk", cut("scan.nrrd", 1), UPSCALE + " --on-disk", says="cut off"),
     Case("a packed scan that is cut off, on disk", cut("scan.nii.gz", 9), PACKED + " --on-disk", says="cut off"),
     Case("to a named pipe", lambda folder: scan(folder) and os.mkfifo(folder / "out.nrrd"), says="no regular file"),

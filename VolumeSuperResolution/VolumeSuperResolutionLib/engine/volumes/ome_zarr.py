@@ -63,7 +63,9 @@ class Image(NamedTuple):
 
 def is_zarr(path: Path) -> bool:
     """Whether a path is a folder of this kind."""
-    return path.is_dir() and (path.name.lower().endswith(ENDING) or any((path / mark).is_file() for mark in MARKS))
+    return os.path.isdir(path) and (
+        path.name.lower().endswith(ENDING) or any((path / mark).is_file() for mark in MARKS)
+    )
 
 
 def look(path: Path) -> Image:
