@@ -95,6 +95,7 @@ def make_case(
     with about(path.name):
         volume = files.read(path).volume
         array = volume.array if all_numbers(volume.array) else filled(volume.array, fill_nonfinite)
+    modality = intensity.guess_modality(array)  # of which a part may not show enough
     if crop:
         array = array[middle(array, crop)]
     parts = [_fraction(f) for f in factor[::-1]]
@@ -106,7 +107,7 @@ def make_case(
     grid = volume.grid.cropped(((0, i), (0, j), (0, k))).refined(low.shape[::-1])
     told = degradation.PROTOCOLS[protocol].told
     scanner = of_blur(degradation.drawn(protocol, path.name), grid.spacing) if told else Scanner()
-    return Case(path.name, intensity.guess_modality(truth), Volume(low, grid), truth, scanner)
+    return Case(path.name, modality, Volume(low, grid), truth, scanner)
 
 
 def check_factor(factor: Sequence[float], most_parts: int = MOST_PARTS) -> None:
