@@ -90,22 +90,30 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    model(folder / "small", stages=SMALL)
-    model(folder / "slices", stages=STAGES)
+def put_models(folder, **more):
+    """A small model, the mean of two of it, and more of these stages."""
+    for name, stages in {"small": SMALL, **more}.items():
+        model(folder / name, stages=stages)
     model(folder / "both", stages=SMALL, averaged_with="small", share=0.3)
     return folder
 
 
+def go_to(folder, models, monkeypatch):
+    """Into a new folder, with models at hand."""
+    monkeypatch.setenv(zoo.FOLDERS_VARIABLE, str(models))
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return put_models(tmp_path_factory.mktemp("models"), slices=STAGES)
+
+
 @pytest.fixture
 def here(tmp_path, models, monkeypatch):
-    """An empty folder, in which we are, with models at hand."""
-    monkeypatch.setenv(zoo.FOLDERS_VARIABLE, str(models))
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
+    return go_to(tmp_path / "here", models, monkeypatch)
 
 
 def vsr(capsys, command):

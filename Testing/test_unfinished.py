@@ -12,8 +12,7 @@ import sys
 import broken_off
 import numpy as np
 import pytest
-from sample_models import model
-from test_larger import SMALL, contents, save, texture, vsr
+from test_larger import contents, go_to, put_models, save, texture, vsr
 from VolumeSuperResolutionLib.commands import larger, main, outputs
 from VolumeSuperResolutionLib.commands.batches import claims
 from VolumeSuperResolutionLib.engine import resuming
@@ -49,23 +48,14 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    model(folder / "small", stages=SMALL)
-    model(folder / "pooled", stages=POOLED)
-    model(folder / "slices", stages=STAGES)
-    model(folder / "both", stages=SMALL, averaged_with="small", share=0.3)
-    return folder
+    return put_models(tmp_path_factory.mktemp("models"), pooled=POOLED, slices=STAGES)
 
 
 @pytest.fixture
 def here(tmp_path, models, monkeypatch):
-    """An empty folder, in which we are, with models at hand."""
-    monkeypatch.setenv(zoo.FOLDERS_VARIABLE, str(models))
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
     for module, name, value in broken_off.THIN:
         monkeypatch.setattr(module, name, value)
-    return tmp_path / "here"
+    return go_to(tmp_path / "here", models, monkeypatch)
 
 
 def command(request, out="out.nrrd", scan="scan.nrrd"):

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import checks
-from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.models.card import Card
 from ..engine.request import Request
-from ..engine.volumes import files
 from . import ending, outputs
 from .batches import bids, claims, finding, manifest, preview, work
 from .batches.cluster import Cluster
@@ -143,10 +141,7 @@ def _check_names(found: Found, output: Path, request: Request) -> None:
         for scan in found.scans:
             for path in (scan.path, *scan.segmentations):
                 if path.is_file():
-                    try:
-                        yield from files.read_by(path)
-                    except RefusalError:  # told when its turn comes
-                        yield path
+                    yield from work.read_from(path)
 
     targets = [[*scan.targets(output, request.maps), *scan.labels(output)] for scan in found.scans]
     outputs.check_many([path for each in targets for path in each], sources)

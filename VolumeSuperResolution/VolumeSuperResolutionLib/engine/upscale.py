@@ -154,9 +154,9 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     crop = tuple(slice(before, n - after) for n, (before, after) in zip(size, added))
     flips = _flips(prepared, request)
     if low.min() == low.max():
-        constant = storage.result(grid, prepared.dtype)
+        value, constant = prepared.array[slices_of(region)].flat[0], storage.result(grid, prepared.dtype)
         for plane in constant:
-            plane.fill(prepared.array[slices_of(region)].flat[0])
+            plane.fill(value)
             storage.relax()
         return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
     direct = not (prepared.layout.rounds or prepared.layout.step or prepared.layout.other or len(flips) > 1)

@@ -97,14 +97,16 @@ def lost(place: Place, scan: Scan, sentence: str) -> Outcome:
 
 
 def _sources(scan: Scan) -> set[Path]:
-    """The files that a scan and its segmentations are read from; where they are in disorder, what is named."""
-    found: set[Path] = set()
-    for path in (scan.path, *scan.segmentations):
-        try:
-            found |= files.read_by(path)
-        except RefusalError:
-            found.add(path)
-    return found
+    """The files that a scan and its segmentations are read from."""
+    return set().union(*map(read_from, (scan.path, *scan.segmentations)))
+
+
+def read_from(path: Path) -> set[Path]:
+    """The files that are read with one; where they are in disorder, that one, which is told when its turn comes."""
+    try:
+        return files.read_by(path)
+    except RefusalError:
+        return {path}
 
 
 class _Account:
