@@ -18,7 +18,7 @@ from ..engine.request import Request
 from . import ending, outputs
 from .batches import bids, claims, finding, manifest, preview, work
 from .batches.cluster import Cluster
-from .batches.finding import Filter, Found, Scan
+from .batches.finding import Filter, Scan
 from .batches.line import Line
 from .batches.pool import Alone, Pool
 from .batches.work import BUSY, DONE, KNOWN, Outcome, Place
@@ -53,6 +53,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "which {} stands for the scan's name without ending, in a BIDS data set for its entities ('{}_dseg.nii.gz'); "
         "can be repeated",
     )
+    parser.add_argument(
+        "--dicom",
+        action="store_true",
+        help="write a DICOM series, derived from the one that was read, of its study, into a folder of its own "
+        "(SCAN-sr) for each scan that is a DICOM series; others are left out, which is told and counts as a failure",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be done: sizes, time and disk")
     parser.add_argument("--retry", action="store_true", help="also what failed before and has not changed")
     parser.add_argument(
@@ -83,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
         _check(card, request)
     found = finding.find(options.input, options.output, Filter(options.include, options.exclude))
     found = finding.with_segmentations(found, options.segmentation)
+    if options.dicom:
+        found = finding.as_series(found, options.output)
     without = sum(not scan.segmentations for scan in found.scans) if options.segmentation else 0
     if without:
         say(f"{without} of {len(found.scans)} scans have no segmentation beside them.")
@@ -90,15 +98,16 @@ def run(options: argparse.Namespace) -> int:
         found.root.absolute(),
         options.output.absolute(),
         request if options.scheduler is None else _for_all(request, card),
-        manifest.asked(request, card),
+        manifest.asked(request, card, options.dicom),
         found.described,
         options.retry,
+        options.dicom,
     )
     before = _known(place, found.scans)
     if options.dry_run:
-        return preview.tell(found.scans, before, request, options.output, options.workers, options.json)
+        return preview.tell(found.scans, before, place, options.workers, options.json)
     outputs.make_folder(options.output)
-    _check_names(found, options.output, request)
+    _check_names(found.scans, place)
     if found.described is not None:
         bids.prepare(place.root, found.described, place.output)
     return _Batch(options, place, found.scans, before).run()
@@ -134,17 +143,21 @@ def _check(card: Card | None, request: Request) -> None:
         checks.check_device(request)
 
 
-def _check_names(found: Found, output: Path, request: Request) -> None:
+def _check_names(scans: Iterable[Scan], place: Place) -> None:
     """Refuse what would overwrite an input, or the result of another one."""
 
     def sources() -> Iterable[Path]:
-        for scan in found.scans:
+        for scan in scans:
             for path in (scan.path, *scan.segmentations):
-                if path.is_file():
-                    yield from work.read_from(path)
+                yield from work.read_from(path) if path.is_file() else [path]
 
-    targets = [[*scan.targets(output, request.maps), *scan.labels(output)] for scan in found.scans]
-    outputs.check_many([path for each in targets for path in each], sources)
+    targets, series = [], []
+    for scan in scans:
+        if scan.derived or not place.dicom:
+            each = [*scan.targets(place.output, place.request.maps), *scan.labels(place.output)]
+            series += each[: scan.derived]
+            targets += each[scan.derived :]
+    outputs.check_many(targets, sources, series)
 
 
 def _known(place: Place, scans: Iterable[Scan]) -> dict[str, Outcome]:

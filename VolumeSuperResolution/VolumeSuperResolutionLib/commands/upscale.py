@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 from .. import __version__
 from ..engine import checks
@@ -18,6 +19,7 @@ from ..engine.storage import IN_MEMORY, Storage
 from ..engine.upscale import Result
 from ..engine.volumes import derived, files, ome_zarr, writing
 from ..engine.volumes.grid import Grid, Volume
+from ..engine.volumes.slices import Slice
 from ..learning.upscale import Learning, check_keep, upscale
 from . import larger, outputs, segmentations
 from .bar import Bar
@@ -67,13 +69,12 @@ def run(options: argparse.Namespace) -> None:
     if options.keep is not None:
         check_keep(options.keep, request)
     more = _zarr_version(options)
-    targets = outputs.targets_of(options.output, request.maps)
+    targets = outputs.targets_of(options.output, request.maps, options.dicom)
     beside = segmentations.targets_of(options.output, options.segmentation)
     if options.dicom:
-        _check_series(options.input, options.output, len(targets) + len(beside))
-    else:
-        sources = {file for path in (options.input, *options.segmentation) for file in files.read_by(path)}
-        outputs.check_volumes([*targets, *beside], sources)
+        _check_series(options.input, options.output)
+    sources = {file for path in (options.input, *options.segmentation) for file in files.read_by(path)}
+    outputs.check_volumes([*targets[options.dicom :], *beside], sources)
     on_disk = larger.wanted(options, request)
     carried = []
     if options.segmentation:
@@ -85,10 +86,9 @@ def run(options: argparse.Namespace) -> None:
         else:
             result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
             report = noted(options.output, result.report, result.volume.grid)
-    if options.dicom:
-        derived.write(result.volume, options.output, loaded.images, report.derivation(__version__))
-    elif not on_disk:
-        save(result, targets, {**loaded.metadata, **more}, carried)
+    if not on_disk:
+        parts = written(result, targets, carried, loaded.images, report if options.dicom else None)
+        outputs.write_together(parts.volumes, {**loaded.metadata, **more}, None, parts.own, parts.series)
     if on_disk and not options.on_disk:
         report = replace(report, warnings=(*report.warnings, larger.NOTE))
     try:
@@ -156,27 +156,34 @@ def upscaled(
     return result._replace(report=report), loaded
 
 
-def _check_series(source: Path, target: Path, volumes: int) -> None:
+def _check_series(source: Path, target: Path) -> None:
     """Refuse what cannot become a DICOM series, before the work."""
-    if volumes > 1:
-        raise RefusalError(
-            "Maps and segmentations are written into files beside the result; leave out --dicom, or these."
-        )
     if not files.is_dicom(source):
         raise RefusalError(f"{source} is no DICOM series that another could be derived from; leave out --dicom.")
     derived.check_folder(target)
     outputs.remove_leftovers(target.parent)
 
 
-def volumes_of(result: Result, targets: Iterable[Path]) -> dict[Path, Volume]:
-    """What is written where: the result, then its maps."""
-    return dict(zip(targets, (result.volume, *result.maps.values())))
+class Written(NamedTuple):
+    """What is written where: volumes with metadata of their own, and what makes the series."""
+
+    volumes: dict[Path, Volume]
+    own: dict[Path, Mapping[str, str]]
+    series: dict[Path, Callable[[Path], None]]
 
 
-def save(
-    result: Result, targets: list[Path], metadata: Mapping[str, str], carried: Sequence[segmentations.Carried] = ()
-) -> None:
-    """The result, and its maps and segmentations where there are some."""
-    volumes = volumes_of(result, targets)
+def written(
+    result: Result,
+    targets: Sequence[Path],
+    carried: Sequence[segmentations.Carried],
+    images: Sequence[Slice] = (),
+    report: Report | None = None,
+) -> Written:
+    """The result, its maps and segmentations; with a report, the first as a series derived from `images`."""
+    volumes = dict(zip(targets, (result.volume, *result.maps.values())))
+    series: dict[Path, Callable[[Path], None]] = {}
+    if report is not None:
+        volume, said = volumes.pop(targets[0]), report.derivation(__version__)
+        series[targets[0]] = lambda folder: derived.write(volume, folder, images, said)
     volumes.update({each.target: each.refined(result.volume.grid) for each in carried})
-    outputs.write_together(volumes, metadata, own={each.target: each.metadata for each in carried})
+    return Written(volumes, {each.target: each.metadata for each in carried}, series)
