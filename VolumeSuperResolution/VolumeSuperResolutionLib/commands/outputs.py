@@ -168,8 +168,10 @@ def write_together(
 
 
 @contextmanager
-def on_disk(target: Path, about: Mapping[str, Any] | None = None) -> Iterator[OnDisk]:
-    """The storage of a run whose result is written as it is made, and named at the end if nothing was raised.
+def on_disk(
+    target: Path, about: Mapping[str, Any] | None = None, maps: Mapping[str, Path] | None = None
+) -> Iterator[OnDisk]:
+    """The storage of a run whose result and maps are written as they are made, and named if nothing was raised.
 
     Of a run that is `about` something, what was finished stays for the next one about just that, unless the scan or the
     request is the reason why it ended; who may begin it has to see to it that no other process is at it.
@@ -180,7 +182,7 @@ def on_disk(target: Path, about: Mapping[str, Any] | None = None) -> Iterator[On
     kept = False
     try:
         folder.mkdir(exist_ok=True)
-        storage = OnDisk(folder, target, about)
+        storage = OnDisk(folder, target, about, maps)
         try:
             yield storage
             storage.verify()

@@ -75,14 +75,14 @@ def run(options: argparse.Namespace) -> None:
         _check_series(options.input, options.output)
     sources = {file for path in (options.input, *options.segmentation) for file in files.read_by(path)}
     outputs.check_volumes([*targets[options.dicom :], *beside], sources)
-    on_disk = larger.wanted(options, request)
+    on_disk = larger.wanted(options, request, targets)
     carried = []
     if options.segmentation:
         grid, _ = files.look(options.input, options.series)
         carried = segmentations.read(options.segmentation, beside, grid, request.region)
     with Bar(options.input.name, hidden=options.quiet or options.json) as bar:
         if on_disk:
-            report = _on_disk(options, request, bar, more)
+            report = _on_disk(options, request, bar, more, dict(zip(request.maps, targets[1:])))
         else:
             result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
             report = noted(options.output, result.report, result.volume.grid)
@@ -113,10 +113,12 @@ def _zarr_version(options: argparse.Namespace) -> dict[str, str]:
     return {ome_zarr.KEY: options.ome_zarr}
 
 
-def _on_disk(options: argparse.Namespace, request: Request, bar: Bar, more: Mapping[str, str]) -> Report:
-    """The result, made and left in files."""
+def _on_disk(
+    options: argparse.Namespace, request: Request, bar: Bar, more: Mapping[str, str], maps: Mapping[str, Path]
+) -> Report:
+    """The result and its maps, made and left in files."""
     about = larger.asked_of(options.input, options.series, request)
-    with larger.alone(options.output), outputs.on_disk(options.output, about) as storage:
+    with larger.alone(options.output), outputs.on_disk(options.output, about, maps) as storage:
         storage.more = more
         # In which no array may be left at its end.
         result = upscaled(options.input, request, bar, options.series, storage=storage)[0]

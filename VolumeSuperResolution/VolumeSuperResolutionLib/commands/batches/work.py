@@ -213,20 +213,21 @@ def _write(
 
 def _on_disk(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None, account: _Account) -> Report:
     """The same for what does not fit into memory, upscaled in files; goes on where an earlier run was broken off."""
-    (target,) = _targets(place, scan)
+    targets = _targets(place, scan)
     about = larger.about(place.request, place.asked, account.input, scan.series)
-    with outputs.on_disk(target, about) as storage:
+    with outputs.on_disk(targets[0], about, dict(zip(place.request.maps, targets[1:]))) as storage:
         result = upscaled(scan.path, place.request, progress, scan.series, storage=storage)[0]
-        report = noted(target, result.report, result.volume.grid)
+        report = noted(targets[0], result.report, result.volume.grid)
         del result
         if not claim.is_mine():
             raise outputs.TakenOverError
         more = (larger.NOTE, larger.RESUMED) if storage.journal.resumed else (larger.NOTE,)
-        report, texts = _texts(place, scan, [target], replace(report, warnings=(*report.warnings, *more)))
+        report, texts = _texts(place, scan, targets, replace(report, warnings=(*report.warnings, *more)))
         for path, text in texts.items():
             outputs.write_text(path, text)
+    paths = [file for target in targets for file in mapped.written_by(target)]
     # Interrupted between these lines, the scan is done once more.
-    account.settle(DONE, model=report.model, results=_sizes(place, [*mapped.written_by(target), *texts]))
+    account.settle(DONE, model=report.model, results=_sizes(place, [*paths, *texts]))
     return report
 
 
