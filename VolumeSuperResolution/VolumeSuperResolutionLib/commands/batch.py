@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import json
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -29,6 +31,8 @@ from .parser import reader
 # How long what another process works on is left alone before it is asked about again.
 PATIENCE_SECONDS = 2.0
 MOST_NAMED = 20
+# On Linux, of GPUs that torch computes on as "cuda": NVIDIA's, in small computers too, AMD's, and a Windows host's.
+GPU_SIGNS = ("/dev/nvidia*", "/proc/driver/nvidia", "/dev/nvhost*", "/dev/nvgpu*", "/dev/kfd", "/dev/dxg")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -85,8 +89,6 @@ def run(options: argparse.Namespace) -> int:
     """One that is refused, or in which the program fails, does not stop the others."""
     request = request_from(options)
     card = checks.check_request(request)
-    if options.scheduler is None and not options.dry_run:
-        _check(card, request)
     found = finding.find(options.input, options.output, Filter(options.include, options.exclude))
     found = finding.with_segmentations(found, options.segmentation)
     if options.dicom:
@@ -106,10 +108,6 @@ def run(options: argparse.Namespace) -> int:
     before = _known(place, found.scans)
     if options.dry_run:
         return preview.tell(found.scans, before, place, options.workers, options.json)
-    outputs.make_folder(options.output)
-    _check_names(found.scans, place)
-    if found.described is not None:
-        bids.prepare(place.root, found.described, place.output)
     return _Batch(options, place, found.scans, before).run()
 
 
@@ -134,13 +132,6 @@ def _for_all(request: Request, card: Card | None) -> Request:
     if request.profile is not None and Path(request.profile).is_file():
         request = replace(request, profile=str(Path(request.profile).absolute()))
     return request
-
-
-def _check(card: Card | None, request: Request) -> None:
-    """Refuse once what would be refused of every volume."""
-    if card is not None and card.learned:
-        zoo.load(card, request.realism)
-        checks.check_device(request)
 
 
 def _check_names(scans: Iterable[Scan], place: Place) -> None:
@@ -189,9 +180,10 @@ class _Batch:
     def run(self) -> int:
         """Until no scan is left that nobody has worked on."""
         hands = self._hands()
-        whole = False
+        whole = begun = False
         try:
-            todo = self._todo
+            self._prepare(hands)
+            begun, todo = True, self._todo
             while todo:
                 busy = []
                 with closing(hands.outcomes(todo)) as outcomes:
@@ -207,6 +199,8 @@ class _Batch:
                 todo = busy
             whole = True
         except KeyboardInterrupt as interrupt:
+            if not begun:
+                raise
             # Else it waited until one more was written.
             self._done += bool(interrupt.args) and not isinstance(interrupt, outputs.UnfinishedError)
             place = self._options.output
@@ -215,12 +209,24 @@ class _Batch:
         finally:
             self._line.hide()
             hands.close(at_once=not whole)
-            claims.of(self._place.output).clear()
+            if begun:
+                claims.of(self._place.output).clear()
         self._sum_up()
         return min((outcome.code for outcome in self._failed.values()), default=ending.DONE)
 
+    def _prepare(self, hands: Any) -> None:
+        """Refuse what is not possible, while whoever works gets ready; then make the folder."""
+        _check_names(self._scans, self._place)
+        if self._todo:
+            hands.check()
+        outputs.make_folder(self._options.output)
+        if self._place.described is not None:
+            bids.prepare(self._place.root, self._place.described, self._place.output)
+
     def _hands(self) -> Any:
-        """Whoever works."""
+        """Whoever works; several begin with the largest scans, so that none is at such a one when all others end."""
+        if self._options.workers > 1 or self._options.scheduler is not None:
+            self._todo.sort(key=work.bytes_of, reverse=True)
         if self._options.scheduler is not None and self._todo:
             return Cluster(self._place, self._options.scheduler, self._options.resources)
         count = min(self._options.workers, len(self._todo))
@@ -265,10 +271,17 @@ class _Batch:
 def _gpus(request: Request) -> int:
     """How many GPUs there are for a request."""
     card = None if request.model == checks.AUTOMATIC else zoo.card(request.model)
-    if request.device not in ("auto", "cuda") or (card is not None and not card.learned):
+    if request.device not in ("auto", "cuda") or (card is not None and not card.learned) or _has_none():
         return 0
     try:
         import torch
     except ImportError:  # what needs it says so
         return 0
     return torch.cuda.device_count()
+
+
+def _has_none() -> bool:
+    """Whether the system shows that no GPU is there, without torch, which takes seconds to come."""
+    if sys.platform == "darwin":
+        return True
+    return sys.platform.startswith("linux") and not any(map(glob.glob, GPU_SIGNS))

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from ... import __version__
+from ...engine import checks
 from ...engine.errors import RefusalError
+from ...engine.models import zoo
 from ...engine.request import Report, Request
 from ...engine.upscale import Result
 from ...engine.volumes import files, mapped
@@ -89,6 +91,14 @@ def do(place: Place, scan: Scan, progress: Tell | None = None) -> Outcome:
             return _try(place, scan, claim, progress)
 
 
+def check(request: Request) -> None:
+    """Load what every scan needs, and refuse what would be refused of each."""
+    card = checks.check_request(request)
+    if card is not None and card.learned:
+        zoo.load(card, request.realism)
+        checks.check_device(request)
+
+
 def check_derived(place: Place, scan: Scan) -> None:
     """Refuse what a series is asked of and is none."""
     if place.dicom and not scan.derived:
@@ -107,6 +117,13 @@ def lost(place: Place, scan: Scan, sentence: str) -> Outcome:
 def _sources(scan: Scan) -> set[Path]:
     """The files that a scan and its segmentations are read from."""
     return set().union(*map(read_from, (scan.path, *scan.segmentations)))
+
+
+def bytes_of(scan: Scan) -> int:
+    """Of its files, or of those in its folder; 0 where that cannot be known."""
+    with suppress(OSError):
+        return size_of(scan.path) if scan.path.is_dir() else sum(map(size_of, read_from(scan.path)))
+    return 0
 
 
 def read_from(path: Path) -> set[Path]:
