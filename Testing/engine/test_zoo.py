@@ -2,7 +2,6 @@
 
 import json
 import struct
-import sys
 
 import numpy as np
 import pytest
@@ -110,9 +109,7 @@ def test_a_broken_card_keeps_no_other_model_and_says_what_is_wrong(tmp_path, mon
         zoo.card("mine")
 
 
-def test_every_installed_model_loads_and_says_what_it_is(monkeypatch):
-    for name in ("torch._dynamo", "torch.fx.experimental.symbolic_shapes"):  # for seconds, in every process
-        monkeypatch.setitem(sys.modules, name, None)
+def test_every_installed_model_loads_and_says_what_it_is():
     for card in zoo.cards().values():
         assert card.title and card.summary and card.id
         if card.learned:

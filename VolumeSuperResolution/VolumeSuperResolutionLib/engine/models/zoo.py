@@ -217,8 +217,7 @@ def load(card: Card, realism: float | None = None, traits: np.ndarray | None = N
         tensors = {name: rest * faithful.get(name, none) + share * own for name, own in tensors.items()}
     for n, network in enumerate(networks):
         if any(tensor.is_meta for tensor in network.state_dict().values()):
-            # As to_empty, for which torch would bring a part of its compiler.
-            network._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+            network.to_empty(device="cpu")
         state = network.state_dict()
         for name in _floats(network):
             state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"]))

@@ -85,9 +85,7 @@ def interpolated(x: torch.Tensor, factor: Sequence[int]) -> torch.Tensor:
 
 
 def start(layer: Convolution, gain: float = 1.0) -> None:
-    """Kaiming's distribution for the weights, times `gain`, and no bias; nothing where they will be read."""
-    if layer.weight.is_meta:  # for which torch would bring its compiler, in seconds
-        return
+    """Kaiming's distribution for the weights, times `gain`, and no bias."""
     with torch.no_grad():
         nn.init.kaiming_normal_(layer.weight).mul_(gain)
         if layer.bias is not None:

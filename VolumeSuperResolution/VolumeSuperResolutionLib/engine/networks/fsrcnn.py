@@ -103,13 +103,12 @@ class Fsrcnn3d(Network):
             filters *= STRUCTURE_GAIN
 
     def _start(self, layers: Sequence[Convolution]) -> None:
-        if layers[0].weight.is_meta:  # they will be read
-            return
         for layer in layers:
             start(layer)
             if not self.residual:
                 pass_through(layer)
-        self._wake(layers[0])
+        if not layers[0].weight.is_meta:
+            self._wake(layers[0])
         nn.init.normal_(self.upsampling.weight, std=1e-3)
         if not self.residual:
             with torch.no_grad():

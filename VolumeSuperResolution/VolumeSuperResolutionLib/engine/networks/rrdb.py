@@ -77,9 +77,8 @@ class Rrdb3d(Network):
         grains = [conv(3, 1, 1, bias=False).requires_grad_(False) for _ in used]
         self.grains = nn.ModuleList(grains)
         for grain, (_, white, blurred) in zip(grains, used):
-            if not grain.weight.is_meta:  # else it will be read
-                grain.weight.copy_(_blur(blurred))
-                grain.weight[..., 1, 1, 1] += white
+            grain.weight.copy_(_blur(blurred))
+            grain.weight[..., 1, 1, 1] += white
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.head(x)
