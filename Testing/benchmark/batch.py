@@ -6,8 +6,8 @@
 On the same scans and in turn run: one worker on one core; N workers on N cores; and, on the same cores, N batches of
 one worker each that are started at once with a part of the scans each. These share nothing but the machine, so they are
 the most that it gives: what it takes from each for having the others beside it, no program gives back. What is measured
-is the whole command, from its start to its end, and the seconds of all its cores. What the start takes is measured on a
-tiny scan for each worker and told beside it.
+is the whole command, from its start to its end, and the seconds of all its cores; what the start takes is measured on a
+tiny scan for each worker and told beside it. It needs Linux.
 """
 
 from __future__ import annotations
