@@ -11,7 +11,7 @@ import numpy as np
 from . import detail
 from .callbacks import Cancel, Progress
 from .combine_report import CombineReport, StackReport
-from .detail import Seen
+from .detail import Detail, Seen
 from .errors import CancelledError, RefusalError
 from .physics import reconstruction
 from .physics.reconstruction import Scan
@@ -91,13 +91,13 @@ def combine(
     bending = reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, _part(tell, *parts[:2]), cancel)
     _check_slices(scans)
-    models: tuple[str, ...] = ()
+    prior = Detail(np.empty(0))
     if request.model:
         known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
         first, steps = Volume(values, wide), _part(tell, *parts[1:3])
-        prior, models = detail.prior(known, first, request, modality, steps, cancel)
+        prior = detail.prior(known, first, request, modality, steps, cancel)
         values, residuals = reconstruction.detailed(
-            values, prior, scans, seen, residuals, cost, _part(tell, *parts[2:]), cancel
+            values, prior.values, scans, seen, residuals, cost, _part(tell, *parts[2:]), cancel
         )
     coverage = reconstruction.coverage(scans, grid)
     residual = reconstruction.residual_map(seen, residuals, wide.size[::-1])[inner]
@@ -106,7 +106,7 @@ def combine(
     dtype = intensity.output_type(volumes[reference].array)
     result = Volume(np.ascontiguousarray(intensity.to_type(values, dtype)), grid)
     tell(100, 100)
-    report = _report(scans, request, result, coverage, loop, models, time.monotonic() - started)
+    report = _report(scans, request, result, coverage, loop, prior, time.monotonic() - started)
     return CombineResult(result, report, Volume(coverage, grid), Volume(np.ascontiguousarray(residual), grid))
 
 
@@ -283,7 +283,7 @@ def _report(
     result: Volume,
     coverage: np.ndarray,
     loop: float | None,
-    models: tuple[str, ...],
+    prior: Detail,
     seconds: float,
 ) -> CombineReport:
     middle = result.grid.center()
@@ -322,8 +322,8 @@ def _report(
         loop_error_mm=loop,
         coverage=tuple(float(c) for c in counts),
         stacks=tuple(found),
-        models=models,
+        models=prior.models,
         seconds=seconds,
-        peak_memory_mb=memory.peak_bytes() / MEGA,
+        peak_memory_mb=max(prior.peak_mb, memory.peak_bytes() / MEGA),
         warnings=tuple(warnings),
     )

@@ -13,10 +13,19 @@ from .callbacks import Cancel, Progress, end_if
 from .physics.reconstruction import Scan
 from .physics.scanner import Scanner
 from .physics.stacks import Stack
-from .request import CombineRequest, Request
+from .request import MEGA, CombineRequest, Request
+from .streaming import memory
 from .upscale import upscale
 from .volumes import files
 from .volumes.grid import Grid, Volume
+
+
+class Detail(NamedTuple):
+    """The mean of the scans as fine as the grid, the models that made them so, and the most memory held until then."""
+
+    values: np.ndarray
+    models: tuple[str, ...] = ()
+    peak_mb: float = 0.0
 
 
 class Seen(NamedTuple):
@@ -34,9 +43,10 @@ def prior(
     modality: str,
     progress: Progress,
     cancel: Cancel | None,
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The scans, each made as fine as the first volume by the request's model, in their mean on its grid; what no scan
-    shows is as it is in the first volume. And what was said of the models that ran."""
+) -> Detail:
+    """Each scan made as fine as the first volume by the request's model, in their mean on its grid; what no scan shows
+    is as it is in the first volume."""
+    peak = memory.peak_bytes() / MEGA
     total = np.zeros(first.array.shape, np.float32)
     count = np.zeros(first.array.shape, np.uint8)
     like = files.to_image(Volume(count, first.grid))
@@ -50,6 +60,7 @@ def prior(
             progress(int(1000 * (before + done / of)), 1000 * len(scans))
 
         result = upscale(Volume(_fitting(seen), own), wanted, tell, cancel)
+        peak = max(peak, result.report.peak_memory_mb)
         ran.update(dict.fromkeys([title for title, _ in result.report.mean_of] or [result.report.title]))
         pose = seen.scan.pose
         there = sitk.AffineTransform(tuple(pose.rotation.ravel()), tuple(pose.shift))
@@ -61,7 +72,7 @@ def prior(
             counts += known
     np.divide(total, count, out=total, where=count > 0)
     np.copyto(total, first.array, where=count == 0)
-    return total, tuple(ran)
+    return Detail(total, tuple(ran), peak)
 
 
 def check(grids: Sequence[Grid], grid: Grid, scanners: Sequence[Scanner], request: CombineRequest) -> None:
