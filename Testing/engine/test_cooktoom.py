@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_networks import difference, enlivened, noise, small, whole
-from test_streaming import Counting, Parts, box_of, check_going_on, run
+from streamed import Counting, Parts, box_of, check_going_on, run
 from torch import nn
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.shuffle import VoxelShuffle
