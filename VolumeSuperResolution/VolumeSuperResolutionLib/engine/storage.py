@@ -81,8 +81,6 @@ class Storage:
 IN_MEMORY = Storage()
 # In the folder of a run: what is finished of it.
 JOURNAL = "unfinished.json"
-# What is made of a plain file when all of it is there: of which kind that is, and the room that it takes beside it.
-PACKED = {".nii.gz": (".nii", 1.0), ome_zarr.ENDING: (".nrrd", 8 / 7)}
 
 
 class OnDisk(Storage):
@@ -99,12 +97,10 @@ class OnDisk(Storage):
         mapped.clear(folder, {JOURNAL, *self.journal.files} if self.journal.resumed else set())
         self._rooms: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._number = 0
-        last = next((each for each in PACKED if target.name.lower().endswith(each)), "")
-        ending = PACKED[last][0] if last else mapped.ending(target)
-        stem = target.name[: -len(last or ending)]
-        self._made = folder / "result" / f"{stem}{ending}"
-        self._packed = folder / "packed" / f"{stem}{last}" if last else None
-        self._more_room = PACKED[last][1] if last else 0.0
+        stem, ending = writing.split(target)
+        made_of, self._more_room = writing.ENDINGS[ending].made_of, writing.ENDINGS[ending].more_room
+        self._made = folder / "result" / f"{stem}{made_of or ending}"
+        self._packed = folder / "packed" / f"{stem}{ending}" if made_of else None
         self._made.parent.mkdir(exist_ok=True)
         # Of the result: what the scan says of itself, and more.
         self.metadata: Mapping[str, str] = {}

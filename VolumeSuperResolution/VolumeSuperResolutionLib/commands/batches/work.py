@@ -18,7 +18,7 @@ from ... import __version__
 from ...engine.errors import RefusalError
 from ...engine.request import Report, Request
 from ...engine.upscale import Result
-from ...engine.volumes import files, mapped
+from ...engine.volumes import files
 from .. import ending, larger, outputs, segmentations
 from ..upscale import noted, upscaled, volumes_of
 from . import bids, claims
@@ -218,7 +218,7 @@ def _on_disk(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | Non
         for path, text in texts.items():
             outputs.write_text(path, text)
     # Interrupted between these lines, the scan is done once more.
-    account.settle(DONE, model=report.model, results=_sizes(place, [*mapped.written_by(target), *texts]))
+    account.settle(DONE, model=report.model, results=_sizes(place, [*files.written_by(target, plain=True), *texts]))
     return report
 
 
