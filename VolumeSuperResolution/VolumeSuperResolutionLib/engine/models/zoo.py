@@ -216,9 +216,11 @@ def load(card: Card, realism: float | None = None, traits: np.ndarray | None = N
         none = np.float32(0)
         tensors = {name: rest * faithful.get(name, none) + share * own for name, own in tensors.items()}
     for n, network in enumerate(networks):
-        if any(tensor.is_meta for tensor in network.state_dict().values()):
-            network.to_empty(device="cpu")
         state = network.state_dict()
+        if any(tensor.is_meta for tensor in state.values()):
+            # For to_empty(), torch would load its compiler.
+            state = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in state.items()}
+            network.load_state_dict(state, assign=True)
         for name in _floats(network):
             state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"]))
         network.eval().requires_grad_(False)
