@@ -30,7 +30,7 @@ LOADED = "libraries-load"
 LINKED = "command-linked"
 # Tests run in a process for each core; one that is done takes over from another. `-n 0` among the arguments: in one.
 IN_PROCESSES = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
-# pytest's plugins by name: of those that it finds, it compiles each file of their packages in each process, for seconds.
+# Plugins of pytest by name: those that it finds by itself it compiles file by file in each process, for seconds.
 PLUGINS = ("--disable-plugin-autoload", "-p", "xdist.plugin", "-p", "_hypothesis_pytestplugin")
 
 # The versions that every pinned package has builds for, the most widely built first.

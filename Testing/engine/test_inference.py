@@ -51,7 +51,7 @@ class Volume:
 def test_no_budget_however_small_changes_the_result(name, monkeypatch):
     monkeypatch.setattr(inference, "OVERHEAD", 0)
     network = small(name)
-    shape = (3, 35, 66)
+    shape = (3, 33, 66)
     truth = whole(network, noise(shape))
     columns = []
     for memory in (None, 0, 3_000_000):
@@ -103,9 +103,9 @@ ERRORS = [
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_running_out_of_memory_at_any_slab_changes_nothing(error, at, name):
     network = small(name)
-    volume = Volume(network, (9, 20, 70))
+    volume = Volume(network, (9, 12, 36))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "CHUNK_ON_CPU", 400_000)
+        patch.setattr(inference, "CHUNK_ON_CPU", 120_000)
         count = failing(patch, lambda number, _: number in at, error)
         account = volume.apply(network)
     assert difference(volume.out, whole(network, volume.array)) <= CLOSE

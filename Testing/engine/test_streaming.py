@@ -16,7 +16,9 @@ from VolumeSuperResolutionLib.engine.streaming.tiles import parts
 
 
 @pytest.mark.parametrize("name", SMALL)
-@given(shape=SHAPES, thickness=st.integers(1, 16), grid=st.tuples(st.integers(1, 3), st.integers(1, 3)), data=st.data())
+@given(
+    shape=SHAPES, thickness=st.integers(1, 16), grid=st.sampled_from(((1, 1), (1, 3), (2, 2), (3, 1))), data=st.data()
+)
 @settings(parent=thorough, max_examples=4)
 def test_streamed_in_columns_is_the_whole_volume(name, shape, thickness, grid, data):
     network = small(name)
@@ -81,12 +83,10 @@ def test_the_derived_halo_is_enough_and_not_more(name):
         inner = tuple(slice(*r) for r in middle)
         truth = whole(network, array)[inner]
         for plane, reaches in ((low - 1, False), (low, True), (high - 1, True), (high, False)):
-            moved = 0.0
+            changed = array.copy()
             for voxel in ((1, 1), (0, 2), (2, 1)):
-                changed = array.copy()
                 changed[(*voxel[:axis], plane, *voxel[axis:])] += 1e30  # above rounding, even behind 35 layers
-                moved = max(moved, np.abs(whole(network, changed)[inner] - truth).max())
-            assert (moved > 0) == reaches
+            assert (whole(network, changed)[inner] != truth).any() == reaches
 
 
 @pytest.mark.parametrize("name", SMALL)
