@@ -340,9 +340,11 @@ def test_combine_writes_the_volume_its_report_and_the_maps(three_stacks, tmp_pat
     assert main(["combine", *three_stacks, str(out), "--aligned", "--report", str(folder), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads((folder / "report.json").read_text())
-    assert report["output_size"] == [32, 32, 32] and len(report["stacks"]) == 3
+    assert report["output_size"] == [32, 32, 32] and len(report["stacks"]) == 3 and report["models"] == []
     for path in (out, folder / "coverage.nrrd", folder / "residual.nrrd"):
         assert files.read(path).volume.array.shape == (32, 32, 32)
+    assert main(["combine", *three_stacks, str(tmp_path / "more.nrrd"), "--aligned", "--model", "linear"]) == 0
+    assert "each upscaled by Linear" in capsys.readouterr().out
 
 
 def test_combine_refuses_in_a_sentence_and_writes_nothing(three_stacks, tmp_path, capsys):
@@ -376,6 +378,7 @@ def test_evaluate_says_what_combining_stacks_is_worth(tmp_path, capsys):
     assert score["pose_error"] < 0.25
     assert sorted(path.name for path in kept.iterdir()) == [f"head-{v}.nrrd" for v in ("axial", "coronal", "sagittal")]
     assert main(["evaluate", "--volumes", str(kept), "--stacks", "1", "--quiet"]) == 2
+    assert main(["evaluate", "--volumes", str(kept), "--scale", "2", "--prior", "auto", "--quiet"]) == 2
 
 
 @pytest.mark.usefixtures("short_search")

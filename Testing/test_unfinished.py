@@ -18,6 +18,7 @@ from VolumeSuperResolutionLib.commands.batches import claims
 from VolumeSuperResolutionLib.engine import resuming
 from VolumeSuperResolutionLib.engine.errors import NotFiniteError
 from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.request import MAPS
 from VolumeSuperResolutionLib.engine.storage import JOURNAL, OnDisk
 from VolumeSuperResolutionLib.engine.volumes import mapped
 
@@ -31,6 +32,7 @@ SHAPE = (9, 11, 10)
 RUNS = {
     "lanczos": (np.int16, "--model lanczos --scale 2", (0.4,)),
     "step": (np.int16, "--model backprojection --scale 2", (0.5, 0.9)),
+    "invented": (np.int16, "--model linear --scale 2 --invented", (0.75,)),
     "network": (np.int16, "--model small --scale 2", (0.5, 0.8)),
     "network-step": (np.float32, "--model small --scale 2 --profile gaussian", (0.65, 0.8, 0.97)),
     "network-resampled-rounds": (np.int16, "--model small --scale 2.3,2,1.9 --consistency 2", (0.4, 0.7)),
@@ -39,6 +41,7 @@ LONG_RUNS = {
     "region": (np.int16, "--model lanczos --scale 2 --region 2:9,3:11,1:8", (0.6,)),
     "network-means": (np.int16, "--model pooled --scale 2", (0.75, 0.9)),
     "network-flips": (np.int16, "--model small --scale 2 --consistency 1 --ensemble", (0.33, 0.72)),
+    "network-uncertainty": (np.int16, "--model small --scale 2 --uncertainty --invented", (0.4, 0.7, 0.96)),
     "slices": (np.int16, "--model slices --scale 2", (0.3, 0.6, 0.8)),
     "slices-flips": (np.int16, "--model slices --scale 2 --ensemble", (0.5,)),
     "average": (np.int16, "--model both --scale 2 --profile gaussian", (0.4, 0.8)),
@@ -84,14 +87,16 @@ def check_going_on(here, wanted):
     told = subprocess.run(script, input=json.dumps(runs), capture_output=True, text=True, env=environment, timeout=300)
     assert not told.returncode, told.stderr
     for name, found in json.loads(told.stdout).items():
-        whole = found["whole"]
+        whole, maps = found["whole"], [each for each in MAPS if f"--{each}" in wanted[name][1]]
         assert larger.RESUMED not in whole["warnings"]
         for point, way in found["resumed"].items():
             assert not way["there"] and JOURNAL in way["left"], (name, point)
             assert larger.RESUMED in way["warnings"], (name, point)
             measure = "planes" if whole["planes"] else "looks"
             assert way[measure] < whole[measure], (name, point)
-            assert (here / f"{name}-{point}.nrrd").read_bytes() == (here / f"whole-{name}.nrrd").read_bytes()
+            both = here / f"{name}-{point}.nrrd", here / f"whole-{name}.nrrd"
+            for one, other in zip(*(outputs.targets_of(path, maps) for path in both)):
+                assert one.read_bytes() == other.read_bytes(), (name, point)
     assert not list(here.glob(".vsr*"))
 
 

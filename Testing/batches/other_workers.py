@@ -24,6 +24,12 @@ def dying(*arguments) -> None:
     real(*arguments)
 
 
+def refusing(connection, *rest) -> None:
+    """Says at once that nothing can be done."""
+    connection.send("The weights are damaged; install the model again.")
+    connection.recv()
+
+
 def telling(*arguments) -> None:
     """Tells what it was given a share of."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -89,7 +90,18 @@ def test_an_interrupted_one_goes_on(source, tmp_path, capsys, monkeypatch, littl
     assert not list((tmp_path / "out").glob(".vsr*"))
 
 
+def test_maps_are_made_in_files_too(source, tmp_path, monkeypatch):
+    assert batch(source, tmp_path / "plain", "--invented") == 0
+    monkeypatch.setattr(memory, "_free_bytes", lambda: 60_000)
+    for _ in range(2):
+        assert batch(source, tmp_path / "out", "--invented") == 0 and len(records(tmp_path / "out")) == 3
+    for name in ("a-invented.nrrd", "b-invented.nii.gz", "c-invented.mhd"):
+        one, other = (files.read(tmp_path / folder / name).volume for folder in ("plain", "out"))
+        assert np.array_equal(one.array, other.array) and one.array.any()
+
+
 def test_what_only_works_in_memory_is_refused_with_what_to_leave_out(source, tmp_path, capsys, little):
-    assert main(["batch", str(source), str(tmp_path / "out"), *OPTIONS, "--invented"]) == 2
+    shutil.copytree(source, tmp_path / "labels")
+    assert batch(source, tmp_path / "out", "--segmentation", "../labels/{}.[nm]*") == 2
     said = capsys.readouterr().err
-    assert "leave out --invented, which only works in memory" in said and "2 of 3 volumes were not upscaled" in said
+    assert "leave out --segmentation, which only works in memory" in said and "2 of 3 volumes were not upscaled" in said

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sys
 
 import pytest
+from hostile.makers_dicom import series
 from sample_models import model
-from VolumeSuperResolutionLib.commands import main
+from VolumeSuperResolutionLib.commands import batch, main
 from VolumeSuperResolutionLib.commands.batches import line, manifest, pool
 from VolumeSuperResolutionLib.commands.batches.finding import Scan
 from VolumeSuperResolutionLib.commands.batches.work import Place
 from VolumeSuperResolutionLib.engine.request import Request
 
 from batches import other_workers
-from batches.small_scans import LINEAR, done, records, results, scans
+from batches.small_scans import LINEAR, done, records, results, scan, scans
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
@@ -70,13 +72,50 @@ def test_an_interrupted_batch_ends_its_processes(tmp_path, monkeypatch, capsys):
     assert done(out) == sorted(results(out)) and len(records(out)) == 5
 
 
+def test_what_would_be_refused_of_each_is_refused_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pool, "_serve", other_workers.refusing)
+    source, out = scans(tmp_path / "in", 3), tmp_path / "out"
+    assert main(["batch", str(source), str(out), *LINEAR, "--workers", "2"]) == 2
+    assert capsys.readouterr().err == "vsr: The weights are damaged; install the model again.\n"
+    assert multiprocessing.active_children() == [] and not out.exists()
+
+
+def test_several_begin_with_the_largest(tmp_path, monkeypatch):
+    class InTurn(pool.Alone):
+        def __init__(self, place, count, gpus, tell):
+            super().__init__(place, tell)
+
+    monkeypatch.setattr(batch, "Pool", InTurn)
+    for number, size in enumerate((8, 14, 10)):
+        scan(tmp_path / "in" / f"{number}.nhdr", number, size)
+    series(tmp_path / "in", count=3)
+    for workers, names in (
+        ("1", ["0.nhdr", "1.nhdr", "2.nhdr", "scan"]),
+        ("2", ["1.nhdr", "scan", "2.nhdr", "0.nhdr"]),
+    ):
+        out = tmp_path / workers
+        assert main(["batch", str(tmp_path / "in"), str(out), *LINEAR, "--workers", workers]) == 0
+        assert [record["scan"] for record in records(out)] == names
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="files that Linux has")
+def test_gpus_are_asked_for_only_where_some_may_be(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(batch, "GPU_SIGNS", (str(tmp_path / "nvidia*"),))
+    request = Request("fsrcnn3d-x2")
+    assert batch._gpus(request) == 0
+    (tmp_path / "nvidia0").touch()
+    assert batch._gpus(request) == 3 and batch._gpus(Request("fsrcnn3d-x2", device="cpu")) == 0
+
+
 @pytest.mark.hypothesis  # among those that `explore` runs
 def test_each_process_gets_its_share(tmp_path, monkeypatch, exploring):
     monkeypatch.setattr(pool, "_serve", other_workers.telling)
     monkeypatch.setattr(pool, "_cores", lambda: 6)
     monkeypatch.setenv(pool.GPUS, "4,7")
     before = dict(os.environ)
-    place = Place(tmp_path, tmp_path, Request("linear"), manifest.Asked({}, {}))
+    place = Place(tmp_path, tmp_path, Request("linear", isotropic=True), manifest.Asked({}, {}))
     hands = pool.Pool(place, 2, 2, lambda scan, part: None)
     try:
         outcomes = list(hands.outcomes([Scan(tmp_path, name, name) for name in "ab"]))

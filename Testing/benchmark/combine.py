@@ -95,16 +95,17 @@ def speed(options: argparse.Namespace) -> None:
         field = grid.cropped(tuple(bounds))
         made.append(simulation.simulate(truth, axis, thick, 0.0, random, 0.01, pose, field))
     del truth
-    request = front.CombineRequest(fov=options.fov, scanners=tuple(m.scanner for m in made))
+    request = front.CombineRequest(fov=options.fov, scanners=tuple(m.scanner for m in made), model=options.model)
     volumes = [m.volume for m in made]
     del made
     start, used = time.perf_counter(), time.process_time()
     result = front.combine(volumes, request)
     print(result.report)
     shape = "x".join(map(str, volumes[0].grid.size))
+    model = options.model or "no model"
     print(
-        f"{shape}, {options.fov}: {time.perf_counter() - start:.0f} s, {time.process_time() - used:.0f} s of CPU, "
-        f"{memory.peak_bytes() / 1e6:.0f} MB"
+        f"{shape}, {options.fov}, {model}: {time.perf_counter() - start:.0f} s, "
+        f"{time.process_time() - used:.0f} s of CPU, {memory.peak_bytes() / 1e6:.0f} MB"
     )
 
 
@@ -124,6 +125,7 @@ def main() -> None:
     second.add_argument("--slices", type=int, default=30)
     second.add_argument("--thickness", type=float, default=7.0, help="in pixels")
     second.add_argument("--fov", default="reference")
+    second.add_argument("--model", default="", help="whose detail the result has, too")
     second.set_defaults(run=speed)
     options = parser.parse_args()
     options.run(options)

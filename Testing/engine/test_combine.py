@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 from phantoms import head, three
-from VolumeSuperResolutionLib.engine import quality
+from VolumeSuperResolutionLib.engine import detail, quality
 from VolumeSuperResolutionLib.engine.combine import (
     CancelledError,
     CombineReport,
@@ -138,6 +138,52 @@ def test_requests_and_reports_go_through_json():
     assert "scan 2" in str(report)
 
 
+def test_what_the_scans_leave_open_is_as_a_model_makes_them(monkeypatch):
+    """A model that knows the truth is worth a lot; whatever one makes of them, the scans are believed."""
+    made = stacks_of(gap=0.2)[:2]
+    plain, told = replace(ALIGNED, slice_thickness=(4.0,)), []
+    before = gain_over_lanczos(combine(volumes_of(made), plain), made)
+    request = replace(plain, model="backprojection")
+    result = combine(volumes_of(made), request, lambda done, total: told.append(done / total))
+    assert gain_over_lanczos(result, made) > before - 1
+    assert told == sorted(told) and told[-1] == 1
+    real = detail.upscale
+
+    def knowing(volume, *given):
+        truth = next(m.truth for m in made if m.volume.grid == volume.grid)
+        return real(volume, *given)._replace(volume=truth)
+
+    monkeypatch.setattr(detail, "upscale", knowing)
+    assert gain_over_lanczos(combine(volumes_of(made), request), made) > before + 2
+    assert result.report.models == ("Back-projection",) and "Back-projection" in str(result.report)
+
+
+def test_a_model_sees_slices_that_do_not_fit_as_the_others_tell_them():
+    made = stacks_of()
+    first, second, third = volumes_of(made)
+    hurt = second.array.copy()
+    hurt[6] = 800
+    seen = [Volume(hurt, second.grid), first, third]
+    scans = [reconstruction.scan_of(volume, Scanner(), "MR") for volume in seen]
+    grid = target_grid([volume.grid for volume in seen], CombineRequest())
+    found = reconstruction.solve(scans, grid, reconstruction.smoothness(scans[1]), 0.4, lambda n, of: None, None)
+    assert scans[0].weights[6] < 0.3
+    values = detail._fitting(detail.Seen(scans[0], found[1][0], found[2][0]))
+    away = [np.abs(array[6] - second.array[6]).mean() for array in (hurt, values)]
+    assert away[1] < 0.2 * away[0]
+    assert np.allclose(np.delete(values, 6, 0), np.delete(hurt, 6, 0), atol=0.25 * second.array.std())
+
+
+def test_where_no_scan_is_a_model_sees_nothing():
+    parts = []
+    for (array, grid), rows in zip(volumes_of(stacks_of()), ((0, 36), (12, 48))):
+        parts.append(Volume(array[:, slice(*rows)], grid.cropped(((0, 48), rows, (0, 12)))))
+    result = combine(parts, replace(ALIGNED, fov="union", model="linear"))
+    assert (result.coverage.array == 0).any()
+    assert np.isfinite(result.volume.array).all()
+    assert (result.volume.array[result.coverage.array == 0] == parts[0].array.min()).all()
+
+
 def shifted(volume, mm):
     return Volume(volume.array, replace(volume.grid, origin=(mm, mm, mm)))
 
@@ -170,6 +216,8 @@ REFUSED = {
     "thicknesses": (lambda: volumes_of(stacks_of()), CombineRequest(slice_thickness=(1.0, 2.0)), "2 thicknesses"),
     "spacing": (lambda: volumes_of(stacks_of()), CombineRequest(spacing=-1.0), "not possible"),
     "field of view": (lambda: volumes_of(stacks_of()), CombineRequest(fov="all"), "No field of view"),
+    "no such model": (lambda: volumes_of(stacks_of()), replace(ALIGNED, model="no-such"), "no model called no-such"),
+    "a model for less": (lambda: volumes_of(stacks_of()), replace(ALIGNED, model="fsrcnn3d-x2"), "choose a target"),
     "too large": (lambda: volumes_of(stacks_of()), CombineRequest(spacing=0.01), "would need"),
     "contrast": (wrong_contrast, ALIGNED, "contrast"),
     "motion": (breathing, ALIGNED, "moved|contrast"),

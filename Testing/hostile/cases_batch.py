@@ -91,6 +91,13 @@ def three_series(folder: Path) -> None:
     series(folder, localizer_frame, count=3, number=4)
 
 
+def files_in_the_way(folder: Path) -> None:
+    """Something else is called as a series would be."""
+    three_series(folder)
+    (folder / "out" / "scan-2-sr").mkdir(parents=True)
+    (folder / "out" / "scan-2-sr" / "00001.dcm").write_bytes(b"mine")
+
+
 def named_twice(folder: Path) -> None:
     """A list that names a scan in two ways, and one that is not there."""
     scan(folder, "a.nrrd")
@@ -236,6 +243,17 @@ CASES = [
         lines=2,
         leaves=("out/a.nrrd", "out/scan-1.nii.gz", "out/scan-2.nii.gz", MANIFEST),
     ),
+    Case(
+        "three DICOM series as series, and a scan that is none",
+        three_series,
+        f"{SPREAD} --dicom",
+        says="(?s)a.nrrd is no DICOM series.*2 of 8 slices are missing.*2 of 4 volumes were not upscaled: a.nrrd, sc",
+        lines=3,
+        leaves=(*(f"out/scan-{n}-sr/{k:05d}.dcm" for n in (1, 2) for k in range(1, 17)), MANIFEST),
+    ),
+    Case("series of what is none", three, f"{SPREAD} --dicom", says="None of the scans is a DICOM series"),
+    Case("series among the scans", three_series, f"{SPREAD} --dicom".replace("out", "."), says="among the scans"),
+    Case("a series where other files are", files_in_the_way, f"{SPREAD} --dicom", says="scan-2-sr is there already"),
     Case(
         "a scan that a list names twice",
         named_twice,

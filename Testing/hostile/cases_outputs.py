@@ -162,7 +162,7 @@ CASES = [
         "a segmentation as a DICOM series",
         segmented("x.nrrd"),
         SEGMENTED + " --dicom",
-        says="written into files beside",
+        says="scan.nrrd is no DICOM series",
     ),
     Case("a segmentation that is none", segmented("x.nrrd", dtype=np.float32), SEGMENTED, says="no whole numbers"),
     Case("segments that overlap", layered, SEGMENTED, says="x.nrrd.*2 values|several values|vector"),

@@ -128,6 +128,7 @@ CONFIGS = {
     "an unknown network": (config(network="fsrcnn4d"), "did you mean 'fsrcnn3d'"),
     "an endless network": (config(arguments={"features": 10**9}), "cannot be built|more than"),
     "an argument that it has not": (config(arguments={"depth": 9}), "no argument 'depth'"),
+    "a protocol that networks would be told of": (config(protocol="thick-told"), "protocol is 'thick-told'"),
     "all patches clean": (config(clean_share=1), "clean_share is 1"),
     "rounds that its card has not": (config(consistency=2), "fewer consistency rounds"),
     "half a config": (config_of("{"), "no training config"),

@@ -15,6 +15,7 @@ from scenes import choose, results
 from VolumeSuperResolutionLib.application import scene as nodes
 from VolumeSuperResolutionLib.application.comparison import LAYOUT, VIEW_NAMES
 from VolumeSuperResolutionLib.application.parameters import Parameters
+from VolumeSuperResolutionLib.application.pythoncall import combineCallFor
 from VolumeSuperResolutionLib.application.stackform import LONG, NAME, PLANE
 
 pytestmark = pytest.mark.usefixtures("warmed")
@@ -111,11 +112,13 @@ def test_what_is_ticked_typed_and_chosen_is_asked_for_and_saved(several, stacks,
     choose(ui.referenceSelector, stacks[2].GetID())
     choose(ui.fovSelector, "union")
     ui.stackSpacingSpinBox.value = 1.5
+    ui.detailCheckBox.checked = True
     settle()
     order, request, maps = panel.stacks.request()
     assert order == [stacks[2], stacks[0]]
     assert (request.spacing, request.fov, request.aligned, maps) == (1.5, "union", True, False)
     assert [scanner.axes[2].width for scanner in request.scanners] == [3.5, None]
+    assert request.model == "auto" and "model='auto'" in combineCallFor(["a", "b"], request, maps)
     again = Parameters(several.logic.getParameterNode())
     panel.setParameters(None)
     panel.setParameters(again)

@@ -116,7 +116,8 @@ def test_noise_lies_on_the_input_only_and_is_as_strong_as_asked():
 @pytest.mark.parametrize("clean_share", [1 / 6, 0.5])
 def test_the_degradations_cover_their_range(clean_share):
     random = np.random.default_rng(0)
-    blurs = [patches.random_blur(random, clean_share) for _ in range(2000)]
+    cut = replace(CUTS["whole"], clean_share=clean_share)
+    blurs = [patches.random_blur(random, cut) for _ in range(2000)]
     widths = [blur.width for blur in blurs if degradation.PROFILES[blur.profile].varies]
     noises = np.array([blur.noise for blur in blurs])
     assert sum(blur.profile == "box" for blur in blurs) / 2000 == pytest.approx(0.25, abs=0.04)
@@ -124,6 +125,14 @@ def test_the_degradations_cover_their_range(clean_share):
     assert noises.min() == 0
     assert noises.max() == pytest.approx(0.01)
     assert np.mean(noises == 0) == pytest.approx(clean_share, abs=0.04)
+
+
+def test_patches_can_be_degraded_by_a_protocol():
+    random, thick = np.random.default_rng(0), degradation.PROTOCOLS["thick"]
+    blurs = [patches.random_blur(random, replace(CUTS["whole"], protocol="thick")) for _ in range(500)]
+    assert {blur.profile for blur in blurs} == set(thick.profiles)
+    for drawn, ends in (([b.width for b in blurs], thick.widths), ([b.noise for b in blurs], thick.noise)):
+        assert (min(drawn), max(drawn)) == pytest.approx(ends, abs=0.02)
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.9, 0.8, 1.0), (0.5, 0.4, 0.65), (0.0, 0.0, 0.15)])

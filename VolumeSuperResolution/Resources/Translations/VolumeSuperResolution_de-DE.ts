@@ -96,6 +96,14 @@
         <translation>Der &amp;Patient lag zwischen den Stapeln still</translation>
     </message>
     <message>
+        <source>Networks upscale every stack by itself, too; what all stacks leave open is as they make it. It takes longer.</source>
+        <translation>Netze vergrößern auch jeden Stapel für sich; was alle Stapel offenlassen, ist so, wie sie es machen. Es dauert länger.</translation>
+    </message>
+    <message>
+        <source>Detail b&amp;y networks</source>
+        <translation>Einzelheiten durch Netze (&amp;Y)</translation>
+    </message>
+    <message>
         <source>Also make two volumes: how many stacks saw each voxel, and what they say otherwise than the result.</source>
         <translation>Zusätzlich zwei Volumen machen: wie viele Stapel jedes Voxel sahen, und was sie anders sagen als das Ergebnis.</translation>
     </message>

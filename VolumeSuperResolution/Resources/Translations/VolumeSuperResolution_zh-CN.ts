@@ -96,6 +96,14 @@
         <translation>各序列之间患者未移动(&amp;B)</translation>
     </message>
     <message>
+        <source>Networks upscale every stack by itself, too; what all stacks leave open is as they make it. It takes longer.</source>
+        <translation>神经网络还会单独放大每个序列；所有序列都未确定之处以其结果为准。耗时更长。</translation>
+    </message>
+    <message>
+        <source>Detail b&amp;y networks</source>
+        <translation>用网络增加细节(&amp;Y)</translation>
+    </message>
+    <message>
         <source>Also make two volumes: how many stacks saw each voxel, and what they say otherwise than the result.</source>
         <translation>另外生成两个体数据：每个体素被多少序列覆盖，以及各序列与结果的差异。</translation>
     </message>

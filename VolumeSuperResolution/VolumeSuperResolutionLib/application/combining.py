@@ -85,7 +85,8 @@ class Combining(runs.Run):
 
     @staticmethod
     def needsTorch(inputs: Sequence, request: Any) -> bool:
-        return False
+        wanted, _maps = request
+        return bool(wanted.model)
 
     def _volumes(self) -> list:
         return stacks.volumesOf(self.inputs)

@@ -56,6 +56,7 @@ class Parameters:
     stackSpacing: Annotated[float, WithinRange(0.0, 100.0), Default(FINEST_PIXELS)]
     stackFov: Annotated[str, Default("reference")]
     stacksAligned: Annotated[bool, Default(False)]
+    stackDetail: Annotated[bool, Default(False)]
     stackMaps: Annotated[bool, Default(False)]
 
 

@@ -34,7 +34,8 @@ def callFor(inputName: str, request: Request) -> str:
 
 def combineCallFor(names: Sequence[str], request: CombineRequest, maps: bool) -> str:
     """The same for a volume that was made of several, the reference first."""
-    options = [f"{name}={getattr(request, name)!r}" for name in ("spacing", "fov", "aligned") if _isSet(request, name)]
+    asked = [name for name in ("spacing", "fov", "aligned", "model") if _isSet(request, name)]
+    options = [f"{name}={getattr(request, name)!r}" for name in asked]
     widths = [next((a.width for a in scanner.axes if a.told == "user"), None) for scanner in request.scanners]
     if any(widths):
         options.append(f"thickness={widths!r}")

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from ..engine.combine import MOST
 from ..engine.errors import RefusalError
+from ..engine.models.automatic import AUTOMATIC
 from . import combining, scene, stacks, targets, wording
 from .choosing import Choosing, fill
 from .signals import Signal
@@ -91,6 +92,8 @@ class StackForm:
             spacing=parameters.stackSpacing,
             fov=parameters.stackFov,
             aligned=parameters.stacksAligned,
+            model=AUTOMATIC if parameters.stackDetail else "",
+            device=parameters.device,
         )
         return nodes, request, parameters.stackMaps
 

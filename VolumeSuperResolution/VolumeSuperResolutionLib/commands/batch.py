@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import json
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -18,7 +20,7 @@ from ..engine.request import Request
 from . import ending, outputs
 from .batches import bids, claims, finding, manifest, preview, work
 from .batches.cluster import Cluster
-from .batches.finding import Filter, Found, Scan
+from .batches.finding import Filter, Scan
 from .batches.line import Line
 from .batches.pool import Alone, Pool
 from .batches.work import BUSY, DONE, KNOWN, Outcome, Place
@@ -29,6 +31,8 @@ from .parser import reader
 # How long what another process works on is left alone before it is asked about again.
 PATIENCE_SECONDS = 2.0
 MOST_NAMED = 20
+# On Linux, of GPUs that torch computes on as "cuda": NVIDIA's, in small computers too, AMD's, and a Windows host's.
+GPU_SIGNS = ("/dev/nvidia*", "/proc/driver/nvidia", "/dev/nvhost*", "/dev/nvgpu*", "/dev/kfd", "/dev/dxg")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +56,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="labels beside each scan, which go to the grid of its result, too: a name, perhaps with wildcards, in "
         "which {} stands for the scan's name without ending, in a BIDS data set for its entities ('{}_dseg.nii.gz'); "
         "can be repeated",
+    )
+    parser.add_argument(
+        "--dicom",
+        action="store_true",
+        help="write a DICOM series, derived from the one that was read, of its study, into a folder of its own "
+        "(SCAN-sr) for each scan that is a DICOM series; others are left out, which is told and counts as a failure",
     )
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be done: sizes, time and disk")
     parser.add_argument("--retry", action="store_true", help="also what failed before and has not changed")
@@ -79,10 +89,10 @@ def run(options: argparse.Namespace) -> int:
     """One that is refused, or in which the program fails, does not stop the others."""
     request = request_from(options)
     card = checks.check_request(request)
-    if options.scheduler is None and not options.dry_run:
-        _check(card, request)
     found = finding.find(options.input, options.output, Filter(options.include, options.exclude))
     found = finding.with_segmentations(found, options.segmentation)
+    if options.dicom:
+        found = finding.as_series(found, options.output)
     without = sum(not scan.segmentations for scan in found.scans) if options.segmentation else 0
     if without:
         say(f"{without} of {len(found.scans)} scans have no segmentation beside them.")
@@ -90,17 +100,14 @@ def run(options: argparse.Namespace) -> int:
         found.root.absolute(),
         options.output.absolute(),
         request if options.scheduler is None else _for_all(request, card),
-        manifest.asked(request, card),
+        manifest.asked(request, card, options.dicom),
         found.described,
         options.retry,
+        options.dicom,
     )
     before = _known(place, found.scans)
     if options.dry_run:
-        return preview.tell(found.scans, before, request, options.output, options.workers, options.json)
-    outputs.make_folder(options.output)
-    _check_names(found, options.output, request)
-    if found.described is not None:
-        bids.prepare(place.root, found.described, place.output)
+        return preview.tell(found.scans, before, place, options.workers, options.json)
     return _Batch(options, place, found.scans, before).run()
 
 
@@ -127,24 +134,21 @@ def _for_all(request: Request, card: Card | None) -> Request:
     return request
 
 
-def _check(card: Card | None, request: Request) -> None:
-    """Refuse once what would be refused of every volume."""
-    if card is not None and card.learned:
-        zoo.load(card, request.realism)
-        checks.check_device(request)
-
-
-def _check_names(found: Found, output: Path, request: Request) -> None:
+def _check_names(scans: Iterable[Scan], place: Place) -> None:
     """Refuse what would overwrite an input, or the result of another one."""
 
     def sources() -> Iterable[Path]:
-        for scan in found.scans:
+        for scan in scans:
             for path in (scan.path, *scan.segmentations):
-                if path.is_file():
-                    yield from work.read_from(path)
+                yield from work.read_from(path) if path.is_file() else [path]
 
-    targets = [[*scan.targets(output, request.maps), *scan.labels(output)] for scan in found.scans]
-    outputs.check_many([path for each in targets for path in each], sources)
+    targets, series = [], []
+    for scan in scans:
+        if scan.derived or not place.dicom:
+            each = [*scan.targets(place.output, place.request.maps), *scan.labels(place.output)]
+            series += each[: scan.derived]
+            targets += each[scan.derived :]
+    outputs.check_many(targets, sources, series)
 
 
 def _known(place: Place, scans: Iterable[Scan]) -> dict[str, Outcome]:
@@ -176,9 +180,10 @@ class _Batch:
     def run(self) -> int:
         """Until no scan is left that nobody has worked on."""
         hands = self._hands()
-        whole = False
+        whole = begun = False
         try:
-            todo = self._todo
+            self._prepare(hands)
+            begun, todo = True, self._todo
             while todo:
                 busy = []
                 with closing(hands.outcomes(todo)) as outcomes:
@@ -194,6 +199,8 @@ class _Batch:
                 todo = busy
             whole = True
         except KeyboardInterrupt as interrupt:
+            if not begun:
+                raise
             # Else it waited until one more was written.
             self._done += bool(interrupt.args) and not isinstance(interrupt, outputs.UnfinishedError)
             place = self._options.output
@@ -202,12 +209,24 @@ class _Batch:
         finally:
             self._line.hide()
             hands.close(at_once=not whole)
-            claims.of(self._place.output).clear()
+            if begun:
+                claims.of(self._place.output).clear()
         self._sum_up()
         return min((outcome.code for outcome in self._failed.values()), default=ending.DONE)
 
+    def _prepare(self, hands: Any) -> None:
+        """Refuse what is not possible, while whoever works gets ready; then make the folder."""
+        _check_names(self._scans, self._place)
+        if self._todo:
+            hands.check()
+        outputs.make_folder(self._options.output)
+        if self._place.described is not None:
+            bids.prepare(self._place.root, self._place.described, self._place.output)
+
     def _hands(self) -> Any:
-        """Whoever works."""
+        """Whoever works; several begin with the largest scans, so that none is at such a one when all others end."""
+        if self._options.workers > 1 or self._options.scheduler is not None:
+            self._todo.sort(key=work.bytes_of, reverse=True)
         if self._options.scheduler is not None and self._todo:
             return Cluster(self._place, self._options.scheduler, self._options.resources)
         count = min(self._options.workers, len(self._todo))
@@ -252,10 +271,17 @@ class _Batch:
 def _gpus(request: Request) -> int:
     """How many GPUs there are for a request."""
     card = None if request.model == checks.AUTOMATIC else zoo.card(request.model)
-    if request.device not in ("auto", "cuda") or (card is not None and not card.learned):
+    if request.device not in ("auto", "cuda") or (card is not None and not card.learned) or _has_none():
         return 0
     try:
         import torch
     except ImportError:  # what needs it says so
         return 0
     return torch.cuda.device_count()
+
+
+def _has_none() -> bool:
+    """Whether the system shows that no GPU is there, without torch, which takes seconds to come."""
+    if sys.platform == "darwin":
+        return True
+    return sys.platform.startswith("linux") and not any(map(glob.glob, GPU_SIGNS))

@@ -52,6 +52,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --stacks: write the simulated stacks there")
     parser.add_argument(
+        "--prior",
+        default="",
+        metavar="ID",
+        help="of stacks: what all leave open is as this model makes them (`vsr combine --model`)",
+    )
+    parser.add_argument(
         "--crop",
         type=reader("crop", read_whole, "a number of voxels"),
         metavar="N",
@@ -173,7 +179,7 @@ def _stacks(models: Sequence[str], options: argparse.Namespace, tell: Callable[[
 
     paths = files.volumes_in(options.volumes)
     if options.leave_one_out:
-        found = stacks_evaluation.leave_one_out(paths, tell)
+        found = stacks_evaluation.leave_one_out(paths, tell, options.prior, options.device)
         print(stacks_evaluation.left_out_table(found))
         values: list[dict] = [one._asdict() for one in found]
     else:
@@ -185,7 +191,7 @@ def _stacks(models: Sequence[str], options: argparse.Namespace, tell: Callable[[
         if options.keep is not None:
             outputs.make_folder(options.keep)
         scores = stacks_evaluation.evaluate(
-            paths, thickness, gap, models, options.crop, options.device, tell, options.keep
+            paths, thickness, gap, models, options.crop, options.device, tell, options.keep, options.prior
         )
         print(stacks_evaluation.table(scores))
         values = stacks_evaluation.to_json(scores)
@@ -197,6 +203,8 @@ def _check(options: argparse.Namespace, models: list[str]) -> None:
     """Refuse what could not be written at the end."""
     if options.json_file is not None:
         outputs.check_file(options.json_file, files.volumes_in(options.volumes))
+    if options.prior and not (options.stacks or options.leave_one_out):
+        raise RefusalError("A prior is for stacks; give --stacks or --leave-one-out, too, or leave it out.")
     if options.intervals and (options.scale is None or not models):
         raise RefusalError("Intervals are measured of a model at a factor; give --model and --scale.")
     for card in map(zoo.card, models if options.save else ()):

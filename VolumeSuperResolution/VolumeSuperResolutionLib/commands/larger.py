@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def wanted(options: argparse.Namespace, request: Request) -> bool:
+def wanted(options: argparse.Namespace, request: Request, targets: Iterable[Path]) -> bool:
     """Whether it is; refuses what it cannot be done for, and that which is read being written over."""
     asked = {"--dicom": options.dicom, "--segmentation": bool(options.segmentation)}
     if not options.on_disk and not needed(options.input, options.series, request, asked):
@@ -47,7 +47,7 @@ def wanted(options: argparse.Namespace, request: Request) -> bool:
     words = _advice(request, asked)
     if words:
         raise RefusalError(f"With --on-disk that is not possible; {words}.")
-    written = writing.written_by(options.output, plain=True)
+    written = [file for target in targets for file in files.written_by(target, plain=True)]
     for each in written:
         writing.check_replaceable(each)
     files.check_apart(written, files.read_by(options.input))
@@ -74,8 +74,7 @@ def needed(path: Path, series: str | None, request: Request, asked: Mapping[str,
 def _advice(request: Request, asked: Mapping[str, bool]) -> str:
     """What to leave out so that it can be done in files; empty where nothing has to be."""
     learning = {"--learn": request.learn is not None, "--learn-steps": request.learn_steps is not None}
-    given = {**asked, **learning, **{f"--{name}": True for name in request.maps}}
-    names = [name for name, wanted in given.items() if wanted]
+    names = [name for name, wanted in {**asked, **learning}.items() if wanted]
     works = "works" if len(names) == 1 else "work"
     return f"leave out {' and '.join(names)}, which only {works} in memory" if names else ""
 

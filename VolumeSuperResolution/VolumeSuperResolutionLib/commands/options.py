@@ -60,7 +60,8 @@ def request_from(given: argparse.Namespace, kind: type = Request) -> Any:
 
 
 def _add(parser: Any, name: str, option: Option, kind: type = Request) -> None:
-    default = AUTOMATIC if name == "model" else next(f.default for f in fields(kind) if f.name == name)
+    automatic = (kind, name) == (Request, "model")
+    default = AUTOMATIC if automatic else next(f.default for f in fields(kind) if f.name == name)
     flag = "--" + name.replace("_", "-")
     if isinstance(default, bool):
         parser.add_argument(flag, action="store_true", help=option.help)

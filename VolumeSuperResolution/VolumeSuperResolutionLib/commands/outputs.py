@@ -16,7 +16,7 @@ from typing import Any
 
 from ..engine.errors import CancelledError, RefusalError
 from ..engine.storage import JOURNAL, OnDisk
-from ..engine.volumes import files
+from ..engine.volumes import derived, files, ome_zarr
 from ..engine.volumes.grid import Volume
 from ..engine.volumes.writing import TEMPORARY as PREFIX
 from ..engine.volumes.writing import check_replaceable, is_zarr, replace_folder
@@ -25,6 +25,8 @@ from .ending import StoppedError, uninterrupted
 # The folder of a run that a later one may go on with; the name of its result follows.
 UNFINISHED = ".vsr_unfinished-"
 KEPT = "What was finished is kept in {}, and the same command goes on from there."
+# In what maps and others are written that lie beside a DICOM series.
+BESIDE_SERIES = ".nii.gz"
 # A temporary folder whose owner cannot be asked, on another machine for one, is nobody's after a day.
 STALE_SECONDS = 24 * 3600
 
@@ -35,8 +37,17 @@ def beside(path: Path, word: str) -> Path:
     return path.with_name(f"{stem}-{word}{dot}{suffixes}")
 
 
-def targets_of(path: Path, maps: Iterable[str]) -> list[Path]:
-    """The volumes that a run writes to a path: the result, then its maps."""
+def stem(name: str) -> str:
+    """The name of a volume without the ending of its format."""
+    endings = (*files.VOLUME_ENDINGS, f".ome{ome_zarr.ENDING}")
+    found = [ending for ending in endings if name.lower().endswith(ending)]
+    return name[: len(name) - max(map(len, found), default=0)]
+
+
+def targets_of(path: Path, maps: Iterable[str], series: bool = False) -> list[Path]:
+    """What a run writes to a path: the result, which may be the folder of a series, then its maps."""
+    if series:
+        return [path, *(path.with_name(f"{path.name}-{name}{BESIDE_SERIES}") for name in maps)]
     return [path, *(beside(path, name) for name in maps)]
 
 
@@ -53,10 +64,25 @@ def check_volumes(targets: Sequence[Path], sources: Iterable[Path]) -> None:
         remove_leftovers(folder)
 
 
-def check_many(targets: Sequence[Path], sources: Callable[[], Iterable[Path]]) -> None:
-    """The same for thousands of volumes in folders that may not be there yet; `sources` is asked only if need be."""
+def check_many(targets: Sequence[Path], sources: Callable[[], Iterable[Path]], series: Sequence[Path] = ()) -> None:
+    """The same for thousands of volumes in folders that may not be there yet, and for those of DICOM series.
+
+    `sources` is asked only if need be.
+    """
     written: dict[Path, None] = {}
     there = {}
+    for folder in series:
+        files.check_name(folder)
+        if folder in written:
+            raise RefusalError(f"Two results would be written to {folder}; rename one of their inputs.")
+        written[folder] = None
+        derived.check_replaceable(folder)
+        if os.path.lexists(folder):
+            there[identity(folder)] = folder
+    for path in (*series, *targets) if series else ():
+        above = next((folder for folder in path.parents if folder in written), None)
+        if above is not None:
+            raise RefusalError(f"{path} would lie among the images of {above}; rename one of their inputs.")
     for target in targets:
         files.check_name(target)
         if target.is_dir() and not is_zarr(target):
@@ -71,7 +97,7 @@ def check_many(targets: Sequence[Path], sources: Callable[[], Iterable[Path]]) -
     for source in sources() if there else ():
         if identity(source) in there:
             raise RefusalError(f"{there[identity(source)]} would overwrite what is read; give another name.")
-    for folder in {target.parent for target in targets}:
+    for folder in {target.parent for target in (*series, *targets)}:
         remove_leftovers(folder)
 
 
@@ -114,26 +140,38 @@ def write_together(
     metadata: Mapping[str, str] | None = None,
     texts: Mapping[Path, str] | None = None,
     own: Mapping[Path, Mapping[str, str]] | None = None,
+    series: Mapping[Path, Callable[[Path], None]] | None = None,
 ) -> None:
-    """All of these volumes and texts, which lie in one folder, or none of them; `own` is metadata of single ones."""
-    folder = next(iter(volumes)).parent
+    """All of these volumes, texts and series, which lie in one folder, or none of them.
+
+    `own` is metadata of single volumes; what makes a series is called with the folder that it has to make.
+    """
+    series = series or {}
+    paths = (*series, *volumes)
+    folder = paths[0].parent
     with _place_in(folder) as place:
         try:
+            for path, make in series.items():
+                make(Path(place) / path.name)
             for path, volume in volumes.items():
                 files.write(volume, Path(place) / path.name, (own or {}).get(path, metadata))
             for path, text in (texts or {}).items():
                 (Path(place) / path.name).write_text(text, encoding="utf-8")
         except RefusalError as refusal:
             raise RefusalError(str(refusal).replace(place, str(folder))) from refusal
-        names = " and ".join(path.name for path in volumes)
+        for path in series:
+            derived.check_replaceable(path)
+        names = " and ".join(path.name for path in paths)
         with uninterrupted(f"interrupted, but {names} were written"):
             for part in sorted(Path(place).iterdir()):
                 (replace_folder if part.is_dir() else os.replace)(part, folder / part.name)
 
 
 @contextmanager
-def on_disk(target: Path, about: Mapping[str, Any] | None = None) -> Iterator[OnDisk]:
-    """The storage of a run whose result is written as it is made, and named at the end if nothing was raised.
+def on_disk(
+    target: Path, about: Mapping[str, Any] | None = None, maps: Mapping[str, Path] | None = None
+) -> Iterator[OnDisk]:
+    """The storage of a run whose result and maps are written as they are made, and named if nothing was raised.
 
     Of a run that is `about` something, what was finished stays for the next one about just that, unless the scan or the
     request is the reason why it ended; who may begin it has to see to it that no other process is at it.
@@ -144,7 +182,7 @@ def on_disk(target: Path, about: Mapping[str, Any] | None = None) -> Iterator[On
     kept = False
     try:
         folder.mkdir(exist_ok=True)
-        storage = OnDisk(folder, target, about)
+        storage = OnDisk(folder, target, about, maps)
         try:
             yield storage
             storage.verify()

@@ -12,6 +12,7 @@ from ..engine.errors import RefusalError, about
 from ..engine.physics import label_maps
 from ..engine.volumes import files
 from ..engine.volumes.grid import Grid, Region, Volume, slices_of
+from . import outputs
 
 # What 3D Slicer writes of the grid that it found: it would take the finer labels back to that.
 OF_THE_GRID = ("Segmentation_ConversionParameters",)
@@ -32,8 +33,7 @@ class Carried(NamedTuple):
 
 def targets_of(output: Path, paths: Sequence[Path]) -> list[Path]:
     """sharp.nii.gz and tumor.seg.nrrd -> sharp-tumor.seg.nrrd"""
-    stem = output.name.partition(".")[0]
-    return [output.with_name(f"{stem}-{path.name}") for path in paths]
+    return [output.with_name(f"{outputs.stem(output.name)}-{path.name}") for path in paths]
 
 
 def read(paths: Sequence[Path], targets: Sequence[Path], grid: Grid, region: Region | None) -> list[Carried]:

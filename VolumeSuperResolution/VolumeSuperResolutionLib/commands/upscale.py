@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 from .. import __version__
 from ..engine import checks
@@ -18,6 +19,7 @@ from ..engine.storage import IN_MEMORY, Storage
 from ..engine.upscale import Result
 from ..engine.volumes import derived, files, ome_zarr, writing
 from ..engine.volumes.grid import Grid, Volume
+from ..engine.volumes.slices import Slice
 from ..learning.upscale import Learning, check_keep, upscale
 from . import larger, outputs, segmentations
 from .bar import Bar
@@ -67,28 +69,26 @@ def run(options: argparse.Namespace) -> None:
     if options.keep is not None:
         check_keep(options.keep, request)
     more = _zarr_version(options)
-    targets = outputs.targets_of(options.output, request.maps)
+    targets = outputs.targets_of(options.output, request.maps, options.dicom)
     beside = segmentations.targets_of(options.output, options.segmentation)
     if options.dicom:
-        _check_series(options.input, options.output, len(targets) + len(beside))
-    else:
-        sources = {file for path in (options.input, *options.segmentation) for file in files.read_by(path)}
-        outputs.check_volumes([*targets, *beside], sources)
-    on_disk = larger.wanted(options, request)
+        _check_series(options.input, options.output)
+    sources = {file for path in (options.input, *options.segmentation) for file in files.read_by(path)}
+    outputs.check_volumes([*targets[options.dicom :], *beside], sources)
+    on_disk = larger.wanted(options, request, targets)
     carried = []
     if options.segmentation:
         grid, _ = files.look(options.input, options.series)
         carried = segmentations.read(options.segmentation, beside, grid, request.region)
     with Bar(options.input.name, hidden=options.quiet or options.json) as bar:
         if on_disk:
-            report = _on_disk(options, request, bar, more)
+            report = _on_disk(options, request, bar, more, dict(zip(request.maps, targets[1:])))
         else:
             result, loaded = upscaled(options.input, request, bar, options.series, bar.learning, options.keep)
             report = noted(options.output, result.report, result.volume.grid)
-    if options.dicom:
-        derived.write(result.volume, options.output, loaded.images, report.derivation(__version__))
-    elif not on_disk:
-        save(result, targets, {**loaded.metadata, **more}, carried)
+    if not on_disk:
+        parts = written(result, targets, carried, loaded.images, report if options.dicom else None)
+        outputs.write_together(parts.volumes, {**loaded.metadata, **more}, None, parts.own, parts.series)
     if on_disk and not options.on_disk:
         report = replace(report, warnings=(*report.warnings, larger.NOTE))
     try:
@@ -113,10 +113,12 @@ def _zarr_version(options: argparse.Namespace) -> dict[str, str]:
     return {ome_zarr.KEY: options.ome_zarr}
 
 
-def _on_disk(options: argparse.Namespace, request: Request, bar: Bar, more: Mapping[str, str]) -> Report:
-    """The result, made and left in files."""
+def _on_disk(
+    options: argparse.Namespace, request: Request, bar: Bar, more: Mapping[str, str], maps: Mapping[str, Path]
+) -> Report:
+    """The result and its maps, made and left in files."""
     about = larger.asked_of(options.input, options.series, request)
-    with larger.alone(options.output), outputs.on_disk(options.output, about) as storage:
+    with larger.alone(options.output), outputs.on_disk(options.output, about, maps) as storage:
         storage.more = more
         # In which no array may be left at its end.
         result = upscaled(options.input, request, bar, options.series, storage=storage)[0]
@@ -156,27 +158,34 @@ def upscaled(
     return result._replace(report=report), loaded
 
 
-def _check_series(source: Path, target: Path, volumes: int) -> None:
+def _check_series(source: Path, target: Path) -> None:
     """Refuse what cannot become a DICOM series, before the work."""
-    if volumes > 1:
-        raise RefusalError(
-            "Maps and segmentations are written into files beside the result; leave out --dicom, or these."
-        )
     if not files.is_dicom(source):
         raise RefusalError(f"{source} is no DICOM series that another could be derived from; leave out --dicom.")
     derived.check_folder(target)
     outputs.remove_leftovers(target.parent)
 
 
-def volumes_of(result: Result, targets: Iterable[Path]) -> dict[Path, Volume]:
-    """What is written where: the result, then its maps."""
-    return dict(zip(targets, (result.volume, *result.maps.values())))
+class Written(NamedTuple):
+    """What is written where: volumes with metadata of their own, and what makes the series."""
+
+    volumes: dict[Path, Volume]
+    own: dict[Path, Mapping[str, str]]
+    series: dict[Path, Callable[[Path], None]]
 
 
-def save(
-    result: Result, targets: list[Path], metadata: Mapping[str, str], carried: Sequence[segmentations.Carried] = ()
-) -> None:
-    """The result, and its maps and segmentations where there are some."""
-    volumes = volumes_of(result, targets)
+def written(
+    result: Result,
+    targets: Sequence[Path],
+    carried: Sequence[segmentations.Carried],
+    images: Sequence[Slice] = (),
+    report: Report | None = None,
+) -> Written:
+    """The result, its maps and segmentations; with a report, the first as a series derived from `images`."""
+    volumes = dict(zip(targets, (result.volume, *result.maps.values())))
+    series: dict[Path, Callable[[Path], None]] = {}
+    if report is not None:
+        volume, said = volumes.pop(targets[0]), report.derivation(__version__)
+        series[targets[0]] = lambda folder: derived.write(volume, folder, images, said)
     volumes.update({each.target: each.refined(result.volume.grid) for each in carried})
-    outputs.write_together(volumes, metadata, own={each.target: each.metadata for each in carried})
+    return Written(volumes, {each.target: each.metadata for each in carried}, series)

@@ -187,7 +187,7 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
         kept += voxels + other.kept_bytes // 4
     if agrees or flips:
         floats += voxels * (1 + 2 * flips + request.uncertainty) + read * agrees
-        kept += voxels * agrees
+        kept += voxels * (agrees + 2 * request.uncertainty)
     floats += voxels * (request.interval + request.invented) + read * request.invented
     return Estimate(
         size=size,

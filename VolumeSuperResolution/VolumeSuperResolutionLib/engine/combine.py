@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import detail
 from .callbacks import Cancel, Progress
 from .combine_report import CombineReport, StackReport
+from .detail import Detail, Seen
 from .errors import CancelledError, RefusalError
 from .physics import reconstruction
 from .physics.reconstruction import Scan
@@ -46,8 +48,8 @@ LEAST_SHARED = 0.1
 MARGIN = 8
 # Float volumes of the fine grid that are held at once.
 WORKING_VOLUMES = 12
-# The part of the work (in %) that is registration.
-PLACING = 40
+# How far (in %) the work is after registration, solving, upscaling each scan, and solving again.
+PLAIN, DETAILED = (40, 99), (25, 45, 90, 99)
 
 
 class CombineResult(NamedTuple):
@@ -75,22 +77,28 @@ def combine(
     tell = progress or (lambda done, total: None)
     grid = target_grid([volume.grid for volume in volumes], request)
     scanners = _check_scanners([volume.grid for volume in volumes], request)
+    detail.check([volume.grid for volume in volumes], grid, scanners, request)
     _check_voxels(volumes)
     _check_memory(grid, [volume.grid for volume in volumes])
     reference = request.reference - 1
     modality = intensity.guess_modality(volumes[reference].array)
     scans = [reconstruction.scan_of(_floats(v), s, modality) for v, s in zip(volumes, scanners)]
-    loop = reconstruction.find_places(
-        scans, reference, grid, request.aligned, lambda n, of: tell(PLACING * n // of, 100), cancel
-    )
+    parts = DETAILED if request.model else PLAIN
+    loop = reconstruction.find_places(scans, reference, grid, request.aligned, _part(tell, 0, parts[0]), cancel)
     check_places(scans, reference, loop)
     cost = reconstruction.smoothness(scans[reference])
     wide, inner = _with_margin(grid, scans)
     bending = reconstruction.BENDING[modality]
-    values, seen, residuals = reconstruction.solve(
-        scans, wide, cost, bending, lambda n, of: tell(PLACING + (99 - PLACING) * n // of, 100), cancel
-    )
+    values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, _part(tell, *parts[:2]), cancel)
     _check_slices(scans)
+    prior = Detail(np.empty(0))
+    if request.model:
+        known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
+        first, steps = Volume(values, wide), _part(tell, *parts[1:3])
+        prior = detail.prior(known, first, request, modality, steps, cancel)
+        values, residuals = reconstruction.detailed(
+            values, prior.values, scans, seen, residuals, cost, _part(tell, *parts[2:]), cancel
+        )
     coverage = reconstruction.coverage(scans, grid)
     residual = reconstruction.residual_map(seen, residuals, wide.size[::-1])[inner]
     low = float(volumes[reference].array.min())
@@ -98,8 +106,13 @@ def combine(
     dtype = intensity.output_type(volumes[reference].array)
     result = Volume(np.ascontiguousarray(intensity.to_type(values, dtype)), grid)
     tell(100, 100)
-    report = _report(scans, request, result, coverage, loop, time.monotonic() - started)
+    report = _report(scans, request, result, coverage, loop, prior, time.monotonic() - started)
     return CombineResult(result, report, Volume(coverage, grid), Volume(np.ascontiguousarray(residual), grid))
+
+
+def _part(tell: Progress, start: int, end: int) -> Progress:
+    """The progress of a part of the work, from so many percent on to so many."""
+    return lambda done, total: tell(start + (end - start) * done // total, 100)
 
 
 def estimate(grids: Sequence[Grid], dtype: str | np.dtype, request: CombineRequest) -> Estimate:
@@ -108,7 +121,7 @@ def estimate(grids: Sequence[Grid], dtype: str | np.dtype, request: CombineReque
     `dtype` is that of the reference. How long it takes depends on how the scans lie: the seconds are 0.
     """
     grid = target_grid(grids, request)
-    _check_scanners(grids, request)
+    detail.check(grids, grid, _check_scanners(grids, request), request)
     need = _check_memory(grid, grids)
     voxels = int(np.prod(np.asarray(grid.size, np.int64)))
     return Estimate(grid.size, grid.spacing, voxels * np.dtype(dtype).itemsize, need, 0.0)
@@ -270,6 +283,7 @@ def _report(
     result: Volume,
     coverage: np.ndarray,
     loop: float | None,
+    prior: Detail,
     seconds: float,
 ) -> CombineReport:
     middle = result.grid.center()
@@ -308,7 +322,8 @@ def _report(
         loop_error_mm=loop,
         coverage=tuple(float(c) for c in counts),
         stacks=tuple(found),
+        models=prior.models,
         seconds=seconds,
-        peak_memory_mb=memory.peak_bytes() / MEGA,
+        peak_memory_mb=max(prior.peak_mb, memory.peak_bytes() / MEGA),
         warnings=tuple(warnings),
     )

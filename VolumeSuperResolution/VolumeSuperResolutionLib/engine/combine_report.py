@@ -51,6 +51,8 @@ class CombineReport(Json):
     stacks: tuple[StackReport, ...]
     seconds: float
     peak_memory_mb: float
+    # Of the models that upscaled each scan by itself, for detail: their titles.
+    models: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -70,10 +72,13 @@ class CombineReport(Json):
             place = "the reference" if number == self.reference else place
             dropped = f", {len(stack.dropped)} of {stack.slices} slices dropped" if stack.dropped else ""
             lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
+        if self.models:
+            lines.append(f"what the scans leave open is as in their mean, each upscaled by {' and '.join(self.models)}")
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 
     def derivation(self, version: str) -> Derivation:
         """What a DICOM series of the result says of it."""
         made = f"Combined from {len(self.stacks)} scans by {MAKER} {version}"
-        sentence = f"{made}: {describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
+        detail = f", with detail from {' and '.join(self.models)}" if self.models else ""
+        sentence = f"{made}{detail}: {describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
         return Derivation(f"combined from {len(self.stacks)} scans", sentence, version)

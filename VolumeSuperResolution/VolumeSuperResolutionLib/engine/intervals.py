@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -163,10 +163,11 @@ def half_widths(
     extent: float,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
+    result: np.ndarray | None = None,
 ) -> np.ndarray:
     """The half width of the interval at every voxel, as float32, in the units of `extent`, the intensity_range."""
     widths = (np.asarray(table.half_widths) * extent).astype(np.float32)
-    result = np.empty(values.shape, np.float32)
+    result = np.empty(values.shape, np.float32) if result is None else result
     for planes in _slabs(values.shape):
         end_if(cancel)
         result[planes] = widths[table.bins(steepness(values, planes) / np.float32(extent or 1.0))]
@@ -189,6 +190,8 @@ def invent(
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     place: Place | None = None,
+    result: np.ndarray | None = None,
+    empty: Callable[..., np.ndarray] = np.empty,
 ) -> np.ndarray:
     """How much of a result x its scan, of this shape (k, j, i) and spacing (i, j, k), does not determine; float32.
 
@@ -197,12 +200,12 @@ def invent(
     which at 4x finds up to an eighth of every constant, as the shortest volume that explains a constant has ripples.
     """
     step = data_step.step_for(scanner, values.shape, tuple(low_shape), spacing)
-    seen = np.empty(tuple(low_shape), np.float32)
+    seen = empty(tuple(low_shape), np.float32)
     separable.apply(values, step.forward, seen.__setitem__, _part(progress, 0), cancel, place)
-    result = np.empty(values.shape, np.float32)
+    result = np.empty(values.shape, np.float32) if result is None else result
     plain = interpolation.matrices(seen.shape, values.shape, "lanczos")
     separable.apply(seen, plain, result.__setitem__, _part(progress, 1), cancel, place)
-    step.apply(result, seen, 0.0, 0.0, _part(progress, 2), cancel, place)
+    step.apply(result, seen, 0.0, 0.0, _part(progress, 2), cancel, place, empty)
     for mine, given in zip(result, values):
         np.abs(np.subtract(given, mine, out=mine, casting="unsafe"), out=mine)
     return result

@@ -27,6 +27,7 @@ MEGA = 1e6
 # What can be asked for beside a result, on its grid.
 MAPS = ("uncertainty", "interval", "invented")
 NOT_TOLD = Scanner()
+DEVICES = ("auto", "cpu", "cuda", "mps")
 NOTICE = "Research use only - not for diagnosis."
 
 
@@ -88,9 +89,7 @@ class Request(Json):
         default=None,
         metadata=_option("voxels around a region that are read with it; default: as many as leave no trace", "N", int),
     )
-    device: str = field(
-        default="auto", metadata=_option("where a network runs", choices=("auto", "cpu", "cuda", "mps"))
-    )
+    device: str = field(default="auto", metadata=_option("where a network runs", choices=DEVICES))
     precision: str = field(
         default="auto",
         metadata=_option(
@@ -216,6 +215,16 @@ class CombineRequest(Json):
         metadata=_option("of all scans, or of each, where it is not the slice spacing", "MM[,MM...]", read_numbers),
     )
     scanners: tuple[Scanner, ...] = ()
+    model: str = field(
+        default="",
+        metadata=_option(
+            "a model (`auto`: the best one) that upscales each scan by itself, too: what all scans leave open is as it "
+            "makes them; default: none",
+            "ID",
+            str,
+        ),
+    )
+    device: str = field(default="auto", metadata=_option("where networks run", choices=DEVICES))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CombineRequest:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ class Storage:
         """Room for the one result."""
         return np.empty(grid.size[::-1], dtype)
 
+    def map(self, name: str, grid: Grid, dtype: np.dtype) -> np.ndarray:
+        """Room for a map beside the result."""
+        return np.empty(grid.size[::-1], dtype)
+
     def kept(self, values: np.ndarray, grid: Grid) -> np.ndarray:
         """The result that values are as they are; without a copy where they can stay where they lie."""
         if self._holds(values):
@@ -79,41 +84,42 @@ class Storage:
 
 
 IN_MEMORY = Storage()
-# In the folder of a run: what is finished of it.
+# In the folder of a run: where its result is made, and what is finished of it.
+RESULT = "result"
 JOURNAL = "unfinished.json"
 
 
 class OnDisk(Storage):
     """In files of a folder, which is removed at the end, with the result becoming a file of its own.
 
-    What the process holds does then not grow with the number of slices, but for the matrices along that axis. Maps are
-    made in memory only. With what the run is `about`, it goes on with what an earlier process has left in the folder of
-    a run about just that.
+    What the process holds does then not grow with the number of slices, but for the matrices along that axis. So do the
+    `maps`, by their names. With what the run is `about`, it goes on with what an earlier process has left in the folder
+    of a run about just that.
     """
 
-    def __init__(self, folder: Path, target: Path, about: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        target: Path,
+        about: Mapping[str, Any] | None = None,
+        maps: Mapping[str, Path] | None = None,
+    ) -> None:
         self.scratch, self._target = mapped.Scratch(folder), target
         self.journal = Journal(folder / JOURNAL, about, self.scratch.flush)
         mapped.clear(folder, {JOURNAL, *self.journal.files} if self.journal.resumed else set())
         self._rooms: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._number = 0
-        stem, ending = writing.split(target)
-        made_of, self._more_room = writing.ENDINGS[ending].made_of, writing.ENDINGS[ending].more_room
-        self._made = folder / "result" / f"{stem}{made_of or ending}"
-        self._packed = folder / "packed" / f"{stem}{ending}" if made_of else None
-        self._made.parent.mkdir(exist_ok=True)
+        self._files = {name: _Made(folder / name, path) for name, path in {**(maps or {}), RESULT: target}.items()}
         # Of the result: what the scan says of itself, and more.
         self.metadata: Mapping[str, str] = {}
         self.more: Mapping[str, str] = {}
-        self._result: np.ndarray | None = None
-        self._grid: Grid | None = None
 
     def check(self, need: Estimate, request: Request) -> None:
-        """Refuse what the disk has no room for, and what is made in memory only."""
-        if request.maps:
-            raise RefusalError(f"A map ({request.maps[0]}) has to fit into memory; leave it out, or choose a region.")
+        """Refuse what the disk has no room for."""
         total, free = need.output_bytes + need.working_bytes + need.kept_bytes, self._free()
-        total += int(need.output_bytes * self._more_room)
+        floats = 4 * math.prod(need.size)  # of a map
+        for name, file in self._files.items():
+            total += int(file.more_room * (need.output_bytes if name == RESULT else floats))
         if total > free:
             advice = "give it a name on another disk, "
             raise RefusalError(too_large(need.size, total, free, f" on the disk of {self._target.name}", advice))
@@ -161,16 +167,20 @@ class OnDisk(Storage):
 
     def result(self, grid: Grid, dtype: np.dtype) -> np.ndarray:
         """The voxels of a new file of the target's format, under another name; or that of an earlier process."""
-        there = self._made.relative_to(self.scratch.folder).as_posix() in self.journal.files
-        with writing.told(self._target):
+        return self.map(RESULT, grid, dtype)
+
+    def map(self, name: str, grid: Grid, dtype: np.dtype) -> np.ndarray:
+        """The same of a map."""
+        file = self._files[name]
+        there = file.made.relative_to(self.scratch.folder).as_posix() in self.journal.files
+        with writing.told(file.target):
             make = self.scratch.reopen if there else self.scratch.create
-            self._grid, self._result = grid, make(self._made, grid, np.dtype(dtype), self.metadata)
-        return self._result
+            file.volume = Volume(make(file.made, grid, np.dtype(dtype), self.metadata), grid)
+        return file.volume.array
 
     def _holds(self, values: np.ndarray) -> bool:
-        return (
-            self._result is not None and values.nbytes == self._result.nbytes and np.shares_memory(values, self._result)
-        )
+        result = self._files[RESULT].volume
+        return result is not None and values.nbytes == result.array.nbytes and np.shares_memory(values, result.array)
 
     def relax(self) -> None:
         """Nothing of the files counts as held by this process any more."""
@@ -192,30 +202,50 @@ class OnDisk(Storage):
         return asked
 
     def verify(self) -> None:
-        """Refuse a result that is not whole on the disk; after it, nobody may use the array any more."""
-        assert self._grid is not None and self._result is not None
-        with writing.told(self._target):
-            if self._packed is not None:
-                self._packed.parent.mkdir(exist_ok=True)
-                self._pack(self._packed, Volume(self._result, self._grid))
-            dtype, self._result, self._rooms = self._result.dtype, None, {}
-            if self._packed is None or not writing.is_zarr(self._target):
-                writing.check_written(self._grid, dtype, self._packed or self._made)
+        """Refuse what is not whole on the disk; after it, nobody may use the arrays any more."""
+        self._rooms = {}
+        for file in self._files.values():
+            file.verify(self.metadata, self.relax)
 
     def move(self) -> None:
-        """Give the verified result its name."""
-        with writing.told(self._target):
-            if writing.is_zarr(self._target) and self._packed is not None:
-                writing.replace_folder(self._packed, self._target)
-            else:
-                writing.move(self._packed or self._made, self._target)
+        """Give what was verified its names, the result last."""
+        for file in self._files.values():
+            file.move()
 
-    def _pack(self, packed: Path, result: Volume) -> None:
-        """What is asked for, of the plain file."""
-        if writing.is_zarr(self._target):
-            ome_zarr.write(result, packed, self.metadata.get(ome_zarr.KEY, ome_zarr.VERSIONS[0]), self.relax)
-        else:
-            writing.compress(self._made, packed)
+
+class _Made:
+    """A volume file that is made in a folder, under another name, and what is made of it when all of it is there."""
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        stem, ending = writing.split(target)
+        made_of, self.more_room = writing.ENDINGS[ending].made_of, writing.ENDINGS[ending].more_room
+        self.target, self.made = target, folder / f"{stem}{made_of or ending}"
+        self._packed = folder.with_name(f"{folder.name}-packed") / f"{stem}{ending}" if made_of else None
+        folder.mkdir(exist_ok=True)
+        self.volume: Volume | None = None
+
+    def verify(self, metadata: Mapping[str, str], relax: Callable[[], None]) -> None:
+        """Refuse what is not whole; lets go of the array."""
+        assert self.volume is not None
+        with writing.told(self.target):
+            if self._packed is not None:
+                self._packed.parent.mkdir(exist_ok=True)
+                if writing.is_zarr(self.target):
+                    version = metadata.get(ome_zarr.KEY, ome_zarr.VERSIONS[0])
+                    ome_zarr.write(self.volume, self._packed, version, relax)
+                else:
+                    writing.compress(self.made, self._packed)
+            grid, dtype, self.volume = self.volume.grid, self.volume.array.dtype, None
+            if self._packed is None or not writing.is_zarr(self.target):
+                writing.check_written(grid, dtype, self._packed or self.made)
+
+    def move(self) -> None:
+        """Give it its name."""
+        with writing.told(self.target):
+            if writing.is_zarr(self.target) and self._packed is not None:
+                writing.replace_folder(self._packed, self.target)
+            else:
+                writing.move(self._packed or self.made, self.target)
 
 
 def too_large(size: Size, total: float, free: float, where: str = "", advice: str = "") -> str:

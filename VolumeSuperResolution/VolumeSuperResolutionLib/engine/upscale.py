@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from math import gcd
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from . import intervals, quality
+from . import doubts, quality
 from .callbacks import Cancel, Progress
 from .checks import FLIPS, estimate, orientation, prepare
 from .errors import CancelledError, RefusalError
@@ -78,12 +78,12 @@ def upscale(
     with work.step(_residual_part(prepared)) as tell:
         carried, place = carry(values), work.place()
         residual = quality.consistency_residual(carried, carry(scan), seen, tell, cancel, place) * prepared.carrier.unit
-    doubts, maps = _doubts(prepared, request, carried, work)
+    told, maps = doubts.of(prepared, request, carried, _residual_part(prepared), work)
     if deviation is not None:
         maps["uncertainty"] = deviation
     report = _report(prepared, request, work, values.dtype, residual, time.monotonic() - started)
     volumes = {name: Volume(array, grid) for name, array in maps.items()}
-    return Result(Volume(values, grid), replace(report, **doubts), **volumes)
+    return Result(Volume(values, grid), replace(report, **told), **volumes)
 
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
@@ -113,36 +113,6 @@ def _residual_part(prepared: Prepared) -> float:
     return NETWORKS_RESIDUAL if prepared.layout.card.learned else 1.0
 
 
-def _doubts(
-    prepared: Prepared, request: Request, values: np.ndarray, work: plan.Run
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What the report says of intervals and of what was invented, and the maps of these that are asked for.
-
-    `values` are the result's as they travel.
-    """
-    carrier, table, maps = prepared.carrier, prepared.table, {}
-    extent = intervals.intensity_range(prepared.array, prepared.modality) / carrier.unit
-    found: dict[str, Any] = {"interval_missing": prepared.missing}
-    tissue = (intensity.tissue_above(prepared.window, prepared.modality) - carrier.offset) / carrier.unit
-    if table is not None and extent > 0:
-        found["interval"] = intervals.typical(values, table, extent, tissue) * carrier.unit
-        found["interval_coverage"] = (min(table.coverage), max(table.coverage))
-        found["interval_subjects"] = table.subjects
-    if table is not None and request.interval:
-        with work.step(_residual_part(prepared)) as tell:
-            maps["interval"] = intervals.half_widths(values, table, extent, tell, work.cancel)
-    if request.invented:
-        source = prepared.layout.source
-        with work.step(_residual_part(prepared)) as tell:
-            given = values, source.size[::-1], prepared.scanner, source.spacing
-            invented = intervals.invent(*given, tell, work.cancel, work.place())
-        found["invented"] = intervals.mean_in_tissue(invented, values, tissue) * carrier.unit
-        maps["invented"] = invented
-    if not carrier.plain:
-        maps = {name: array.astype(np.float64) * carrier.unit for name, array in maps.items()}
-    return found, maps
-
-
 def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
     networks = [_networks(prepared, layout, request) for layout in prepared.layout.chain]
@@ -158,7 +128,7 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
         for plane in constant:
             plane.fill(value)
             storage.relax()
-        return constant, np.zeros(constant.shape, np.float32) if request.uncertainty else None
+        return constant, doubts.certain(prepared, work) if request.uncertainty else None
     direct = not (prepared.layout.rounds or prepared.layout.step or prepared.layout.other or len(flips) > 1)
     if direct:
         whole = size == grid.size[::-1]
@@ -169,20 +139,17 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     if len(flips) == 1:
         return _stored(prepared, _restore(prepared, request, networks, low, room, work)[crop], work), None
     averaged = _ensemble_by_flips(prepared, request)
-    plain, mean = room, storage.room(size, np.float32)
-    squares = np.zeros(size, np.float32) if request.uncertainty else None
+    length = size[0]
+    plain, totals = room, storage.room((length * (1 + request.uncertainty), *size[1:]), np.float32)
     for count, steps in enumerate(flips, start=1):
         with storage.again():
             values = _restore(prepared, request, networks, low, room, work, steps)
         if count == 1 and not averaged:
             plain = _stored(prepared, values[crop], work, copy=True)
-        mean = work.changed(mean, partial(_accumulate, values, squares, count))
-    result = _stored(prepared, mean[crop], work) if averaged else plain
-    if squares is None:
-        return result, None
-    intensity.check_finite(squares)
-    deviation = np.sqrt(squares[crop] / len(flips))
-    return result, deviation if carrier.plain else deviation.astype(np.float64) * carrier.unit
+        totals = work.changed(totals, partial(_accumulate, values, count))
+    result = _stored(prepared, totals[:length][crop], work) if averaged else plain
+    squares = totals[length:]
+    return result, doubts.uncertainty(prepared, squares[crop], len(flips), work) if len(squares) else None
 
 
 def _restore(
@@ -285,14 +252,15 @@ def _ensemble_by_flips(prepared: Prepared, request: Request) -> bool:
     return request.ensemble and any(not stage.views for stage in prepared.layout.card.stages)
 
 
-def _accumulate(values: np.ndarray, squares: np.ndarray | None, count: int, mean: np.ndarray) -> None:
-    """Welford's running mean and, if asked for, sum of squared deviations, plane by plane."""
-    for k in range(values.shape[0]):
+def _accumulate(values: np.ndarray, count: int, totals: np.ndarray) -> None:
+    """Welford's running mean and, where there is room for it behind, sum of squared deviations, plane by plane."""
+    mean, squares = totals[: len(values)], totals[len(values) :]
+    for k in range(len(values)):
         if count == 1:
-            mean[k] = 0
+            mean[k], squares[k : k + 1] = 0, 0
         change = values[k] - mean[k]
         mean[k] += change / np.float32(count)
-        if squares is not None:
+        if len(squares):
             squares[k] += change * (values[k] - mean[k])
 
 

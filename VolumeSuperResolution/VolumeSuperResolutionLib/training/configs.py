@@ -10,6 +10,7 @@ from typing import Any
 from ..engine.errors import RefusalError
 from ..engine.models import card, schema, zoo
 from ..engine.networks import Network, build
+from ..engine.physics.degradation import EXPECTED, PROTOCOLS
 from .optimizers import OPTIMIZERS
 from .patches import Cut
 
@@ -20,6 +21,8 @@ OF_THE_CARD = (
     *("license", "caution", "partner", "limits"),
 )
 NEEDED_OF_THE_CARD = ("title", "summary", "factor")
+# Networks of one factor are not told how a scan was taken.
+UNTOLD = [name for name, protocol in PROTOCOLS.items() if not protocol.told]
 _SHARE, _THREE = schema.number(0, 1), schema.several(schema.whole(1, 4096), 3, 3)
 CHECKS = {
     "patch": _THREE,
@@ -30,6 +33,7 @@ CHECKS = {
     "views": schema.several(schema.one_of("k", "j", "i"), 0, 3),
     "flat_share": _SHARE,
     "step": schema.whole(1, 64),
+    "protocol": schema.one_of(EXPECTED, *UNTOLD),
     "clean_share": schema.number(0, 0.99),
     "tissue_share": _SHARE,
     "batch": schema.whole(1, 4096),
@@ -67,6 +71,7 @@ class StageConfig:
     target: tuple[int, int, int] = (1, 1, 1)
     flat_share: float = 0.0
     step: int = 1
+    protocol: str = Cut.protocol
     clean_share: float = Cut.clean_share
     tissue_share: float = Cut.tissue_share
     batch: int = 8

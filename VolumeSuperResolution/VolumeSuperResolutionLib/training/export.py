@@ -58,7 +58,8 @@ def export(
     everywhere = not any(config.card["factor"])
     factor = np.array((1, grids.FINEST) if everywhere else config.card["factor"])
     spacings = np.array([scan.spacing for scan in scans])
-    added = any_grid.NOISES[1] if everywhere else degradation.SCANNER_NOISE
+    protocols = [stage.protocol for stage in config.stages]
+    added = any_grid.NOISES[1] if everywhere else max(map(degradation.training_noise, protocols))
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
         id=output.resolve().name if start_from else config.id,
@@ -68,7 +69,7 @@ def export(
         noise=round(max(domain.noise_level(scan.array) for scan in scans) + added, 4),
         modalities=tuple(sorted({scan.modality for scan in scans}, reverse=True)),
         training={**_provenance(config, states, scans), **(_beginning(start_from) if start_from else {})},
-        degradation=any_grid.words() if everywhere else _degradation(),
+        degradation=any_grid.words() if everywhere else _degradation(protocols),
         least_consistency=max(stage.consistency for stage in config.stages),
         weights={"bytes": len(data), "sha256": weights.sha256(data)},
         folder=output,
@@ -146,11 +147,14 @@ def _index(scans: Sequence[Scan]) -> dict[str, dict[str, str]]:
     return {}
 
 
-def _degradation() -> str:
-    return (
-        f"{degradation.training_words()}, white noise up to {100 * degradation.SCANNER_NOISE:g}% of the intensity "
-        f"range, intensities scaled by up to {100 * JITTER:g}%"
+def _degradation(protocols: Sequence[str]) -> str:
+    """What the stages saw, which mostly is the same."""
+    seen = dict.fromkeys(
+        f"{degradation.training_words(each)}, white noise up to {100 * degradation.training_noise(each):g}% of the "
+        "intensity range"
+        for each in protocols
     )
+    return f"{'; then '.join(seen)}; intensities scaled by up to {100 * JITTER:g}%"
 
 
 def hardware(device: torch.device) -> str:

@@ -70,8 +70,9 @@ class Cut:
 
     `size` is that of the target for a network on the interpolated input, otherwise that of the input. A fraction
     `flat_share` of the patches is not degraded along the axes that the stage does not refine (see `flat`). Along the
-    first axis only every `step`-th plane is used. A fraction `clean_share` gets no noise; a fraction `tissue_share` is
-    centered in tissue, the rest anywhere.
+    first axis only every `step`-th plane is used. They are degraded as the `protocol` says, or over the whole range
+    expected of scanners, of which a fraction `clean_share` has no noise. A fraction `tissue_share` is centered in
+    tissue, the rest anywhere.
     """
 
     size: tuple[int, int, int]
@@ -80,6 +81,7 @@ class Cut:
     interpolated: bool = False
     flat_share: float = 0.0
     step: int = 1
+    protocol: str = degradation.EXPECTED
     clean_share: float = 1 / 6
     tissue_share: float = 0.9
 
@@ -124,8 +126,11 @@ def read_scan(path: Path, fill_nonfinite: bool = False) -> Scan:
     return Scan(path, modality, volume.grid.spacing, array, window, spread, tissue.astype(np.int32))
 
 
-def random_blur(random: np.random.Generator, clean_share: float) -> Blur:
-    """Drawn over the whole range expected of scanners; one in five of those with noise has the maximum."""
+def random_blur(random: np.random.Generator, cut: Cut) -> Blur:
+    """How a patch is degraded; of what is expected of scanners, one in five with noise has the maximum."""
+    if cut.protocol != degradation.EXPECTED:
+        return degradation.PROTOCOLS[cut.protocol].draw(random)
+    clean_share = cut.clean_share
     profile = degradation.training_profile(random.random())
     lowest = -1.25 * clean_share / (1 - clean_share)
     noise = degradation.SCANNER_NOISE * float(np.clip(random.uniform(lowest, 1.25), 0.0, 1.0))
@@ -151,7 +156,7 @@ def random_patch(scan: Scan, cut: Cut, random: np.random.Generator) -> Patch:
     start = center // degraded - random.integers(0, extent)
     start = np.clip(start, 0, shape // degraded - extent)
     gain, offset = 1 + random.uniform(-JITTER, JITTER), random.uniform(-JITTER, JITTER) / 3
-    patch = cut_patch(scan, cut, start, random_blur(random, cut.clean_share), random, order, flips.tolist())
+    patch = cut_patch(scan, cut, start, random_blur(random, cut), random, order, flips.tolist())
     return Patch(*(np.float32(gain) * part + np.float32(offset) for part in patch))
 
 

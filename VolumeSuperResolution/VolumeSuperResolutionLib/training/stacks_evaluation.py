@@ -71,8 +71,10 @@ def evaluate(
     device: str = "auto",
     tell: Callable[[str], None] = lambda line: None,
     keep: Path | None = None,
+    prior: str = "",
 ) -> list[StackScore]:
-    """Three orthogonal stacks of every volume, moved between them; it is not told how. `keep` is where they go."""
+    """Three orthogonal stacks of every volume, moved between them; it is not told how. `keep` is where they go, `prior`
+    the model whose detail the combination gets."""
     scores = []
     for path in volumes:
         volume = simulation.cube(files.read(path).volume)
@@ -82,7 +84,7 @@ def evaluate(
         made = stacks_of(path.name, volume, thickness, gap, crop)
         for stack, view in zip(made, VIEWS if keep else ()):
             files.write(stack.volume, keep / f"{path.name.partition('.')[0]}-{view}.nrrd")  # type: ignore[operator]
-        scores.append(score(path.name, made, models, device))
+        scores.append(score(path.name, made, models, device, prior))
         last = scores[-1]
         tell(f"{last.volume}  {last.psnr:.2f} dB, {last.method} {last.single:.2f} dB, pose {last.pose_error:.3f}")
     return scores
@@ -96,12 +98,12 @@ def stacks_of(name: str, volume: Volume, thickness: float, gap: float, crop: int
     return simulation.orthogonal(volume, thickness, gap, random, NOISE, DEGREES, MM, field)
 
 
-def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: str) -> StackScore:
+def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: str, prior: str = "") -> StackScore:
     """The combination beside the best of the stacks."""
     modality = intensity.guess_modality(made[0].truth.array)
     singles = [single for stack in made for single in _singles(stack, models, modality, device)]
     best = max(singles)
-    request = CombineRequest(scanners=tuple(stack.scanner for stack in made))
+    request = CombineRequest(scanners=tuple(stack.scanner for stack in made), model=prior, device=device)
     result = combine([stack.volume for stack in made], request)
     truth = made[0].truth.array
     mask, peak = quality.foreground(truth, modality), quality.data_range(truth)
@@ -148,7 +150,9 @@ def to_json(scores: Sequence[StackScore]) -> list[dict]:
     return [asdict(s) for s in scores]
 
 
-def leave_one_out(paths: Sequence[Path], tell: Callable[[str], None] = lambda line: None) -> list[LeftOut]:
+def leave_one_out(
+    paths: Sequence[Path], tell: Callable[[str], None] = lambda line: None, prior: str = "", device: str = "auto"
+) -> list[LeftOut]:
     """Every stack predicted from the others: combined, and from each of them alone (Lanczos), the best of which counts.
 
     Both predictions go through the same forward model and are placed by the same registration.
@@ -160,7 +164,8 @@ def leave_one_out(paths: Sequence[Path], tell: Callable[[str], None] = lambda li
     found = []
     for n, (name, volume) in enumerate(named):
         others = [m for m in range(len(named)) if m != n]
-        request = CombineRequest(fov="union", scanners=tuple(scanners[m] for m in others))
+        others_scanned = tuple(scanners[m] for m in others)
+        request = CombineRequest(fov="union", scanners=others_scanned, model=prior, device=device)
         sharp = combine([named[m][1] for m in others], request).volume
         start = registration.match(
             volume, named[others[0]][1], (scanners[n], scanners[others[0]]), min(volume.grid.spacing)

@@ -65,6 +65,9 @@ class Cluster:
                 del left[outcome.scan.name]
                 yield outcome
 
+    def check(self) -> None:
+        """What would be refused of every scan is only known where the workers are."""
+
     def close(self, at_once: bool) -> None:
         """Leave the cluster; what its workers have begun they finish, and write down."""
         client, self._client = self._client, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,9 +18,13 @@ from . import bids
 # What a DICOM series becomes.
 FROM_DICOM = ".nii.gz"
 LIST = ".txt"
+# Behind the name of a scan: the folder of a series derived from it, which so is never that of another scan's.
+DERIVED = "-sr"
 # In patterns of segmentations: the name of the scan.
 STEM = "{}"
 PREAMBLE, MARK = 128, b"DICM"
+# What a series calls itself becomes a part of a name.
+UNFIT = re.compile(r"[^A-Za-z0-9._-]")
 NAMED_DICOM = (".dcm", ".ima", ".dicom")
 
 
@@ -27,7 +32,8 @@ class Scan(NamedTuple):
     """A volume file, or a series in a folder of DICOM slices.
 
     `name` is what it is called in messages and in the manifest: its path from the folder that was searched. `target` is
-    the path of its result in the output folder. `segmentations` are the files with labels of it.
+    the path of its result in the output folder, that of a folder where it is a `derived` DICOM series. `segmentations`
+    are the files with labels of it.
     """
 
     path: Path
@@ -36,12 +42,13 @@ class Scan(NamedTuple):
     series: str | None = None
     bids: bool = False
     segmentations: tuple[Path, ...] = ()
+    derived: bool = False
 
     def targets(self, output: Path, maps: Iterable[str]) -> list[Path]:
-        """The volumes that are written: the result, then its maps."""
+        """What is written: the result, then its maps."""
         if self.bids:
             return [output / self.target, *(output / bids.result_name(self.name, each) for each in maps)]
-        return outputs.targets_of(output / self.target, maps)
+        return outputs.targets_of(output / self.target, maps, self.derived)
 
     def labels(self, output: Path) -> list[Path]:
         """Where its segmentations go."""
@@ -101,6 +108,22 @@ def find(source: str, output: Path, wanted: Filter) -> Found:
     return found
 
 
+def as_series(found: Found, output: Path) -> Found:
+    """The DICOM series among the scans with folders for series as their results."""
+    scans = []
+    for scan in found.scans:
+        if scan.target == scan.name + FROM_DICOM:
+            named = next((ending for ending in NAMED_DICOM if scan.name.lower().endswith(ending)), "")
+            target = scan.name[: len(scan.name) - len(named)] + DERIVED
+            scan = scan._replace(target=target, derived=True)
+        scans.append(scan)
+    if not any(scan.derived for scan in scans):
+        raise RefusalError("None of the scans is a DICOM series that another could be derived from; leave out --dicom.")
+    if outputs.identity(found.root) == outputs.identity(output):
+        raise RefusalError(f"The series would lie among the scans in {output}; give them a folder of their own.")
+    return found._replace(scans=scans)
+
+
 def with_segmentations(found: Found, patterns: Sequence[str]) -> Found:
     """The scans with the files beside each that fit a pattern, which are then no scans themselves."""
     if not patterns:
@@ -109,7 +132,7 @@ def with_segmentations(found: Found, patterns: Sequence[str]) -> Found:
     for scan in found.scans:
         name = scan.name.rpartition("/")[2]
         known = bids.NAME.fullmatch(name) if scan.bids else None
-        short = glob.escape(known["entities"] if known else name.partition(".")[0])
+        short = glob.escape(known["entities"] if known else outputs.stem(name))
         beside = os.path.join(glob.escape(os.path.abspath(scan.path.parent)), "")
         paths = {path for pattern in patterns for path in glob.glob(beside + pattern.replace(STEM, short))}
         labels = sorted({Path(os.path.normpath(path)) for path in paths} - {Path(os.path.abspath(scan.path))})
@@ -200,9 +223,9 @@ def _series(folder: Path, root: Path, wanted: Filter) -> Iterator[Scan]:
     if len(several) < 2:
         several = {"": ""}
     for uid, short in several.items():
-        each = f"{name}-{short}" if uid else name
+        each = f"{name}-{UNFIT.sub('_', short)}" if short else name
         if wanted.takes(each):
-            yield Scan(folder, each, each + FROM_DICOM, uid or None)
+            yield Scan(folder, each, each + FROM_DICOM, uid or short or None)
 
 
 def _listed(path: Path) -> list[Path]:

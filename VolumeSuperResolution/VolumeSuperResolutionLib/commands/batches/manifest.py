@@ -37,10 +37,13 @@ class Asked(NamedTuple):
     models: dict[str, str]
 
 
-def asked(request: Request, card: Card | None) -> Asked:
-    """What is written down of a request; `card` is of the model that it names, if it names one."""
+def asked(request: Request, card: Card | None, dicom: bool = False) -> Asked:
+    """What is written down of a request; `card` is of the model that it names, if it names one.
+
+    `dicom`: the results are DICOM series.
+    """
     values = {key: value for key, value in request.to_dict().items() if key not in OF_THE_MACHINE}
-    values = json.loads(json.dumps(values))
+    values = {**json.loads(json.dumps(values)), **({"dicom": True} if dicom else {})}
     profile = Path(request.profile or "")
     files = {profile.name: checksum([profile])} if profile.is_file() else {}
     if card is None:
@@ -75,6 +78,11 @@ def checksum(paths: Iterable[Path]) -> str:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a result: of a file, or of the files in a folder."""
+    return sum(os.path.getsize(each) for each in path.iterdir()) if path.is_dir() else os.path.getsize(path)
 
 
 class Manifest:
@@ -129,7 +137,7 @@ class Manifest:
         if not isinstance(results, dict) or not results:
             return False
         try:
-            return all(os.path.getsize(self._folder / name) == size for name, size in results.items())
+            return all(size_of(self._folder / name) == size for name, size in results.items())
         except OSError:
             return False
 

@@ -15,6 +15,8 @@ from typing import Callable, NamedTuple
 
 import SimpleITK as sitk
 
+from ...engine.errors import RefusalError
+from ...engine.request import Request
 from ...engine.streaming import memory
 from .. import ending
 from . import work
@@ -46,6 +48,10 @@ class Alone:
         for scan in scans:
             yield work.do(self._place, scan, lambda done, total, scan=scan: self._tell(scan, done / max(1, total)))
 
+    def check(self) -> None:
+        """Refuse once what would be refused of every scan."""
+        work.check(self._place.request)
+
     def close(self, at_once: bool) -> None:
         """There is nothing to end."""
 
@@ -63,6 +69,14 @@ class Pool:
         self._idle: list[_Worker] = []
         self._busy: dict[Connection, tuple[_Worker, Scan]] = {}
         self._started = 0
+        for _ in range(count):  # while this process goes on, they load what every scan needs
+            self._idle.append(self._start())
+
+    def check(self) -> None:
+        """Refuse once what would be refused of every scan: the first process that is ready says so."""
+        for connection in wait([worker.connection for worker in self._idle])[:1]:
+            with suppress(EOFError, OSError):  # it has ended: told when it is to do a scan
+                _refuse(connection.recv())  # type: ignore[union-attr]  # no other kind was given
 
     def outcomes(self, scans: Iterable[Scan]) -> Iterator[Outcome]:
         """How the work on each scan ended, as it ends."""
@@ -105,6 +119,9 @@ class Pool:
         if isinstance(heard, float):
             self._tell(scan, heard)
             return None
+        if isinstance(heard, str):
+            _refuse(heard)
+            return None
         del self._busy[connection]
         self._idle.append(worker)
         return heard
@@ -112,13 +129,15 @@ class Pool:
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        threads = max(1, _cores() // self._count)
+        each, more = divmod(_cores(), self._count)
+        threads = max(1, each + (self._started % self._count < more))
         changes = dict.fromkeys(THREADS, str(threads))
         if self._gpus:
             own = os.environ.get(GPUS, "").split(",")
             number = self._started % self._gpus
             changes[GPUS] = own[number] if len(own) > number and own[number] else str(number)
-        process = context.Process(target=_serve, args=(theirs, self._count, threads), daemon=True)
+        given = theirs, self._count, threads, self._place.request
+        process = context.Process(target=_serve, args=given, daemon=True)
         with _environment(changes):
             process.start()
         theirs.close()
@@ -148,12 +167,28 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(connection: Connection, sharers: int, threads: int) -> None:
+def _refuse(sentence: str) -> None:
+    if sentence:
+        raise RefusalError(sentence)
+
+
+def _why_not(request: Request) -> str:
+    """What a process says first: why no scan can be done, or nothing; a defect is told of each scan."""
+    try:
+        work.check(request)
+    except Exception as error:
+        code, sentence = ending.told(error)
+        return sentence if code == ending.REFUSED else ""
+    return ""
+
+
+def _serve(connection: Connection, sharers: int, threads: int, request: Request) -> None:
     """What a worker process does, until nobody is there to tell."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever typed Ctrl-C ends the process that started this one
     memory.share(sharers)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     with ending.helping():
+        connection.send(_why_not(request))
         while True:
             try:
                 place, scan = connection.recv()

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from ...engine import checks
-from ...engine.request import MEGA, Request, describe_grid
+from ...engine.request import MEGA, describe_grid
 from ...engine.volumes import files
 from .. import ending
 from .finding import Scan
 from .line import duration
-from .work import KNOWN, Outcome
+from .work import KNOWN, Outcome, Place, check_derived
+
+# Of a pixel in a DICOM series, and of what is said beside those of each image, about.
+STORED_BYTES, SAID_BYTES = 2, 2000
 
 
-def tell(
-    scans: Iterable[Scan], before: dict[str, Outcome], request: Request, output: Path, workers: int, as_json: bool
-) -> int:
+def tell(scans: Iterable[Scan], before: dict[str, Outcome], place: Place, workers: int, as_json: bool) -> int:
     """Print a line for each scan and one for all; the status is that of the first reason why one would not be done."""
     codes: list[int] = []
     todo, settled, disk, seconds = 0, 0, 0, 0.0
@@ -34,15 +36,19 @@ def tell(
             line = f"failed before, and is left as it is without --retry: {known.sentence}"
         else:
             try:
+                check_derived(place, scan)
                 grid, dtype = files.look(scan.path, scan.series)
-                need = checks.estimate(grid, dtype, request)
+                need = checks.estimate(grid, dtype, place.request)
             except Exception as error:
                 code, line = ending.told(error)
                 codes.append(code)
             else:
-                size = need.output_bytes * (1 + len(request.maps))
+                voxels = math.prod(need.size)
+                own = voxels * STORED_BYTES + need.size[2] * SAID_BYTES if scan.derived else need.output_bytes
+                size = own + need.output_bytes * len(place.request.maps)
                 todo, disk, seconds = todo + 1, disk + size, seconds + need.seconds
                 line = f"{describe_grid(grid.size, grid.spacing)} -> {describe_grid(need.size, need.spacing)}"
+                line += f", as a DICOM series in {scan.target}" if scan.derived else ""
                 line += f", with {len(scan.segmentations)} segmentations" if scan.segmentations else ""
                 line += f", {size / MEGA:.3g} MB" + (f", about {duration(need.seconds)}" if need.seconds else "")
                 values.update(bytes=size, seconds=need.seconds)
@@ -51,7 +57,7 @@ def tell(
         time = f", about {duration(seconds / workers)} on the CPUs the models were measured on" if seconds else ""
         print(
             f"{todo} to do, {settled} done already, {len(codes)} that would not be done; up to {disk / MEGA:.3g} MB "
-            f"({_free(output) / MEGA:.0f} MB are free){time}"
+            f"({_free(place.output) / MEGA:.0f} MB are free){time}"
         )
     return min(codes, default=ending.DONE)
 

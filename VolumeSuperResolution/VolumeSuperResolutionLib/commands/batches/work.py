@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from ... import __version__
+from ...engine import checks
 from ...engine.errors import RefusalError
+from ...engine.models import zoo
 from ...engine.request import Report, Request
 from ...engine.upscale import Result
 from ...engine.volumes import files
 from .. import ending, larger, outputs, segmentations
-from ..upscale import noted, upscaled, volumes_of
+from ..upscale import noted, upscaled, written
 from . import bids, claims
 from .finding import Scan
-from .manifest import DONE, FAILED, Asked, Manifest, checksum, stamp
+from .manifest import DONE, FAILED, Asked, Manifest, checksum, size_of, stamp
 
 # What a scan is found to be beside done and failed: done already, failed before, or another process has it.
 KNOWN, GIVEN_UP, BUSY = "known", "given up", "busy"
@@ -41,6 +43,8 @@ class Place(NamedTuple):
     asked: Asked
     described: dict[str, Any] | None = None
     retry: bool = False
+    # Whether the results are DICOM series.
+    dicom: bool = False
 
 
 class Outcome(NamedTuple):
@@ -87,6 +91,20 @@ def do(place: Place, scan: Scan, progress: Tell | None = None) -> Outcome:
             return _try(place, scan, claim, progress)
 
 
+def check(request: Request) -> None:
+    """Load what every scan needs, and refuse what would be refused of each."""
+    card = checks.check_request(request)
+    if card is not None and card.learned:
+        zoo.load(card, request.realism)
+        checks.check_device(request)
+
+
+def check_derived(place: Place, scan: Scan) -> None:
+    """Refuse what a series is asked of and is none."""
+    if place.dicom and not scan.derived:
+        raise RefusalError(f"{scan.path} is no DICOM series that another could be derived from; leave out --dicom.")
+
+
 def lost(place: Place, scan: Scan, sentence: str) -> Outcome:
     """Write down that whoever worked on a scan is no more."""
     claim = claims.of(place.output).take(scan.name)
@@ -99,6 +117,13 @@ def lost(place: Place, scan: Scan, sentence: str) -> Outcome:
 def _sources(scan: Scan) -> set[Path]:
     """The files that a scan and its segmentations are read from."""
     return set().union(*map(read_from, (scan.path, *scan.segmentations)))
+
+
+def bytes_of(scan: Scan) -> int:
+    """Of its files, or of those in its folder; 0 where that cannot be known."""
+    with suppress(OSError):
+        return size_of(scan.path) if scan.path.is_dir() else sum(map(size_of, read_from(scan.path)))
+    return 0
 
 
 def read_from(path: Path) -> set[Path]:
@@ -144,7 +169,9 @@ class _Account:
 def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -> Outcome:
     account, need = _Account(place, scan), 0
     try:
-        if larger.needed(scan.path, scan.series, place.request, {"--segmentation": bool(scan.segmentations)}):
+        check_derived(place, scan)
+        asked = {"--dicom": place.dicom, "--segmentation": bool(scan.segmentations)}
+        if larger.needed(scan.path, scan.series, place.request, asked):
             report = _on_disk(place, scan, claim, progress, account)
         else:
             carried = _segmentations(place, scan)
@@ -152,7 +179,7 @@ def _try(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None) -
             need = result.volume.array.nbytes
             if not claim.is_mine():
                 return Outcome(scan, BUSY)
-            report = _write(place, scan, result, loaded.metadata, account, carried)
+            report = _write(place, scan, result, loaded, account, carried)
     except BrokenPipeError:
         raise
     except outputs.TakenOverError:
@@ -177,7 +204,7 @@ def _write(
     place: Place,
     scan: Scan,
     result: Result,
-    metadata: Mapping[str, str],
+    loaded: files.Loaded,
     account: _Account,
     carried: Sequence[segmentations.Carried],
 ) -> Report:
@@ -185,16 +212,14 @@ def _write(
     targets = _targets(place, scan)
     report = noted(targets[0], result.report, result.volume.grid)
     report, texts = _texts(place, scan, targets, report)
-    volumes = volumes_of(result, targets)
-    volumes.update({each.target: each.refined(result.volume.grid) for each in carried})
-    own = {each.target: each.metadata for each in carried}
-    written = [file for target in volumes for file in files.written_by(target)] + list(texts)
+    parts = written(result, targets, carried, loaded.images, report if scan.derived else None)
+    paths = [*parts.series, *(file for target in parts.volumes for file in files.written_by(target)), *texts]
 
     def settle() -> None:
-        account.settle(DONE, model=report.model, results=_sizes(place, written))
+        account.settle(DONE, model=report.model, results=_sizes(place, paths))
 
     try:
-        outputs.write_together(volumes, metadata, texts, own)
+        outputs.write_together(parts.volumes, loaded.metadata, texts, parts.own, parts.series)
     except KeyboardInterrupt as interrupt:
         if interrupt.args:  # it waited until all was written
             settle()
@@ -205,20 +230,21 @@ def _write(
 
 def _on_disk(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | None, account: _Account) -> Report:
     """The same for what does not fit into memory, upscaled in files; goes on where an earlier run was broken off."""
-    (target,) = _targets(place, scan)
+    targets = _targets(place, scan)
     about = larger.about(place.request, place.asked, account.input, scan.series)
-    with outputs.on_disk(target, about) as storage:
+    with outputs.on_disk(targets[0], about, dict(zip(place.request.maps, targets[1:]))) as storage:
         result = upscaled(scan.path, place.request, progress, scan.series, storage=storage)[0]
-        report = noted(target, result.report, result.volume.grid)
+        report = noted(targets[0], result.report, result.volume.grid)
         del result
         if not claim.is_mine():
             raise outputs.TakenOverError
         more = (larger.NOTE, larger.RESUMED) if storage.journal.resumed else (larger.NOTE,)
-        report, texts = _texts(place, scan, [target], replace(report, warnings=(*report.warnings, *more)))
+        report, texts = _texts(place, scan, targets, replace(report, warnings=(*report.warnings, *more)))
         for path, text in texts.items():
             outputs.write_text(path, text)
+    paths = [file for target in targets for file in files.written_by(target, plain=True)]
     # Interrupted between these lines, the scan is done once more.
-    account.settle(DONE, model=report.model, results=_sizes(place, [*files.written_by(target, plain=True), *texts]))
+    account.settle(DONE, model=report.model, results=_sizes(place, [*paths, *texts]))
     return report
 
 
@@ -243,8 +269,8 @@ def _texts(place: Place, scan: Scan, targets: Sequence[Path], report: Report) ->
     return report, {path: json.dumps(values, indent=2) + "\n" for path, values in texts.items()}
 
 
-def _sizes(place: Place, written: Iterable[Path]) -> dict[str, int]:
-    return {file.relative_to(place.output).as_posix(): file.stat().st_size for file in sorted(written)}
+def _sizes(place: Place, paths: Iterable[Path]) -> dict[str, int]:
+    return {path.relative_to(place.output).as_posix(): size_of(path) for path in sorted(paths)}
 
 
 def _is_full(error: BaseException | None, folder: Path, need: int) -> bool:

@@ -26,6 +26,8 @@ REACH = 2.0
 # What scanners are expected to differ by: the width of the profile in coarse voxels, noise in parts of the range.
 SCANNER_WIDTHS = (0.7, 1.2)
 SCANNER_NOISE = 0.01
+# What networks are trained for, if no protocol is named: all of that.
+EXPECTED = "expected"
 # And slices, which may have gaps between them or overlap.
 THICK_WIDTHS = (0.7, 1.3)
 THICK_NOISE = (0.0, 0.02)
@@ -128,8 +130,17 @@ def training_profile(chance: float) -> Profile:
     return first
 
 
-def training_words() -> str:
-    """What training_profile and SCANNER_WIDTHS come to, for a card."""
+def training_noise(protocol: str) -> float:
+    """The most noise in training patches of a protocol, or of those expected of scanners."""
+    return SCANNER_NOISE if protocol == EXPECTED else PROTOCOLS[protocol].noise[1]
+
+
+def training_words(protocol: str) -> str:
+    """What a protocol, or training_profile and SCANNER_WIDTHS, come to, for a card."""
+    if protocol != EXPECTED:
+        low, high = PROTOCOLS[protocol].widths
+        profiles = " or ".join(PROFILES[name].words for name in PROTOCOLS[protocol].profiles)
+        return f"{profiles}, {low:g} to {high:g} times as wide as a coarse voxel"
     (low, high), (first, *others) = SCANNER_WIDTHS, PROFILES.values()
     parts = [f"{first.words} with a sigma of {low:g} to {high:g} times the nominal"]
     parts += [f"a {p.words} for {100 * p.share:.0f}% of the patches" for p in others if p.share]

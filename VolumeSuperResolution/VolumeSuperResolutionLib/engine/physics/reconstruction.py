@@ -40,6 +40,8 @@ EDGE_TOLERANCE = 0.02
 BENDING = {"MR": 0.4, "CT": 0.0}
 # Iterations before slices and edges are weighed, once and again.
 ROUNDS_OF = (6, 4, 5)
+# The same where a prior is known: then bends that it has not cost something on CT, too.
+DETAIL_BENDING, DETAIL_ROUNDS = 0.4, 6
 # What the model of a scan leaves open, in parts of the intensity range, beside noise.
 MODEL_ERROR = 0.005
 # A slice whose residual is this many times that of most counts half; below LEAST_WEIGHT it is left out.
@@ -164,21 +166,48 @@ def solve(
             cancel=cancel,
             left=[r for r in residuals if r is not None],
         )
-        residuals = []
-        for scan, stack in zip(scans, seen):
-            if stack is None:
-                residuals.append(None)
-                continue
-            residual = stack.values - stack.see(x)
-            residual[~stack.seen] = 0.0
-            residuals.append(residual)
-            scan.residual = _robust(residual[stack.seen])
-            if count < len(ROUNDS_OF) - 1:
-                _reweigh(scan, stack, residual)
+        residuals = _left(scans, seen, x)
+        if count < len(ROUNDS_OF) - 1:
+            for scan, stack, residual in zip(scans, seen, residuals):
+                if stack is not None and residual is not None:
+                    _reweigh(scan, stack, residual)
         done += iterations
         progress(done, total)
     assert x is not None
     return x, seen, residuals
+
+
+def detailed(
+    x: np.ndarray,
+    prior: np.ndarray,
+    scans: Sequence[Scan],
+    seen: Sequence[Stack | None],
+    residuals: Sequence[np.ndarray | None],
+    cost: float,
+    progress: Progress,
+    cancel: Cancel | None,
+) -> tuple[np.ndarray, list[np.ndarray | None]]:
+    """What was solved once more, with the differences of a prior where the scans leave them open, and what the scans
+    say otherwise then."""
+    system = System([s for s in seen if s is not None], x.shape, EDGE_COST * cost, DETAIL_BENDING * EDGE_COST * cost)
+    system.keep_edges(x, EDGE / np.sqrt(ROUGHNESS * cost))
+    left = [r for r in residuals if r is not None]
+    x = system.solve(x, prior, DETAIL_ROUNDS, EDGE_TOLERANCE, progress, cancel, left)
+    return x, _left(scans, seen, x)
+
+
+def _left(scans: Sequence[Scan], seen: Sequence[Stack | None], x: np.ndarray) -> list[np.ndarray | None]:
+    """What of each scan a volume does not explain."""
+    residuals: list[np.ndarray | None] = []
+    for scan, stack in zip(scans, seen):
+        if stack is None:
+            residuals.append(None)
+            continue
+        residual = stack.values - stack.see(x)
+        residual[~stack.seen] = 0.0
+        residuals.append(residual)
+        scan.residual = _robust(residual[stack.seen])
+    return residuals
 
 
 def _match_all(

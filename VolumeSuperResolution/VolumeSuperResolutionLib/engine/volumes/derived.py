@@ -7,6 +7,7 @@ The elements are written out here because SimpleITK writes no sequences, and not
 from __future__ import annotations
 
 import os
+import re
 import struct
 import tempfile
 import uuid
@@ -57,6 +58,8 @@ KINDS: dict[str, tuple[str, set[int], dict[int, str]]] = {
     ),
 }
 THIRD_TYPE = {"CT": "AXIAL", "MR": "OTHER"}
+FILE_NAME = re.compile(r"\d{5,}\.dcm")
+MANUFACTURER = 0x00080070
 EXPLICIT = "1.2.840.10008.1.2.1"
 # Of this software; made once at random, as are all the others.
 IMPLEMENTATION = "2.25.304726529483110957460718352290541876233"
@@ -96,6 +99,27 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise RefusalError(f"{folder} cannot be written: {error.strerror}; choose another folder.") from error
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder that holds anything but a series that this program made, whose place another one may take."""
+    if os.path.lexists(folder) and not _is_mine(folder):
+        raise RefusalError(f"{folder} is there already, and not a series that this program made; give another name.")
+
+
+def _is_mine(folder: Path) -> bool:
+    """Whether a folder is empty, or holds files of such names only, the first sound one of which says so."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    names = sorted(os.listdir(folder))
+    if not all(FILE_NAME.fullmatch(name) for name in names):
+        return False
+    for name in names:
+        with suppress(elements.DamagedError, ValueError):
+            file = elements.read(folder / name)
+            if file is not None:
+                return file.item.text(MANUFACTURER) == MAKER
+    return not names
 
 
 def write(
@@ -193,7 +217,7 @@ def _common(volume: Volume, source: Sequence[Slice], derivation: Derivation, sca
             **_texts("DA", dict.fromkeys((0x00080012, 0x00080021, 0x00080023), date)),
             **_texts("TM", dict.fromkeys((0x00080013, 0x00080031, 0x00080033), clock)),
             **_texts("UI", {0x00080016: kind, 0x0020000E: _uid()}),
-            **_texts("LO", {0x00080070: MAKER, 0x00081090: MAKER, 0x00181020: derivation.version}),
+            **_texts("LO", {MANUFACTURER: MAKER, 0x00081090: MAKER, 0x00181020: derivation.version}),
             **_texts("LO", {0x0008103E: _description(item, derivation.name)}),
             **_texts("ST", {0x00082111: derivation.sentence[:LONGEST_DERIVATION]}),
             **_texts("DS", {0x00180050: spacing[2], 0x00180088: spacing[2], 0x00280030: f"{spacing[1]}\\{spacing[0]}"}),

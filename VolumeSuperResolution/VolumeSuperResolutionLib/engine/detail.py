@@ -1,0 +1,103 @@
+"""What networks see in several scans of one thing: each is upscaled by itself, and their mean is the prior of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from . import checks
+from .callbacks import Cancel, Progress, end_if
+from .physics.reconstruction import Scan
+from .physics.scanner import Scanner
+from .physics.stacks import Stack
+from .request import MEGA, CombineRequest, Request
+from .streaming import memory
+from .upscale import upscale
+from .volumes import files
+from .volumes.grid import Grid, Volume
+
+
+class Detail(NamedTuple):
+    """The mean of the scans as fine as the grid, the models that made them so, and the most memory held until then."""
+
+    values: np.ndarray
+    models: tuple[str, ...] = ()
+    peak_mb: float = 0.0
+
+
+class Seen(NamedTuple):
+    """A scan, how the grid sees it, and what of it a first volume does not explain."""
+
+    scan: Scan
+    stack: Stack
+    residual: np.ndarray
+
+
+def prior(
+    scans: Sequence[Seen],
+    first: Volume,
+    request: CombineRequest,
+    modality: str,
+    progress: Progress,
+    cancel: Cancel | None,
+) -> Detail:
+    """Each scan made as fine as the first volume by the request's model, in their mean on its grid; what no scan shows
+    is as it is in the first volume."""
+    peak = memory.peak_bytes() / MEGA
+    total = np.zeros(first.array.shape, np.float32)
+    count = np.zeros(first.array.shape, np.uint8)
+    like = files.to_image(Volume(count, first.grid))
+    ran: dict[str, None] = {}
+    for number, seen in enumerate(scans):
+        end_if(cancel)
+        own = seen.scan.volume.grid
+        wanted = _request(own, first.grid, seen.scan.scanner, request, modality)
+
+        def tell(done: int, of: int, before: int = number) -> None:
+            progress(int(1000 * (before + done / of)), 1000 * len(scans))
+
+        result = upscale(Volume(_fitting(seen), own), wanted, tell, cancel)
+        peak = max(peak, result.report.peak_memory_mb)
+        ran.update(dict.fromkeys([title for title, _ in result.report.mean_of] or [result.report.title]))
+        pose = seen.scan.pose
+        there = sitk.AffineTransform(tuple(pose.rotation.ravel()), tuple(pose.shift))
+        image = files.to_image(Volume(result.volume.array.astype(np.float32), result.volume.grid))
+        laid = sitk.Resample(image, like, there, sitk.sitkBSpline3, float("nan"))
+        for plane, sums, counts in zip(sitk.GetArrayViewFromImage(laid), total, count):
+            known = ~np.isnan(plane)
+            sums[known] += plane[known]
+            counts += known
+    np.divide(total, count, out=total, where=count > 0)
+    np.copyto(total, first.array, where=count == 0)
+    return Detail(total, tuple(ran), peak)
+
+
+def check(grids: Sequence[Grid], grid: Grid, scanners: Sequence[Scanner], request: CombineRequest) -> None:
+    """Refuse a model that is not there, or does not make these scans as fine as the grid."""
+    for own, scanner in zip(grids, scanners) if request.model else ():
+        checks.lay_out(own, _request(own, grid, scanner, request))
+
+
+def _request(own: Grid, grid: Grid, scanner: Scanner, request: CombineRequest, modality: str = "auto") -> Request:
+    """How a scan is upscaled: as fine as the grid on every axis that is not finer already."""
+    i, j, k = (min(spacing, min(grid.spacing)) for spacing in own.spacing)
+    return Request(
+        model=request.model,
+        spacing=(i, j, k),
+        device=request.device,
+        modality=modality,
+        label_map=False,
+        scanner=scanner,
+    )
+
+
+def _fitting(seen: Seen) -> np.ndarray:
+    """The scan's values; slices that do not fit the others are, as far as that, what the first volume says of them."""
+    stack = seen.stack
+    values = seen.scan.level.copy()
+    turned = values.transpose(stack.order)[tuple(slice(None, None, -1 if f else 1) for f in stack.flipped)]
+    turned[stack.rows] -= seen.residual * stack.along_slices(1 - stack.slice_weights)
+    return values
