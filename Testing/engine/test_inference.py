@@ -51,7 +51,7 @@ class Volume:
 def test_no_budget_however_small_changes_the_result(name, monkeypatch):
     monkeypatch.setattr(inference, "OVERHEAD", 0)
     network = small(name)
-    shape = (3, 33, 66)
+    shape = (3, 33, 34)
     truth = whole(network, noise(shape))
     columns = []
     for memory in (None, 0, 3_000_000):
@@ -62,7 +62,7 @@ def test_no_budget_however_small_changes_the_result(name, monkeypatch):
         assert account.exact and not account.warnings
         assert (account.device, account.precision) == ("cpu", "fp32")
         columns.append(account.columns)
-    assert columns[0] == 1 and columns[1] == 2 * 3 and columns[1] >= columns[2]
+    assert columns[0] == 1 and columns[1] == 2 * 2 and columns[1] >= columns[2]
 
 
 @pytest.mark.parametrize("name", ["edsr3d", "cnnil_depth"])
@@ -313,7 +313,7 @@ torch.set_num_threads(1)
 results = []
 for name, options, shape, budget in (
     ("edsr3d", dict(features=16, blocks=3), (12, 96, 96), 90 << 20),
-    ("edsr3d", dict(features=16, blocks=3), (16, 96, 96), 40 << 20),
+    ("edsr3d", dict(features=16, blocks=3), (12, 96, 96), 40 << 20),
     ("cnnil_inplane", dict(features=32), (8, 160, 160), 60 << 20),
 ):
     network = enlivened(build(name, **options))

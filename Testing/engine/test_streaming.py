@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,17 +17,23 @@ from VolumeSuperResolutionLib.engine.streaming.stream import Stream
 from VolumeSuperResolutionLib.engine.streaming.tiles import parts
 
 
+@cache
+def streamed(name):
+    """A network and its stream, which can run any number of times."""
+    network = small(name)
+    return network, Stream(network)
+
+
 @pytest.mark.parametrize("name", SMALL)
 @given(
     shape=SHAPES, thickness=st.integers(1, 16), grid=st.sampled_from(((1, 1), (1, 3), (2, 2), (3, 1))), data=st.data()
 )
 @settings(parent=thorough, max_examples=4)
 def test_streamed_in_columns_is_the_whole_volume(name, shape, thickness, grid, data):
-    network = small(name)
+    network, stream = streamed(name)
     array = noise(shape)
     truth = whole(network, array)
     chunk_bytes = data.draw(st.sampled_from((1, 4000, 1 << 30)))
-    stream = Stream(network)
     out = np.full_like(truth, np.nan)
     rows, columns = (parts(n, count) for n, count in zip(truth.shape[1:], grid))
     for row in rows:
@@ -39,14 +47,14 @@ def test_streamed_in_columns_is_the_whole_volume(name, shape, thickness, grid, d
 @given(shape=SHAPES, thickness=st.integers(1, 5), data=st.data())
 @settings(parent=thorough, max_examples=5)
 def test_any_box_can_be_streamed_alone(name, shape, thickness, data):
-    network = small(name)
+    network, stream = streamed(name)
     array = noise(shape)
     truth = whole(network, array)
     box = []
     for n in truth.shape:
         low = data.draw(st.integers(0, n - 1))
         box.append((low, data.draw(st.integers(low + 1, n))))
-    out = run(Stream(network), array, tuple(box), thickness)
+    out = run(stream, array, tuple(box), thickness)
     whole_of = truth.copy()
     whole_of[tuple(slice(*r) for r in box)] = out
     assert difference(whole_of, truth) <= CLOSE
