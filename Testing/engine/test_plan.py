@@ -143,9 +143,9 @@ def test_cancel_and_progress(card):
 
 def test_no_budget_changes_the_result(tmp_path):
     card = model(tmp_path / "mine")
-    array = np.random.default_rng(1).uniform(0, 900, (3, 30, 22)).astype(np.float32)
+    array = np.random.default_rng(1).uniform(0, 900, (3, 34, 10)).astype(np.float32)
     plain = run(card, array).volume.array
-    for megabytes in (2, 4):
+    for megabytes in (1, 8):
         assert np.allclose(run(card, array, memory_mb=megabytes).volume.array, plain, atol=1e-2)
 
 
