@@ -30,6 +30,8 @@ LOADED = "libraries-load"
 LINKED = "command-linked"
 # Tests run in a process for each core; one that is done takes over from another. `-n 0` among the arguments: in one.
 IN_PROCESSES = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
+# Plugins of pytest by name: those that it finds by itself it compiles file by file in each process, for seconds.
+PLUGINS = ("--disable-plugin-autoload", "-p", "xdist.plugin", "-p", "_hypothesis_pytestplugin")
 
 # The versions that every pinned package has builds for, the most widely built first.
 VERSIONS = ("3.11", "3.12", "3.13", "3.10")
@@ -269,7 +271,7 @@ def library_advice(printed, is_debian):
 
 def command_line(arguments):
     """What to run in the environment; None when the arguments are not understood."""
-    pytest = [python_of(VENV), "-m", "pytest", *IN_PROCESSES]
+    pytest = [python_of(VENV), "-m", "pytest", *PLUGINS, *IN_PROCESSES]
     if arguments[:1] == ["test"]:
         return [*pytest, *arguments[1:]]
     if arguments[:1] == ["explore"]:

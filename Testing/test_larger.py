@@ -143,8 +143,7 @@ def test_in_files_every_voxel_is_that_of_memory(here, capsys, what):
     for report in reports:
         del report["seconds"], report["peak_memory_mb"]
     assert reports[0] == reports[1]
-    second = mapped.ENDINGS.get(mapped.ending(here / out), ())
-    left = {out, "plain.nrrd", *(out.rpartition(".")[0] + each for each in second)}
+    left = {"plain.nrrd", *(path.name for path in files.written_by(here / out, plain=True))}
     assert {path.name for path in here.iterdir() if not path.name.startswith("scan.")} == left
 
 

@@ -14,6 +14,7 @@ import pytest
 import SimpleITK as sitk
 import standins
 from VolumeSuperResolutionLib import commands as command_line
+from VolumeSuperResolutionLib.engine.physics import registration
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 from VolumeSuperResolutionLib.training import export
@@ -77,6 +78,8 @@ def place(tmp_path, monkeypatch):
 
 def test_every_command_does_what_it_says(place, capsys, monkeypatch):
     monkeypatch.setattr(export, "SPEED_SIZE", 16)
+    monkeypatch.setattr(registration, "ROUNDS", 20)  # the stacks hardly moved
+    monkeypatch.setattr(registration, "SAMPLES", 10_000)
     for command in COMMANDS:
         arguments = shlex.split(command)[1:]
         if "--minutes" in arguments:  # of the training only its first step

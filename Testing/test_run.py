@@ -9,7 +9,7 @@ import sys
 import pytest
 import run
 
-PYTEST = ["-m", "pytest", *run.IN_PROCESSES]
+PYTEST = ["-m", "pytest", *run.PLUGINS, *run.IN_PROCESSES]
 
 
 def fake_environment(folder):

@@ -14,6 +14,7 @@ import pytest
 from sample_models import model
 from VolumeSuperResolutionLib.commands import main, outputs
 from VolumeSuperResolutionLib.commands.batches import claims, manifest, work
+from VolumeSuperResolutionLib.engine.request import Request
 
 from batches.small_scans import LINEAR, done, records, results, scan, scans
 
@@ -99,6 +100,26 @@ def test_a_model_with_other_weights_is_another(tmp_path):
         command = ["batch", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(card.folder), "--scale", "2"]
         assert main([*command, "--quiet"]) == 0
     assert [record["models"]["mine"] for record in records(tmp_path / "out")][1:] == [card.weights["sha256"]]
+
+
+def test_a_model_that_is_averaged_with_another_changes_with_its_weights(tmp_path, monkeypatch):
+    scans(tmp_path / "in", 1)
+    monkeypatch.setenv("VSR_WEIGHTS", str(tmp_path))
+    model(tmp_path / "mine", averaged_with="other", share=0.5)
+    for data in (None, None, other_weights()):
+        other = model(tmp_path / "other", data)
+        command = ["batch", str(tmp_path / "in"), str(tmp_path / "out"), "--model", "mine", "--scale", "2", "--quiet"]
+        assert main(command) == 0
+    assert [record["models"]["other"] for record in records(tmp_path / "out")][1:] == [other.weights["sha256"]]
+
+
+def test_a_model_that_is_averaged_with_what_is_chosen_changes_with_every_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("VSR_WEIGHTS", str(tmp_path))
+    card = model(tmp_path / "mine", averaged_with="auto", share=0.5)
+    before = manifest.asked(Request("mine"), card)
+    assert manifest.asked(Request("mine"), card) == before
+    model(tmp_path / "other")
+    assert manifest.asked(Request("mine"), card) != before
 
 
 def other_weights() -> bytes:

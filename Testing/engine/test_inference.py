@@ -51,7 +51,7 @@ class Volume:
 def test_no_budget_however_small_changes_the_result(name, monkeypatch):
     monkeypatch.setattr(inference, "OVERHEAD", 0)
     network = small(name)
-    shape = (3, 35, 66)
+    shape = (3, 33, 34)
     truth = whole(network, noise(shape))
     columns = []
     for memory in (None, 0, 3_000_000):
@@ -62,7 +62,7 @@ def test_no_budget_however_small_changes_the_result(name, monkeypatch):
         assert account.exact and not account.warnings
         assert (account.device, account.precision) == ("cpu", "fp32")
         columns.append(account.columns)
-    assert columns[0] == 1 and columns[1] == 2 * 3 and columns[1] >= columns[2]
+    assert columns[0] == 1 and columns[1] == 2 * 2 and columns[1] >= columns[2]
 
 
 @pytest.mark.parametrize("name", ["edsr3d", "cnnil_depth"])
@@ -103,9 +103,9 @@ ERRORS = [
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_running_out_of_memory_at_any_slab_changes_nothing(error, at, name):
     network = small(name)
-    volume = Volume(network, (9, 20, 70))
+    volume = Volume(network, (9, 12, 36))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "CHUNK_ON_CPU", 400_000)
+        patch.setattr(inference, "CHUNK_ON_CPU", 120_000)
         count = failing(patch, lambda number, _: number in at, error)
         account = volume.apply(network)
     assert difference(volume.out, whole(network, volume.array)) <= CLOSE
@@ -302,7 +302,7 @@ def test_the_network_is_left_as_it_was():
     assert all((value == before[name]).all() for name, value in network.state_dict().items())
 
 
-MEASURE = """
+TELL = """
 import json, sys
 import numpy as np, torch
 from small_networks import enlivened
@@ -312,8 +312,8 @@ from VolumeSuperResolutionLib.engine.networks import build
 torch.set_num_threads(1)
 results = []
 for name, options, shape, budget in (
-    ("edsr3d", dict(features=16, blocks=3), (16, 96, 96), 90 << 20),
-    ("edsr3d", dict(features=16, blocks=3), (16, 96, 96), 40 << 20),
+    ("edsr3d", dict(features=16, blocks=3), (12, 96, 96), 90 << 20),
+    ("edsr3d", dict(features=16, blocks=3), (12, 96, 96), 40 << 20),
     ("cnnil_inplane", dict(features=32), (8, 160, 160), 60 << 20),
 ):
     network = enlivened(build(name, **options))
@@ -326,17 +326,30 @@ for name, options, shape, budget in (
     forgot, before = forget_peak(), resident_bytes()
     account = apply(network, array.__getitem__, shape, write, Compute("cpu", "fp32", budget))
     results.append([forgot, peak_bytes() - before, budget, account.columns])
-print(json.dumps(results))
+from VolumeSuperResolutionLib.engine.models import zoo
+for card in {card.stages[0].network: card for card in zoo.cards().values() if card.learned}.values():
+    zoo.load(card)
+print(json.dumps({"peaks": results, "compiler": sorted({"sympy", "torch._dynamo"} & set(sys.modules))}))
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a peak that can be reset")
-def test_the_peak_memory_stays_within_the_budget():
+@pytest.fixture(scope="module")
+def told_by_a_process():
     places = [str(Path(__file__).parent), str(Path(inference.__file__).parents[3])]
-    script = f"import sys; sys.path[:0] = {places!r}\n{MEASURE}"
+    script = f"import sys; sys.path[:0] = {places!r}\n{TELL}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
-    for forgot, peak, budget, columns in json.loads(done.stdout):
+    return json.loads(done.stdout)
+
+
+def test_no_network_needs_the_compiler_of_torch(told_by_a_process):
+    """Which takes seconds to load, and 100 MB."""
+    assert told_by_a_process["compiler"] == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a peak that can be reset")
+def test_the_peak_memory_stays_within_the_budget(told_by_a_process):
+    for forgot, peak, budget, columns in told_by_a_process["peaks"]:
         if not forgot:
             pytest.skip("this system does not let a process reset its peak")
         assert peak <= budget, (peak, budget, columns)

@@ -107,7 +107,7 @@ def test_uncertainty_is_the_deviation_over_flips(card):
     assert np.allclose(result.volume.array, run(card).volume.array, atol=1e-3)
     flipped = []
     for axes in [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]:
-        turned = run(card, np.ascontiguousarray(np.flip(SCAN, axes))).volume.array
+        turned = by_hand(card, np.ascontiguousarray(np.flip(SCAN, axes)))
         flipped.append(np.flip(turned, axes))
     assert np.allclose(result.uncertainty.array, np.std(flipped, axis=0), atol=0.05)
     assert result.uncertainty.grid == result.volume.grid
@@ -115,9 +115,8 @@ def test_uncertainty_is_the_deviation_over_flips(card):
 
 def test_the_ensemble_gives_the_same_for_a_flipped_scan(card):
     plain = run(card, ensemble=True).volume.array
-    for axis in (0, 2):
-        flipped = run(card, np.ascontiguousarray(np.flip(SCAN, axis)), ensemble=True).volume.array
-        assert np.allclose(np.flip(flipped, axis), plain, atol=0.05)
+    flipped = run(card, np.ascontiguousarray(np.flip(SCAN, (0, 2))), ensemble=True).volume.array
+    assert np.allclose(np.flip(flipped, (0, 2)), plain, atol=0.05)
 
 
 def test_integer_scans_and_regions(card):
@@ -142,11 +141,12 @@ def test_cancel_and_progress(card):
         upscale(volume(), Request(str(card.folder), scale=tuple(map(float, card.factor))), cancel=lambda: True)
 
 
-@pytest.mark.parametrize("megabytes", [1, 4])
-def test_no_budget_changes_the_result(tmp_path, megabytes):
+def test_no_budget_changes_the_result(tmp_path):
     card = model(tmp_path / "mine")
-    array = np.random.default_rng(1).uniform(0, 900, (3, 30, 22)).astype(np.float32)
-    assert np.allclose(run(card, array, memory_mb=megabytes).volume.array, run(card, array).volume.array, atol=1e-2)
+    array = np.random.default_rng(1).uniform(0, 900, (3, 34, 10)).astype(np.float32)
+    plain = run(card, array).volume.array
+    for megabytes in (1, 8):
+        assert np.allclose(run(card, array, memory_mb=megabytes).volume.array, plain, atol=1e-2)
 
 
 def test_the_estimate_names_the_size_and_the_seconds(card):
@@ -169,11 +169,11 @@ EXTRAS = {
 
 
 def test_the_estimate_counts_what_is_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(separable, "SLAB_VOXELS", 20_000)  # as small beside this scan as slabs are beside a real one
+    monkeypatch.setattr(separable, "SLAB_VOXELS", 10_000)  # as small beside this scan as slabs are beside a real one
     monkeypatch.setattr(zoo, "folders", list)
     stages = (zoo.Stage("edsr3d", {"factor": 2, "features": 2, "blocks": 1}),)
     card = model(tmp_path / "mine", stages=stages)
-    scan = volume(np.random.default_rng(0).uniform(0, 10000, (30, 32, 40)).astype(np.int16))
+    scan = volume(np.random.default_rng(0).uniform(0, 10000, (24, 25, 32)).astype(np.int16))
 
     def held(**extra):
         """(foreseen, measured) bytes; torch's own are not measured."""

@@ -187,6 +187,15 @@ def test_what_is_learned_stands_beside_the_mean_that_automatic_takes(scan, tmp_p
     monkeypatch.setattr(
         HeldOut, "beat", lambda self, *given, beat=HeldOut.beat: judged.append(given[0]) or beat(self, *given)
     )
+    narrow = {
+        (1, 1, 4): zoo.Stage("cnnil_depth", {"features": 3, "factor": 4}, ("j", "i")),
+        (0, 0, 0): zoo.Stage("anygrid3d", {"features": 3}),
+    }
+    for factor, *stages in narrow.items():
+        gains = {"scanner": {"MR": {"over_best_classical": [1.0, 0.0]}}}
+        folder = tmp_path / "models" / stages[0].network
+        model(folder, save(tensors_of(stages)), tuple(stages), factor=factor, gains=gains)
+    monkeypatch.setattr(zoo, "folders", lambda: [tmp_path / "models"])
     request = replace(REQUEST, model="auto", learn_steps=2)
     plain = engine.upscale(scan, replace(request, learn_steps=None))
     result = subject.upscale(scan, request, keep=tmp_path / "mine")

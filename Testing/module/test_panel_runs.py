@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -125,7 +126,7 @@ class TestRuns:
         assert slicer.modules.VolumeSuperResolutionWidget is not opened
         slicer.modules.VolumeSuperResolutionWidget.cleanup()
 
-    def test_reload_brings_a_fresh_library_that_works(self, module, opened, wait):
+    def test_reload_brings_a_fresh_library_that_works_and_is_tested(self, module, opened, wait, monkeypatch):
         before = sys.modules["VolumeSuperResolutionLib.application.panel"]
         kept = {name: m for name, m in sys.modules.items() if name.startswith("VolumeSuperResolutionLib")}
         try:
@@ -136,6 +137,10 @@ class TestRuns:
             again.ui.applyButton.click()
             wait(results)
             again.cleanup()
+            fresh, tested = importlib.import_module("VolumeSuperResolutionLib.application.selftest"), []
+            monkeypatch.setattr(fresh.SelfTest, "run", lambda checks: tested.append(checks))
+            slicer.selfTests["VolumeSuperResolution"](msec=0)
+            assert [type(each) for each in tested] == [fresh.SelfTest]
         finally:
             sys.modules.update(kept)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,8 @@ from VolumeSuperResolutionLib.application import stacks as subject
 from VolumeSuperResolutionLib.engine import combine as engine
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
 from VolumeSuperResolutionLib.engine.physics.scanner import Scanner
+from VolumeSuperResolutionLib.engine.volumes import files
+from VolumeSuperResolutionLib.engine.volumes.grid import Volume
 
 from VolumeSuperResolution import VolumeSuperResolutionLogic
 
@@ -229,9 +232,15 @@ class TestLogic:
         assert "sagittal: voxels as wide as their spacing" in wording.details(result)
 
 
-def test_the_sample_is_three_stacks_that_belong_together(module, scene):
+def test_the_sample_is_three_stacks_that_belong_together(module, scene, tmp_path, monkeypatch):
     import SampleData
 
+    source = sys.modules["VolumeSuperResolution"]
+    brain = files.read(Path(source.sampleFolder(), "MRBrain.nrrd")).volume
+    part = tuple((n // 2 - 24, n // 2 + 24) for n in brain.grid.size)  # all of it takes seconds
+    array = brain.array[tuple(slice(*ends) for ends in part[::-1])]
+    files.write(Volume(array, brain.grid.cropped(part)), tmp_path / "MRBrain.nrrd")
+    monkeypatch.setattr(source, "sampleFolder", lambda: str(tmp_path))
     found = SampleData.SampleDataLogic().downloadSamples("VolumeSuperResolution three stacks")
     assert {subject.plane(node) for node in found} == {"axial", "sagittal", "coronal"}
     assert subject.proposed() == found

@@ -139,7 +139,7 @@ import scenes
 from VolumeSuperResolutionLib.application.worker import Worker
 tempfile.tempdir = {folder!r}
 long = scenes.Request("backprojection", scale=(2.0, 2.0, 2.0), consistency=10)
-job = Worker.shared().start([scenes.volumeOf(200, 200, 200)], long)
+job = Worker.shared().start([scenes.volumeOf(120, 120, 120)], long)
 outcome = scenes.Outcome(job)
 while not outcome.progress:
     app.processEvents()

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 import torch
-from small_runs import config_file, equal, weights
+from small_runs import begun, config_file, equal, weights
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.training import configs, loop, losses
@@ -89,16 +89,9 @@ def test_learning_leaves_the_generator(batch):
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, volumes, networks):
-    config = config_file(tmp_path, RRDB)
+    config = config_file(tmp_path, RRDB, steps=2)
     train(config, volumes, tmp_path / "whole")
-    plan = configs.read(config)
-    scans, held_out = loop.read_volumes(volumes)
-    work = loop.Workplace(tmp_path / "halves" / "stage0", CPU)
-    first = loop.Trainer(plan.stages[0], plan.seed, scans, held_out, work)
-    for _ in range(2):
-        first.train_step()
-        first.done = first.step / 4
-    first.save()
+    begun(config, volumes, tmp_path / "halves", 1, 2)
     train(config, volumes, tmp_path / "halves", resume=True)
     for kind in ("network", "ema"):
         assert equal(weights(tmp_path / "halves", kind=kind), weights(tmp_path / "whole", kind=kind))

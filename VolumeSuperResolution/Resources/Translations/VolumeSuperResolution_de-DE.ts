@@ -488,16 +488,8 @@
         <translation>Die Modelle folgen veröffentlichten Arbeiten zur Superauflösung: CNN-IL (Georgescu et al.), SRCNN (Dong et al.; Pham et al.), 3D FSRCNN (Mane et al., nach Dong et al.), 3D EDSR (Golden, nach Lim et al.), SRResNet (Ledig et al.), DCSRN und mDCSRN (Chen et al.), RCAN (Zhang et al.) und 3D RRDB-GAN (Ha et al., nach Wang et al.). Die Karte jedes Modells nennt seine Veröffentlichung und die Daten, mit denen es trainiert wurde.</translation>
     </message>
     <message>
-        <source>The comparison</source>
-        <translation>Der Vergleich</translation>
-    </message>
-    <message>
         <source>&lt;p&gt;See &lt;a href="{picture}"&gt;a comparison&lt;/a&gt; and the &lt;a href="{page}"&gt;documentation and tutorial&lt;/a&gt;.&lt;/p&gt;</source>
         <translation>&lt;p&gt;Siehe &lt;a href="{picture}"&gt;einen Vergleich&lt;/a&gt; und &lt;a href="{page}"&gt;Dokumentation und Anleitung&lt;/a&gt;.&lt;/p&gt;</translation>
-    </message>
-    <message>
-        <source>Upscaling with {model}</source>
-        <translation>Verfeinern mit {model}</translation>
     </message>
 </context>
 <context>
@@ -876,6 +868,17 @@
     <message>
         <source>A segmentation was removed from the scene meanwhile.</source>
         <translation>Eine Segmentierung wurde inzwischen aus der Szene entfernt.</translation>
+    </message>
+</context>
+<context>
+    <name>application.selftest</name>
+    <message>
+        <source>The comparison</source>
+        <translation>Der Vergleich</translation>
+    </message>
+    <message>
+        <source>Upscaling with {model}</source>
+        <translation>Verfeinern mit {model}</translation>
     </message>
 </context>
 <context>

@@ -488,16 +488,8 @@
         <translation>这些模型遵循已发表的超分辨率工作：CNN-IL (Georgescu 等)、SRCNN (Dong 等；Pham 等)、3D FSRCNN (Mane 等，基于 Dong 等)、3D EDSR (Golden，基于 Lim 等)、SRResNet (Ledig 等)、DCSRN 和 mDCSRN (Chen 等)、RCAN (Zhang 等) 以及 3D RRDB-GAN (Ha 等，基于 Wang 等)。每个模型的卡片注明其论文和训练数据。</translation>
     </message>
     <message>
-        <source>The comparison</source>
-        <translation>比较</translation>
-    </message>
-    <message>
         <source>&lt;p&gt;See &lt;a href="{picture}"&gt;a comparison&lt;/a&gt; and the &lt;a href="{page}"&gt;documentation and tutorial&lt;/a&gt;.&lt;/p&gt;</source>
         <translation>&lt;p&gt;参见&lt;a href="{picture}"&gt;比较&lt;/a&gt;以及&lt;a href="{page}"&gt;文档和教程&lt;/a&gt;。&lt;/p&gt;</translation>
-    </message>
-    <message>
-        <source>Upscaling with {model}</source>
-        <translation>正在使用 {model} 提高分辨率</translation>
     </message>
 </context>
 <context>
@@ -876,6 +868,17 @@
     <message>
         <source>A segmentation was removed from the scene meanwhile.</source>
         <translation>期间有一个分割已从场景中移除。</translation>
+    </message>
+</context>
+<context>
+    <name>application.selftest</name>
+    <message>
+        <source>The comparison</source>
+        <translation>比较</translation>
+    </message>
+    <message>
+        <source>Upscaling with {model}</source>
+        <translation>正在使用 {model} 提高分辨率</translation>
     </message>
 </context>
 <context>

@@ -17,7 +17,7 @@ from ..engine.errors import RefusalError
 from ..engine.request import Request
 from ..engine.storage import too_large
 from ..engine.streaming import memory
-from ..engine.volumes import files, mapped, writing
+from ..engine.volumes import files, writing
 from .batches import claims, manifest
 from .channels import say
 
@@ -47,7 +47,7 @@ def wanted(options: argparse.Namespace, request: Request, targets: Iterable[Path
     words = _advice(request, asked)
     if words:
         raise RefusalError(f"With --on-disk that is not possible; {words}.")
-    written = [file for target in targets for file in mapped.written_by(target)]
+    written = [file for target in targets for file in files.written_by(target, plain=True)]
     for each in written:
         writing.check_replaceable(each)
     files.check_apart(written, files.read_by(options.input))

@@ -155,8 +155,8 @@ def lay_out(grid: Grid, request: Request) -> Layout:
     return layout
 
 
-def _of_other(card: Card, request: Request) -> Request:
-    """The request for the model that this one's result is averaged with; refuses what would have no end."""
+def averaged(card: Card) -> list[Card]:
+    """A card, and those of the models that its result is averaged with by name; refuses what would have no end."""
     chain = [card]
     while chain[-1].averaged_with not in ("", AUTOMATIC):
         chain.append(zoo.card(chain[-1].averaged_with))
@@ -165,6 +165,12 @@ def _of_other(card: Card, request: Request) -> Request:
                 f"{card.title} is averaged with {card.averaged_with}, and that with others, more than "
                 f"{MOST_AVERAGED} in all; name another one in its card."
             )
+    return chain
+
+
+def _of_other(card: Card, request: Request) -> Request:
+    """The request for the model that this one's result is averaged with."""
+    averaged(card)
     return replace(request, model=card.averaged_with, realism=None, uncertainty=False, ensemble=False, interval=False)
 
 

@@ -87,8 +87,6 @@ IN_MEMORY = Storage()
 # In the folder of a run: where its result is made, and what is finished of it.
 RESULT = "result"
 JOURNAL = "unfinished.json"
-# What is made of a plain file when all of it is there: of which kind that is, and the room that it takes beside it.
-PACKED = {".nii.gz": (".nii", 1.0), ome_zarr.ENDING: (".nrrd", 8 / 7)}
 
 
 class OnDisk(Storage):
@@ -219,12 +217,10 @@ class _Made:
     """A volume file that is made in a folder, under another name, and what is made of it when all of it is there."""
 
     def __init__(self, folder: Path, target: Path) -> None:
-        last = next((each for each in PACKED if target.name.lower().endswith(each)), "")
-        ending = PACKED[last][0] if last else mapped.ending(target)
-        stem = target.name[: -len(last or ending)]
-        self.target, self.made = target, folder / f"{stem}{ending}"
-        self._packed = folder.with_name(f"{folder.name}-packed") / f"{stem}{last}" if last else None
-        self.more_room = PACKED[last][1] if last else 0.0
+        stem, ending = writing.split(target)
+        made_of, self.more_room = writing.ENDINGS[ending].made_of, writing.ENDINGS[ending].more_room
+        self.target, self.made = target, folder / f"{stem}{made_of or ending}"
+        self._packed = folder.with_name(f"{folder.name}-packed") / f"{stem}{ending}" if made_of else None
         folder.mkdir(exist_ok=True)
         self.volume: Volume | None = None
 

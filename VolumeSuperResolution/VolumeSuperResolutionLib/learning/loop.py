@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..engine.callbacks import Cancel
-from ..engine.errors import CancelledError
+from ..engine.callbacks import Cancel, end_if
 from ..engine.networks import Network
 from ..engine.streaming.devices import choose_device
 from .held_out import HeldOut, Verdict
@@ -76,8 +75,7 @@ class Learner:
         every = EVERY if limit.steps is None else max(1, min(EVERY, limit.steps // 5))
         seconds = done = 0.0
         while done < 1 and not (enough is not None and enough()):
-            if cancel is not None and cancel():
-                raise CancelledError
+            end_if(cancel)
             self._learn(self._rate(limit, done))
             seconds = time.monotonic() - started
             done = self._done(limit, seconds)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...engine import checks
 from ...engine.errors import RefusalError
 from ...engine.models import zoo
 from ...engine.models.automatic import AUTOMATIC
@@ -45,12 +46,13 @@ def asked(request: Request, card: Card | None, dicom: bool = False) -> Asked:
     values = {key: value for key, value in request.to_dict().items() if key not in OF_THE_MACHINE}
     values = {**json.loads(json.dumps(values)), **({"dicom": True} if dicom else {})}
     profile = Path(request.profile or "")
-    files = {profile.name: checksum([profile])} if profile.is_file() else {}
-    if card is None:
+    models = {profile.name: checksum([profile])} if profile.is_file() else {}
+    named = [] if card is None else checks.averaged(card)
+    models.update({each.id: _checksum(each) for each in named})
+    if card is None or named[-1].averaged_with:  # it is chosen for each scan
         known = sorted((each.id, _checksum(each)) for each in zoo.cards().values())
-        return Asked(values, {**files, AUTOMATIC: hashlib.sha256(json.dumps(known).encode()).hexdigest()})
-    models = {**files, card.id: _checksum(card)}
-    if request.realism is not None and request.realism < 1:
+        models[AUTOMATIC] = hashlib.sha256(json.dumps(known).encode()).hexdigest()
+    if card is not None and request.realism is not None and request.realism < 1:
         faithful = zoo.partner(card)
         models[faithful.id] = _checksum(faithful)
     return Asked(values, models)

@@ -20,7 +20,7 @@ from ...engine.errors import RefusalError
 from ...engine.models import zoo
 from ...engine.request import Report, Request
 from ...engine.upscale import Result
-from ...engine.volumes import files, mapped
+from ...engine.volumes import files
 from .. import ending, larger, outputs, segmentations
 from ..upscale import noted, upscaled, written
 from . import bids, claims
@@ -242,7 +242,7 @@ def _on_disk(place: Place, scan: Scan, claim: claims.Claim, progress: Tell | Non
         report, texts = _texts(place, scan, targets, replace(report, warnings=(*report.warnings, *more)))
         for path, text in texts.items():
             outputs.write_text(path, text)
-    paths = [file for target in targets for file in mapped.written_by(target)]
+    paths = [file for target in targets for file in files.written_by(target, plain=True)]
     # Interrupted between these lines, the scan is done once more.
     account.settle(DONE, model=report.model, results=_sizes(place, [*paths, *texts]))
     return report

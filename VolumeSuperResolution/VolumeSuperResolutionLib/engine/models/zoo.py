@@ -49,8 +49,9 @@ WEIGHTS_FILE = "weights.safetensors"
 FOLDERS_VARIABLE = "VSR_WEIGHTS"
 # Python modules, separated by commas, that register networks of the user's. A card alone never brings code.
 MODULES_VARIABLE = "VSR_NETWORKS"
+HERE = Path(__file__).resolve()
 # The interval tables of the methods that have no card of their own in a file.
-INTERVALS_FILE = Path(__file__).with_name("intervals.json")
+INTERVALS_FILE = HERE.with_name("intervals.json")
 # By which names models were called once.
 RENAMED = {"datastep": "backprojection"}
 # How alike two names have to be for one to be taken for the other mistyped.
@@ -74,8 +75,7 @@ CLASSICAL = (
 def folders() -> list[Path]:
     """Where models are looked for: the user's folders, then the extension's or package's, then the repository's."""
     own = [Path(p) for p in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if p]
-    here = Path(__file__).resolve()
-    return [*own, here.parents[2] / "weights", here.parents[4] / "weights"]
+    return [*own, HERE.parents[2] / "weights", HERE.parents[4] / "weights"]
 
 
 def cards() -> dict[str, Card]:
@@ -108,14 +108,13 @@ def card(model_id: str) -> Card:
 
 
 def _look() -> tuple[dict[str, Card], list[RefusalError]]:
-    """The cards that are sound, and what is wrong with the others."""
+    """The cards that are sound, and what is wrong with the others. Quick, as the panel asks often."""
     broken = []
     try:
-        tables = _read_intervals(*_state(INTERVALS_FILE))
+        found = dict(_classical(*_state(INTERVALS_FILE)))
     except RefusalError as refusal:
         broken.append(refusal)
-        tables = {}
-    found = {card.id: replace(card, intervals=tables.get(card.id, ())) for card in CLASSICAL}
+        found = {card.id: card for card in CLASSICAL}
     for folder in folders():
         for path in _card_files(folder):
             try:
@@ -127,16 +126,17 @@ def _look() -> tuple[dict[str, Card], list[RefusalError]]:
     return found, broken
 
 
-def _card_files(folder: Path) -> list[Path]:
+def _card_files(folder: Path) -> list[str]:
     """Whatever is called a card in the folders of a folder, whether it can be read or not."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
         return []
-    return [path for path in (folder / name / CARD_FILE for name in names) if os.path.lexists(path)]
+    paths = (os.path.join(folder, name, CARD_FILE) for name in names)
+    return [path for path in paths if os.path.lexists(path)]
 
 
-def _state(path: Path) -> tuple[int, ...]:
+def _state(path: str | Path) -> tuple[int, ...]:
     """What tells whether a file is still the one that was read."""
     try:
         found = os.stat(path)
@@ -146,14 +146,16 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=256)
-def _read_once(path: Path, *state: int) -> Card:
-    return read_card(path)
+def _read_once(path: str, *state: int) -> Card:
+    return read_card(Path(path))
 
 
 @lru_cache(maxsize=4)
-def _read_intervals(*state: int) -> dict[str, tuple[IntervalTable, ...]]:
+def _classical(*state: int) -> dict[str, Card]:
+    """The cards of the methods without a network, with their intervals."""
     try:
-        return read_tables(schema.read_json(INTERVALS_FILE))
+        tables = read_tables(schema.read_json(INTERVALS_FILE))
+        return {card.id: replace(card, intervals=tables.get(card.id, ())) for card in CLASSICAL}
     except (OSError, ValueError) as error:
         raise RefusalError(
             f"The intervals in {INTERVALS_FILE} cannot be read ({error}); install them again."
@@ -216,9 +218,11 @@ def load(card: Card, realism: float | None = None, traits: np.ndarray | None = N
         none = np.float32(0)
         tensors = {name: rest * faithful.get(name, none) + share * own for name, own in tensors.items()}
     for n, network in enumerate(networks):
-        if any(tensor.is_meta for tensor in network.state_dict().values()):
-            network.to_empty(device="cpu")
         state = network.state_dict()
+        if any(tensor.is_meta for tensor in state.values()):
+            # For to_empty(), torch would load its compiler.
+            state = {name: torch.empty(tensor.shape, dtype=tensor.dtype) for name, tensor in state.items()}
+            network.load_state_dict(state, assign=True)
         for name in _floats(network):
             state[name].copy_(torch.from_numpy(tensors[f"{n}.{name}"]))
         network.eval().requires_grad_(False)

@@ -86,6 +86,8 @@ def interpolated(x: torch.Tensor, factor: Sequence[int]) -> torch.Tensor:
 
 def start(layer: Convolution, gain: float = 1.0) -> None:
     """Kaiming's distribution for the weights, times `gain`, and no bias."""
+    if layer.weight.is_meta:  # there is nothing to fill, and to do as if, torch would load its compiler for seconds
+        return
     with torch.no_grad():
         nn.init.kaiming_normal_(layer.weight).mul_(gain)
         if layer.bias is not None:

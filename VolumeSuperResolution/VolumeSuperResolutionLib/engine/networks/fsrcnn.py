@@ -84,7 +84,8 @@ class Fsrcnn3d(Network):
         ]
         self.layers = nn.ModuleList(layers)
         self.upsampling = CroppedTransposedConv(features, 1, 9, self.factor)
-        self._start(layers)
+        if not layers[0].weight.is_meta:
+            self._start(layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = x
@@ -107,8 +108,7 @@ class Fsrcnn3d(Network):
             start(layer)
             if not self.residual:
                 pass_through(layer)
-        if not layers[0].weight.is_meta:
-            self._wake(layers[0])
+        self._wake(layers[0])
         nn.init.normal_(self.upsampling.weight, std=1e-3)
         if not self.residual:
             with torch.no_grad():

@@ -76,7 +76,7 @@ class Rrdb3d(Network):
         self.noises = nn.ModuleList(Noise(self.factor, faintest) for faintest, *_ in used)
         grains = [conv(3, 1, 1, bias=False).requires_grad_(False) for _ in used]
         self.grains = nn.ModuleList(grains)
-        for grain, (_, white, blurred) in zip(grains, used):
+        for grain, (_, white, blurred) in zip(grains, used if not self.tail.weight.is_meta else ()):
             grain.weight.copy_(_blur(blurred))
             grain.weight[..., 1, 1, 1] += white
 

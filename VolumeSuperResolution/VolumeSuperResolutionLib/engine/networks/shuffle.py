@@ -36,6 +36,8 @@ class VoxelShuffle(nn.Module):
 
 def repeat_phases_(layer: Convolution, phases: int) -> None:
     """ICNR: all phases of a channel start alike, so that the shuffle starts as nearest-neighbor upsampling."""
+    if layer.weight.is_meta:
+        return
     with torch.no_grad():
         weight = layer.weight[::phases].clone()
         layer.weight.copy_(weight.repeat_interleave(phases, dim=0))

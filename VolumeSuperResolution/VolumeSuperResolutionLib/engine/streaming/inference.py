@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..callbacks import NOTHING_KEPT, Cancel, Convert, Progress, ReadBlock, ReadThere, Step, WriteBlock
-from ..errors import CancelledError, NotFiniteError, RefusalError
+from ..callbacks import NOTHING_KEPT, Cancel, Convert, Progress, ReadBlock, ReadThere, Step, WriteBlock, end_if
+from ..errors import NotFiniteError, RefusalError
 from ..networks.base import Network
 from . import kernels
 from .devices import (
@@ -250,12 +250,12 @@ class _Run:
         flow = self.engine.run(self._load, self.shape, box, self.thickness, self.chunk, first)
         done, voxels = 0, _voxels(box)
         waiting = None  # a block on its way from the device, while the next is computed
-        self._check()
+        end_if(self.cancel)
         for item in flow:
             if item is None:
                 done += 1
                 self.slabs += 1
-                self._check()
+                end_if(self.cancel)
                 self._report(self.finished + voxels * done // len(flow.steps))
                 continue
             planes, block = item
@@ -320,10 +320,6 @@ class _Run:
     def _warn(self, sentence: str) -> None:
         if sentence not in self.warnings:
             self.warnings.append(sentence)
-
-    def _check(self) -> None:
-        if self.cancel is not None and self.cancel():
-            raise CancelledError("cancelled")
 
     def _report(self, voxels: int) -> None:
         if self.progress is not None and voxels > self.reported:

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..callbacks import Cancel, Progress, ReadBlock, WriteBlock
-from ..errors import CancelledError, RefusalError
+from ..callbacks import Cancel, Progress, ReadBlock, WriteBlock, end_if
+from ..errors import RefusalError
 from ..networks import Network
 from . import kernels
 from .devices import (
@@ -233,8 +233,7 @@ class _Run:
         """The windows at one depth: where each starts in a plane, and what it adds to the sum."""
         z, depth = axes[0].starts[n], np.repeat(axes[0].weights[n], self.factor[0])
         for (y, rows), (x, columns) in product(*(zip(axis.starts, axis.weights) for axis in axes[1:])):
-            if self.cancel is not None and self.cancel():
-                raise CancelledError("cancelled")
+            end_if(self.cancel)
             given = self._read(tuple((start, start + axis.size) for start, axis in zip((z, y, x), axes)))
             result = self._window(given)
             self.count += 1

@@ -17,7 +17,7 @@ from .headers import header as header_of
 from .itk import to_image
 from .mapped import Scratch
 from .slices import Slice
-from .writing import check_apart, check_writable, write, written_by
+from .writing import ENDINGS, check_apart, check_writable, write, written_by
 
 __all__ = [
     "Loaded",
@@ -33,7 +33,7 @@ __all__ = [
     "written_by",
 ]
 
-VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ome_zarr.ENDING)
+VOLUME_ENDINGS = tuple(ENDINGS)
 
 
 class Loaded(NamedTuple):

@@ -30,8 +30,6 @@ from .grid import Grid, Volume
 from .headers import header as header_of
 from .stored import Header, Part
 
-# Endings of formats that a result can be written in voxel by voxel, and of the files beside the one that is named.
-ENDINGS = {".nrrd": (), ".nhdr": (".raw",), ".nii": (), ".mha": (), ".mhd": (".raw",)}
 # How headers write the size of a volume of two voxels an axis, and of any.
 TINY = (2, 2, 2)
 SIZES = {
@@ -142,17 +140,6 @@ def clear(folder: Path, kept: Collection[str]) -> None:
     for path in list(folder.rglob("*")):
         if not path.is_dir() and path.relative_to(folder).as_posix() not in kept:
             path.unlink()
-
-
-def ending(path: Path) -> str:
-    """The ending of a format that can be written voxel by voxel; nothing for others."""
-    return next((each for each in ENDINGS if path.name.lower().endswith(each)), "")
-
-
-def written_by(path: Path) -> set[Path]:
-    """Every file that a result in a file of this name would be written into."""
-    found = ending(path)
-    return {path, *(path.with_name(path.name[: -len(found)] + second) for second in ENDINGS.get(found, ()))}
 
 
 def _count(shape: Sequence[int]) -> int:

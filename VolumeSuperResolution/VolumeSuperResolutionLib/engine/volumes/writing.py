@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,9 +18,27 @@ from . import itk, metaimage, nifti, ome_zarr, stored
 from .grid import Grid, Volume
 from .headers import check_name, header
 
-# Endings that are written, and those of the files that some formats write beside the one that is named.
-ENDINGS = {".nrrd": (), ".nhdr": (".raw.gz",), ".nii": (), ".nii.gz": (), ".mha": (), ".mhd": (".zraw",)}
-ENDINGS[ome_zarr.ENDING] = ()
+
+class Ending(NamedTuple):
+    """How a volume is written under a name that ends so."""
+
+    # The ending of the file beside the one that is named, where there is one: compressed, as usual, and not.
+    second: str = ""
+    plain_second: str = ""
+    # Where voxels cannot be written one by one: of what it is made when all are there, and the room that it takes then.
+    made_of: str = ""
+    more_room: float = 0.0
+
+
+ENDINGS = {
+    ".nrrd": Ending(),
+    ".nhdr": Ending(".raw.gz", ".raw"),
+    ".nii": Ending(),
+    ".nii.gz": Ending(made_of=".nii", more_room=1.0),
+    ".mha": Ending(),
+    ".mhd": Ending(".zraw", ".raw"),
+    ome_zarr.ENDING: Ending(made_of=".nrrd", more_room=8 / 7),
+}
 # What folders that are being written in begin with: those of killed runs are known by it, and removed.
 TEMPORARY = ".vsr-"
 # How hard gzip tries where files are large.
@@ -32,9 +51,9 @@ def write(volume: Volume, path: str | Path, metadata: Mapping[str, str] | None =
     """The volume in a file, complete or not at all; what was there before stays until the new one is checked."""
     path = Path(path)
     check_writable(path)
-    ending = _ending(path)
+    stem, ending = split(path)
     with told(path), tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
-        made = Path(folder) / (path.name[: -len(ending)] + ending)
+        made = Path(folder) / f"{stem}{ending}"
         if ending == ome_zarr.ENDING:
             ome_zarr.write(volume, made, (metadata or {}).get(ome_zarr.KEY, ome_zarr.VERSIONS[0]))
             replace_folder(made, path)
@@ -62,7 +81,7 @@ def told(path: Path) -> Iterator[None]:
 def check_writable(path: Path) -> None:
     """Refuse a target that cannot be written, before anything is computed."""
     check_name(path)
-    _ending(path)
+    split(path)
     try:
         if (path.is_dir() and not is_zarr(path)) or not path.parent.is_dir():
             raise RefusalError(f"{path} cannot be written: its folder does not exist, or it is a folder itself.")
@@ -86,11 +105,12 @@ def check_replaceable(path: Path) -> None:
         raise RefusalError(f"{path} is there already and no regular file; give another name.")
 
 
-def written_by(path: str | Path) -> set[Path]:
-    """Every file that writing to a path would write."""
+def written_by(path: str | Path, plain: bool = False) -> set[Path]:
+    """Every file that writing to a path would write, compressed or not."""
     path = Path(path)
-    ending = _ending(path)
-    return {path, *(path.with_name(path.name[: -len(ending)] + second) for second in ENDINGS[ending])}
+    stem, ending = split(path)
+    second = ENDINGS[ending].plain_second if plain else ENDINGS[ending].second
+    return {path, path.with_name(f"{stem}{second}")} if second else {path}
 
 
 def check_apart(written: Iterable[Path], read: Iterable[Path]) -> None:
@@ -129,11 +149,11 @@ def is_zarr(path: Path) -> bool:
     return path.name.lower().endswith(ome_zarr.ENDING)
 
 
-def _ending(path: Path) -> str:
-    """The ending of a format that is written, in lower case."""
+def split(path: Path) -> tuple[str, str]:
+    """The name without the ending of a format that is written, and that ending in lower case."""
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if path.name.lower().endswith(ending) and len(path.name) > len(ending):
-            return ending
+            return path.name[: -len(ending)], ending
     raise RefusalError(f"{path.name} has no ending of a volume format; use .nrrd, .nii.gz or .mha.")
 
 
@@ -190,7 +210,6 @@ def check_written(grid: Grid, dtype: np.dtype, made: Path) -> None:
 
 def move(made: Path, path: Path) -> None:
     """Give the checked files their names, voxels before header; what they replace comes back where that fails."""
-    ending = _ending(made)
     parts = sorted(made.parent.iterdir(), key=lambda part: part.name == made.name)
     replaced: list[tuple[Path, Path | None]] = []
     try:
@@ -198,7 +217,7 @@ def move(made: Path, path: Path) -> None:
             target = path if part.name == made.name else path.with_name(part.name)
             kept = None
             if len(parts) > 1 and target.exists():
-                kept = made.parent / f"{number}{ending}.old"
+                kept = made.parent / f"{number}.old"
                 os.replace(target, kept)
             replaced.append((target, kept))
             os.replace(part, target)
