@@ -18,6 +18,7 @@ from VolumeSuperResolutionLib.engine.combine import (
     combine,
     target_grid,
 )
+from VolumeSuperResolutionLib.engine.models import automatic
 from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction
 from VolumeSuperResolutionLib.engine.physics.scanner import Scanner
 from VolumeSuperResolutionLib.engine.physics.stacks import Pose
@@ -156,6 +157,14 @@ def test_what_the_scans_leave_open_is_as_a_model_makes_them(monkeypatch):
     monkeypatch.setattr(detail, "upscale", knowing)
     assert gain_over_lanczos(combine(volumes_of(made), request), made) > before + 2
     assert result.report.models == ("Back-projection",) and "Back-projection" in str(result.report)
+
+
+def test_where_no_network_gains_automatic_adds_nothing_and_says_so(monkeypatch):
+    monkeypatch.setattr(automatic, "networks_at_hand", lambda: False)
+    volumes = volumes_of(stacks_of())[:2]
+    plain, result = (combine(volumes, replace(ALIGNED, model=model)) for model in ("", "auto"))
+    assert np.array_equal(result.volume.array, plain.volume.array)
+    assert result.report.models == () and "No network gains" in result.report.warnings[0]
 
 
 def test_a_model_sees_slices_that_do_not_fit_as_the_others_tell_them():

@@ -96,6 +96,7 @@ def combine(
         known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
         first, steps = Volume(values, wide), _part(tell, *parts[1:3])
         prior = detail.prior(known, first, request, modality, steps, cancel)
+    if prior.models:
         values, residuals = reconstruction.detailed(
             values, prior.values, scans, seen, residuals, cost, _part(tell, *parts[2:]), cancel
         )
@@ -311,6 +312,8 @@ def _report(
             )
         )
     warnings = []
+    if request.model and not prior.models:
+        warnings.append("No network gains on scans like these, so the result has no detail by networks.")
     if counts[0] > 0.01:
         warnings.append(f"{100 * counts[0]:.0f}% of the result lies outside all scans and was left dark.")
     return CombineReport(

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from . import checks
 from .callbacks import Cancel, Progress, end_if
+from .models.automatic import AUTOMATIC
 from .physics.reconstruction import Scan
 from .physics.scanner import Scanner
 from .physics.stacks import Stack
@@ -45,7 +46,7 @@ def prior(
     cancel: Cancel | None,
 ) -> Detail:
     """Each scan made as fine as the first volume by the request's model, in their mean on its grid; what no scan shows
-    is as it is in the first volume."""
+    is as it is in the first volume. Without models where automatic finds no network that gains."""
     peak = memory.peak_bytes() / MEGA
     total = np.zeros(first.array.shape, np.float32)
     count = np.zeros(first.array.shape, np.uint8)
@@ -55,6 +56,8 @@ def prior(
         end_if(cancel)
         own = seen.scan.volume.grid
         wanted = _request(own, first.grid, seen.scan.scanner, request, modality)
+        if wanted.model == AUTOMATIC and not checks.lay_out(own, wanted).card.learned:
+            continue  # Where no network gains, what is classical adds nothing to what was solved.
 
         def tell(done: int, of: int, before: int = number) -> None:
             progress(int(1000 * (before + done / of)), 1000 * len(scans))
