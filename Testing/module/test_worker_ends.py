@@ -225,6 +225,7 @@ def test_twenty_runs_leave_nothing_behind(worker, wait):
         children = len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
         counts.append((files, children))
         del outcome
-    assert counts[-1] == counts[1]
+    # What earlier tests left may go meanwhile.
+    assert all(last <= first for last, first in zip(counts[-1], counts[1]))
     gc.collect()
     assert not any(array() is not None for array in voxels)
