@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
-
 import numpy as np
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from VolumeSuperResolutionLib.engine.streaming.stream import Stream
 
 torch.set_num_threads(1)
@@ -57,38 +54,6 @@ def check_going_on(network, array, thickness, chunk_bytes, data):
     begins = min(planes[0] for planes, *_ in seen)
     assert begins <= needed
     assert begins >= needed - len(stream.nodes) * thickness or not stream.local  # a block a layer, at the most
-
-
-class Counting(TorchDispatchMode):
-    """Counts the bytes of the tensors alive."""
-
-    def __init__(self):
-        super().__init__()
-        self.live = self.peak = 0
-        self.users = {}  # of each storage
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        for tensor in out if isinstance(out, (tuple, list)) else (out,):
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor)
-        return out
-
-    def _count(self, tensor):
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self.users:
-            self.users[key] = 0
-            self.live += size
-            self.peak = max(self.peak, self.live)
-        self.users[key] += 1
-        weakref.finalize(tensor, self._forget, key, size)
-
-    def _forget(self, key, size):
-        self.users[key] -= 1
-        if not self.users[key]:
-            del self.users[key]
-            self.live -= size
 
 
 class Parts(nn.Module):

@@ -8,13 +8,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_networks import difference, enlivened, noise, small, whole
-from streamed import Counting, Parts, box_of, check_going_on, run
+from streamed import Parts, box_of, check_going_on, run
 from torch import nn
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.networks.shuffle import VoxelShuffle
 from VolumeSuperResolutionLib.engine.streaming import cooktoom, kernels, trials
 from VolumeSuperResolutionLib.engine.streaming.stream import Stream
 from VolumeSuperResolutionLib.engine.streaming.tiles import parts
+from VolumeSuperResolutionLib.engine.streaming.windows import Live
 
 torch.set_num_threads(1)
 CLOSE = 1e-5
@@ -136,7 +137,7 @@ def test_the_memory_of_blocks_is_counted(name, thickness):
     expected = stream.bytes(array.shape, box, thickness)
     run(stream, array, box, thickness)  # what is made once
     stream = Stream(WIDE[name]())
-    with Counting() as counting:
+    with Live() as counting:
         run(stream, array, box, thickness)
     ends = 3 * thickness * 9 * 10 * 4 * int(np.prod(stream.scale[-1]))
     assert counting.peak <= expected + ends

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_networks import SMALL, difference, enlivened, noise, small, whole
-from streamed import CLOSE, SHAPES, Counting, box_of, check_going_on, run, thorough
+from streamed import CLOSE, SHAPES, box_of, check_going_on, run, thorough
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.streaming import kernels
 from VolumeSuperResolutionLib.engine.streaming.convolution import Conv
 from VolumeSuperResolutionLib.engine.streaming.stream import Stream
 from VolumeSuperResolutionLib.engine.streaming.tiles import parts
+from VolumeSuperResolutionLib.engine.streaming.windows import Live
 
 
 @cache
@@ -128,7 +129,7 @@ def test_the_counted_memory_is_not_exceeded(name, thickness):
     stream = Stream(small(name))
     box = box_of(stream.sizes(array.shape)[-1])
     expected = stream.bytes(array.shape, box, thickness)
-    with Counting() as counting:
+    with Live() as counting:
         run(stream, array, box, thickness)
     # The single channel that is read and written may pass through another array.
     ends = 3 * thickness * 8 * 9 * 4 * int(np.prod(stream.scale[-1]))

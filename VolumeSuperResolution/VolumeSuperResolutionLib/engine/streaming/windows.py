@@ -175,7 +175,7 @@ class _Run:
                 break
             fitting = size
             if size < SIZES[-1]:
-                with _Live() as live:
+                with Live() as live:
                     try:
                         self._window(self._middle(self._side(size)))
                     except Exception as error:
@@ -298,7 +298,7 @@ class _Run:
             self.progress(self.reported, int(np.prod(self.shape) * np.prod(self.factor)))
 
 
-class _Live(TorchDispatchMode):
+class Live(TorchDispatchMode):
     """Counts the bytes of the tensors that are alive at once while it is entered."""
 
     def __init__(self) -> None:
