@@ -15,7 +15,7 @@ from VolumeSuperResolutionLib.engine.volumes.intensity import Window
 from VolumeSuperResolutionLib.training import configs, export, grids
 from VolumeSuperResolutionLib.training.grids import Degraded, Setting
 from VolumeSuperResolutionLib.training.loop import train
-from VolumeSuperResolutionLib.training.patches import Scan
+from VolumeSuperResolutionLib.training.patches import Scan, kind_shares
 from VolumeSuperResolutionLib.training.widening import adopt
 
 STAGE = {
@@ -108,7 +108,7 @@ def test_thick_slices_are_no_truth():
 
 def test_kinds_count_by_the_root_of_their_number():
     scans = [random_scan((4, 4, 4), name=name) for name in ("head_01.nii", "head_02.nii", "head_3.nii", "knee.nii")]
-    shares = grids.kind_shares([*scans, random_scan((4, 4, 4), name="head_44.nii")])
+    shares = kind_shares([*scans, random_scan((4, 4, 4), name="head_44.nii")])
     assert np.allclose(shares, np.array([1 / 2, 1 / 2, 1 / 2, 1, 1 / 2]) / 3)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .patches import Cut, Patch, Scan, fitting_orders, random_patch
+from .patches import Cut, Patch, Scan, fitting_orders, kind_shares, random_patch
 from .validation import interpolation_error, tensors
 
 # For how many steps patches are drawn in advance, while the network computes.
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
 
 
 class Feed:
-    """This process's share of each batch. Modalities alternate; within one, all volumes are equally likely."""
+    """This process's share of each batch. Modalities alternate; within one, kinds count by the root of their number."""
 
     def __init__(
         self, scans: Sequence[Scan], cut: Cut, dimensions: int, seed: int, batch: int, rank: int = 0, world: int = 1
@@ -51,6 +51,7 @@ class Feed:
         self.cut, self.dimensions, self.seed, self.batch = cut, dimensions, seed, batch
         self.indices = range(rank, batch, world)
         self.groups = [[scan for scan in scans if scan.modality == m] for m in sorted({s.modality for s in scans})]
+        self.shares = [kind_shares(group) for group in self.groups]
         self.errors: Mapping[str, float] = {scan.name: interpolation_error(scan, cut, dimensions) for scan in scans}
         self.pool: ThreadPoolExecutor | None = None
         self.drawn: dict[int, list[Future]] = {}
@@ -77,6 +78,7 @@ class Feed:
 
     def _draw(self, step: int, index: int) -> tuple[Patch, Scan]:
         random = np.random.default_rng([self.seed, step, index])
-        group = self.groups[(step * self.batch + index) % len(self.groups)]
-        scan = group[random.integers(len(group))]
+        chosen = (step * self.batch + index) % len(self.groups)
+        group = self.groups[chosen]
+        scan = group[random.choice(len(group), p=self.shares[chosen])]
         return random_patch(scan, self.cut, random), scan

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from ..engine.physics import data_step, degradation, interpolation, separable
 from ..engine.physics.data_step import DataStep
 from ..engine.physics.scanner import Axis, Scanner
 from .losses import Out, lanczos, resampled
-from .patches import JITTER, Scan
+from .patches import JITTER, Scan, kind_shares
 
 Shape = tuple[int, int, int]
 
@@ -203,13 +202,6 @@ class Feed:
         chosen = possible[(step * self.batch + index) % len(possible)]
         group, weights = self.groups[chosen], roomy[chosen]
         return random_sample(group[random.choice(len(group), p=weights / weights.sum())], setting, random)
-
-
-def kind_shares(scans: Sequence[Scan]) -> np.ndarray:
-    """How often each scan is drawn: files whose names differ in numbers only are of a kind."""
-    kinds = [re.sub(r"\d+", "", scan.name) for scan in scans]
-    shares = np.array([kinds.count(kind) ** -0.5 for kind in kinds])
-    return shares / shares.sum()
 
 
 def draw_setting(patch: Shape, random: np.random.Generator) -> Setting:

@@ -12,7 +12,7 @@ from ..engine.physics import degradation, interpolation
 from ..engine.physics.scanner import Axis, Scanner
 from . import grids
 from .grids import Degraded, GridBatch, Setting
-from .patches import Scan
+from .patches import Scan, kind_shares
 
 # Under which protocol, by which factors, and whether the profile is told: the name has a space, as gains have.
 WATCHED = {
@@ -56,7 +56,7 @@ def _chosen(scans: Sequence[Scan]) -> list[Scan]:
     found = []
     for modality in sorted({scan.modality for scan in scans}, reverse=True):
         some = [scan for scan in scans if scan.modality == modality]
-        rare = grids.kind_shares(some)
+        rare = kind_shares(some)
         first = {share: n for n, share in reversed(list(enumerate(rare)))}
         order = sorted(range(len(some)), key=lambda n: (n not in first.values(), n))
         found += [some[n] for n in order[:SCANS]]

@@ -8,6 +8,7 @@ too, but does not refine that axis.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -124,6 +125,13 @@ def read_scan(path: Path, fill_nonfinite: bool = False) -> Scan:
     tissue = np.argwhere(quality.foreground(array, modality)[(slice(None, None, TISSUE_STEP),) * 3]) * TISSUE_STEP
     spread = (high - low) / (window.high - window.low)
     return Scan(path, modality, volume.grid.spacing, array, window, spread, tissue.astype(np.int32))
+
+
+def kind_shares(scans: Sequence[Scan]) -> np.ndarray:
+    """How often each scan is drawn: files whose names differ in numbers only are of a kind."""
+    kinds = [re.sub(r"\d+", "", scan.name) for scan in scans]
+    shares = np.array([kinds.count(kind) ** -0.5 for kind in kinds])
+    return shares / shares.sum()
 
 
 def random_blur(random: np.random.Generator, cut: Cut) -> Blur:
