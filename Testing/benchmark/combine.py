@@ -47,7 +47,7 @@ def trial(
     request = front.CombineRequest()
     grid = front.target_grid([m.volume.grid for m in made], request)
     loop = reconstruction.find_places(scans, 0, grid, False, lambda done, total: None, None) or 0.0
-    points = reconstruction.corners(field)
+    points = field.corners(0.5)
     errors = []
     for scan, m in zip(scans[1:], made[1:]):
         truth = points @ m.pose.rotation.T + m.pose.shift

@@ -19,7 +19,7 @@ from VolumeSuperResolutionLib.engine.combine import (
     target_grid,
 )
 from VolumeSuperResolutionLib.engine.models import automatic
-from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction
+from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction, simulation
 from VolumeSuperResolutionLib.engine.physics.scanner import Scanner
 from VolumeSuperResolutionLib.engine.physics.stacks import Pose
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
@@ -55,7 +55,7 @@ def test_stacks_that_were_moved_become_one_sharp_volume():
     request = CombineRequest(scanners=tuple(stack.scanner for stack in made))
     result = combine(volumes_of(made), request, lambda done, total: told.append(done / total))
     assert gain_over_lanczos(result, made) > 5
-    points = reconstruction.corners(head().grid)
+    points = head().grid.corners(0.5)
     for found, stack in zip(result.report.stacks, made):
         pose = Pose(np.reshape(found.rotation, (3, 3)), np.asarray(found.shift))
         assert pose.after(stack.pose.inverse()).displacement(points).mean() < 0.25
@@ -103,6 +103,35 @@ def test_slices_that_moved_or_are_damaged_drop_out():
     assert gain_over_lanczos(result, made) > gain_over_lanczos(combine([first, third], ALIGNED), made)
 
 
+def test_slices_that_moved_alone_are_followed():
+    made = stacks_of(2.0, 2.0, seed=2)
+    first, second, third = volumes_of(made)
+    array, random = second.array.copy(), np.random.default_rng(3)
+    for n in (4, 7):
+        own = simulation.random_pose(random, 4.0, 3.0, head().grid.center()).after(made[1].pose)
+        array[n] = simulation.simulate(head(), simulation.SLICE_AXES[1], 4, 0, random, pose=own).volume.array[n]
+    volumes = [first, Volume(array, second.grid), third]
+    result = combine(volumes, CombineRequest())
+    assert [stack.followed for stack in result.report.stacks] == [(), (4, 7), ()]
+    assert not any(stack.dropped for stack in result.report.stacks)
+    assert "2 of 12 slices moved alone" in str(result.report)
+    without = combine(volumes, CombineRequest(left_out=((2, 4), (2, 7))))
+    assert without.report.stacks[1].dropped == (4, 7) and not without.report.stacks[1].followed
+    assert gain_over_lanczos(result, made) > gain_over_lanczos(without, made) + 0.1
+
+
+def test_slices_that_are_left_out_say_nothing():
+    first, second, third = volumes_of(stacks_of())
+    array = second.array.copy()
+    array[5] = 0
+    request = replace(ALIGNED, left_out=((2, 5),))
+    whole, hurt = (combine([first, volume, third], request) for volume in (second, Volume(array, second.grid)))
+    assert hurt.report.stacks[1].dropped == (5,)
+    inside = np.s_[4:-4, 4:-4, 4:-4]
+    difference = np.abs(whole.volume.array - hurt.volume.array)[inside]
+    assert difference.mean() < 0.01 * np.ptp(second.array)
+
+
 def test_the_field_of_view_is_what_is_asked_for():
     first, second, third = volumes_of(stacks_of())
     part = second.grid.cropped(((0, 30), (0, 48), (0, 12)))
@@ -132,7 +161,7 @@ def test_the_result_has_the_type_and_the_axes_of_the_reference():
 
 def test_requests_and_reports_go_through_json():
     scanner = Scanner(noise=0.02).along(2, width=3.0, told="user")
-    request = CombineRequest(2, 0.5, "union", True, (3.0, 4.0), (scanner, Scanner()))
+    request = CombineRequest(2, 0.5, "union", True, (3.0, 4.0), ((1, 5), (2, 0)), (scanner, Scanner()))
     assert CombineRequest.from_dict(json.loads(json.dumps(request.to_dict()))) == request
     report = combine(volumes_of(stacks_of())[:2], ALIGNED).report
     assert CombineReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
@@ -177,10 +206,17 @@ def test_a_model_sees_slices_that_do_not_fit_as_the_others_tell_them():
     grid = target_grid([volume.grid for volume in seen], CombineRequest())
     found = reconstruction.solve(scans, grid, reconstruction.smoothness(scans[1]), 0.4, lambda n, of: None, None)
     assert scans[0].weights[6] < 0.3
-    values = detail._fitting(detail.Seen(scans[0], found[1][0], found[2][0]))
+    values = detail._fitting(detail.Seen(scans[0], found[1][0], found[2][0]), Volume(found[0], grid))
     away = [np.abs(array[6] - second.array[6]).mean() for array in (hurt, values)]
     assert away[1] < 0.2 * away[0]
     assert np.allclose(np.delete(values, 6, 0), np.delete(hurt, 6, 0), atol=0.25 * second.array.std())
+    # One that moved alone shows what lies elsewhere.
+    scans[0].moved = {6: Pose(np.eye(3), np.array([3.0, 0.0, 0.0]))}
+    scans[0].weights[6] = 1.0
+    seen = scans[0].on(grid)
+    residual = seen.values - seen.see(found[0])
+    values = detail._fitting(detail.Seen(scans[0], seen, residual), Volume(found[0], grid))
+    assert np.abs(values[6] - second.array[6]).mean() < 0.2 * away[0]
 
 
 def test_where_no_scan_is_a_model_sees_nothing():
@@ -223,6 +259,12 @@ REFUSED = {
     ),
     "no such reference": (lambda: volumes_of(stacks_of()), CombineRequest(reference=4), "no scan 4"),
     "thicknesses": (lambda: volumes_of(stacks_of()), CombineRequest(slice_thickness=(1.0, 2.0)), "2 thicknesses"),
+    "no such slice": (lambda: volumes_of(stacks_of()), CombineRequest(left_out=((2, 12),)), "no slice 12 of scan 2"),
+    "few slices": (
+        lambda: volumes_of(stacks_of()),
+        CombineRequest(left_out=tuple((1, n) for n in range(9))),
+        "fewer than 4 slices",
+    ),
     "spacing": (lambda: volumes_of(stacks_of()), CombineRequest(spacing=-1.0), "not possible"),
     "field of view": (lambda: volumes_of(stacks_of()), CombineRequest(fov="all"), "No field of view"),
     "no such model": (lambda: volumes_of(stacks_of()), replace(ALIGNED, model="no-such"), "no model called no-such"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from phantoms import head, three
-from VolumeSuperResolutionLib.engine.physics import reconstruction, registration, simulation, stacks
+from VolumeSuperResolutionLib.engine.physics import registration, simulation, stacks
 from VolumeSuperResolutionLib.engine.physics.stacks import Pose
 from VolumeSuperResolutionLib.engine.volumes.grid import Volume
 
@@ -34,7 +34,7 @@ def test_poses_are_a_group(seed, point):
 
 def test_a_pair_of_thick_stacks_is_laid_over_each_other():
     made = three(head(), 6, 5, seed=3)
-    points = reconstruction.corners(head().grid)
+    points = head().grid.corners(0.5)
     found = registration.match(made[0].volume, made[1].volume, (made[0].scanner, made[1].scanner), 1.0)
     assert error(stacks.STILL, made[1].pose, points) > 3
     assert error(found.pose, made[1].pose, points) < 1
@@ -45,7 +45,7 @@ def test_a_pair_of_thick_stacks_is_laid_over_each_other():
 def test_the_rest_of_the_way_is_found_from_what_the_others_predict(gain, offset):
     volume = head()
     made = three(volume, 3, 3, noise=0.02, seed=1)[1]
-    points = reconstruction.corners(volume.grid)
+    points = volume.grid.corners(0.5)
     near = made.pose.after(simulation.random_pose(np.random.default_rng(4), 1.5, 0.8, (24, 24, 24)))
     assert error(near, made.pose, points) > 0.5
     scan = Volume(gain * made.volume.array + offset, made.volume.grid)

@@ -13,7 +13,7 @@ from .callbacks import Cancel, Progress
 from .combine_report import CombineReport, StackReport
 from .detail import Detail, Seen
 from .errors import CancelledError, RefusalError
-from .physics import reconstruction
+from .physics import reconstruction, stack_maps
 from .physics.reconstruction import Scan
 from .physics.scanner import Scanner
 from .request import MEGA, CombineRequest, Estimate, describe_grid
@@ -82,7 +82,12 @@ def combine(
     _check_memory(grid, [volume.grid for volume in volumes])
     reference = request.reference - 1
     modality = intensity.guess_modality(volumes[reference].array)
-    scans = [reconstruction.scan_of(_floats(v), s, modality) for v, s in zip(volumes, scanners)]
+    scans = [
+        reconstruction.scan_of(
+            _floats(volume), scanner, modality, [k for scan, k in request.left_out if scan == number]
+        )
+        for number, (volume, scanner) in enumerate(zip(volumes, scanners), start=1)
+    ]
     parts = DETAILED if request.model else PLAIN
     loop = reconstruction.find_places(scans, reference, grid, request.aligned, _part(tell, 0, parts[0]), cancel)
     check_places(scans, reference, loop)
@@ -100,8 +105,8 @@ def combine(
         values, residuals = reconstruction.detailed(
             values, prior.values, scans, seen, residuals, cost, _part(tell, *parts[2:]), cancel
         )
-    coverage = reconstruction.coverage(scans, grid)
-    residual = reconstruction.residual_map(seen, residuals, wide.size[::-1])[inner]
+    coverage = stack_maps.coverage(scans, grid)
+    residual = stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
     low = float(volumes[reference].array.min())
     values = np.where(coverage > 0, values[inner], np.float32(low))
     dtype = intensity.output_type(volumes[reference].array)
@@ -171,11 +176,23 @@ def _check_count(grids: Sequence[Grid], request: CombineRequest) -> None:
         raise RefusalError(f"{len(grids)} scans are too many; choose the {MOST} best at most.")
     if not 1 <= request.reference <= len(grids):
         raise RefusalError(f"There is no scan {request.reference}; choose a reference from 1 to {len(grids)}.")
+    for scan, k in request.left_out:
+        if not (1 <= scan <= len(grids) and 0 <= k < _slices(grids[scan - 1])):
+            raise RefusalError(
+                f"There is no slice {k} of scan {scan} to leave out; scans count from 1, and slices from 0."
+            )
     for number, grid in enumerate(grids, start=1):
+        left = sum(scan == number for scan, _ in set(request.left_out))
+        if _slices(grid) - left < 4:
+            raise RefusalError(f"Of scan {number} fewer than 4 slices are left; leave the scan out.")
         if min(grid.size) < 4:
             raise RefusalError(
                 f"Scan {number} has {min(grid.size)} slices or fewer; at least 4 are needed to combine it."
             )
+
+
+def _slices(grid: Grid) -> int:
+    return grid.size[int(np.argmax(grid.spacing))]
 
 
 def _check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scanner]:
@@ -247,7 +264,7 @@ def check_places(scans: Sequence[Scan], reference: int, loop: float | None) -> N
 
 def _check_slices(scans: Sequence[Scan]) -> None:
     for number, scan in enumerate(scans, start=1):
-        dropped = int((scan.weights == 0).sum())
+        dropped = int((scan.weights == 0).sum()) - len(scan.left_out)
         if dropped > MOST_DROPPED * len(scan.weights):
             raise RefusalError(
                 f"{dropped} of the {len(scan.weights)} slices of scan {number} do not fit the others: the patient or "
@@ -269,8 +286,7 @@ def _with_margin(grid: Grid, scans: Sequence[Scan]) -> tuple[Grid, tuple[slice, 
 
 def _box(grid: Grid, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The extent of a grid along some axes."""
-    ends = [(-0.5, n - 0.5) for n in grid.size]
-    corners = np.array([grid.to_physical((i, j, k)) for i in ends[0] for j in ends[1] for k in ends[2]]) @ axes
+    corners = grid.corners() @ axes
     return corners.min(axis=0), corners.max(axis=0)
 
 
@@ -308,6 +324,7 @@ def _report(
                 residual=scan.residual / max(high - low, 1e-12),
                 slices=len(scan.weights),
                 dropped=tuple(int(n) for n in np.flatnonzero(scan.weights == 0)),
+                followed=tuple(sorted(scan.moved)),
                 scanner=scan.scanner.words(scan.volume.grid.spacing),
             )
         )

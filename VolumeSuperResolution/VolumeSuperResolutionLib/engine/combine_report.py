@@ -30,9 +30,10 @@ class StackReport(Json):
     noise: float
     residual: float
     slices: int
-    # Counted from 0 in the scan's own order.
+    # Those left out, and those that moved alone and were followed; counted from 0 in the scan's own order.
     dropped: tuple[int, ...]
     scanner: str
+    followed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class CombineReport(Json):
             place = f"moved {stack.moved_mm:.2f} mm, turned {stack.turned_degrees:.2f} degrees, alike {stack.alike:.2f}"
             place = "the reference" if number == self.reference else place
             dropped = f", {len(stack.dropped)} of {stack.slices} slices dropped" if stack.dropped else ""
+            if stack.followed:
+                dropped = f", {len(stack.followed)} of {stack.slices} slices moved alone" + dropped
             lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
         if self.models:
             lines.append(f"what the scans leave open is as in their mean, each upscaled by {' and '.join(self.models)}")

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from . import checks
 from .callbacks import Cancel, Progress, end_if
 from .models.automatic import AUTOMATIC
+from .physics import stacks
 from .physics.reconstruction import Scan
 from .physics.scanner import Scanner
 from .physics.stacks import Stack
@@ -62,7 +63,7 @@ def prior(
         def tell(done: int, of: int, before: int = number) -> None:
             progress(int(1000 * (before + done / of)), 1000 * len(scans))
 
-        result = upscale(Volume(_fitting(seen), own), wanted, tell, cancel)
+        result = upscale(Volume(_fitting(seen, first), own), wanted, tell, cancel)
         peak = max(peak, result.report.peak_memory_mb)
         ran.update(dict.fromkeys([title for title, _ in result.report.mean_of] or [result.report.title]))
         pose = seen.scan.pose
@@ -97,10 +98,18 @@ def _request(own: Grid, grid: Grid, scanner: Scanner, request: CombineRequest, m
     )
 
 
-def _fitting(seen: Seen) -> np.ndarray:
-    """The scan's values; slices that do not fit the others are, as far as that, what the first volume says of them."""
-    stack = seen.stack
-    values = seen.scan.level.copy()
-    turned = values.transpose(stack.order)[tuple(slice(None, None, -1 if f else 1) for f in stack.flipped)]
+def _fitting(seen: Seen, first: Volume) -> np.ndarray:
+    """The scan's values; slices that do not fit the others are, as far as that, what the first volume says of them, and
+    those that moved alone all that it says of where they would have been."""
+    scan, stack = seen.scan, seen.stack
+    values = scan.level.copy()
+    turned = values.transpose(stack.order)[tuple(slice(None, None, -1) if f else slice(None) for f in stack.flipped)]
     turned[stack.rows] -= seen.residual * stack.along_slices(1 - stack.slice_weights)
+    still = (
+        stacks.observe(Volume(values, scan.volume.grid), scan.scanner, first.grid, scan.pose) if scan.moved else None
+    )
+    if still is not None:
+        count = len(scan.weights)
+        moved = still.seen & still.along_slices(still.of_slices(np.isin(np.arange(count), list(scan.moved))))
+        turned[still.rows][moved] = still.see(first.array)[moved]
     return values

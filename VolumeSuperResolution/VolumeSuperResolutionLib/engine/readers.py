@@ -67,6 +67,17 @@ def read_region(text: str) -> Region:
     return tuple(bounds)  # type: ignore[return-value]
 
 
+def read_slices(text: str) -> tuple[tuple[int, int], ...]:
+    """ "2:5,3:0" as pairs of whole numbers."""
+    try:
+        pairs = [tuple(int(n) for n in part.split(":")) for part in text.split(",")]
+    except ValueError:
+        pairs = [()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("is not pairs of whole numbers as 2:5")
+    return tuple(pairs)  # type: ignore[arg-type]
+
+
 def read_percent(text: str) -> float:
     """ "1.5" or "1.5%" as a number."""
     return read_number(text.strip().rstrip("%"))

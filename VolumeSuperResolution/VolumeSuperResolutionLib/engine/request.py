@@ -16,6 +16,7 @@ from .readers import (
     read_numbers,
     read_percent,
     read_region,
+    read_slices,
     read_triple,
     read_whole,
 )
@@ -213,6 +214,12 @@ class CombineRequest(Json):
     slice_thickness: tuple[float, ...] = field(
         default=(),
         metadata=_option("of all scans, or of each, where it is not the slice spacing", "MM[,MM...]", read_numbers),
+    )
+    left_out: tuple[tuple[int, int], ...] = field(
+        default=(),
+        metadata=_option(
+            "slices not to use, each as the scan's number (from 1) and its own (from 0)", "SCAN:K[,...]", read_slices
+        ),
     )
     scanners: tuple[Scanner, ...] = ()
     model: str = field(

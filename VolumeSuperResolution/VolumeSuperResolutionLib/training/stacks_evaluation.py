@@ -14,10 +14,10 @@ import numpy as np
 from ..engine import quality
 from ..engine.combine import FEWEST, CombineRequest, combine
 from ..engine.errors import RefusalError
-from ..engine.physics import reconstruction, registration, simulation
+from ..engine.physics import reconstruction, registration, simulation, slice_motion, stacks
 from ..engine.physics.scanner import Scanner
 from ..engine.physics.simulation import Simulated
-from ..engine.physics.stacks import Pose
+from ..engine.physics.stacks import STILL, Pose, Stack
 from ..engine.physics.system import System
 from ..engine.request import Request
 from ..engine.upscale import upscale
@@ -30,6 +30,8 @@ NOISE = 0.01
 # A volume with fewer voxels along an axis than this makes no stack.
 SHORTEST = 48
 SOLVED = "data step"
+# Of the slices that are left out, the first, and their distance.
+FIRST, EVERY = 2, 4
 VIEWS = ("axial", "sagittal", "coronal")
 
 
@@ -53,13 +55,34 @@ class StackScore:
 
 
 class LeftOut(NamedTuple):
-    """How well a stack is predicted (PSNR in dB, correlation) by the combination of the others, and by the best one."""
+    """How well a stack is predicted (PSNR in dB, correlation) by the combination of the others, and by the best one.
+
+    And every fourth of its slices: by the combination of all other slices, by the best stack or the slices beside it.
+    """
 
     name: str
     combined: float
     alone: float
     combined_alike: float
     alone_alike: float
+    slices: float
+    slices_alone: float
+
+
+class Prediction(NamedTuple):
+    """A stack, and what is predicted for it; its brightness is fitted."""
+
+    stack: Stack
+    values: np.ndarray
+
+    def score(self, slices: Sequence[int] | None = None) -> tuple[float, float]:
+        """PSNR in tissue, and correlation; of all slices or some."""
+        stack = self.stack
+        mask = stack.seen & quality.foreground(stack.values, "MR")
+        if slices is not None:
+            mask &= stack.along_slices(stack.of_slices(np.isin(np.arange(stack.counts[stack.slice_axis]), slices)))
+        alike = float(np.corrcoef(stack.values[mask], self.values[mask])[0, 1])
+        return quality.psnr(self.values, stack.values, mask, quality.data_range(stack.values)), alike
 
 
 def evaluate(
@@ -107,7 +130,7 @@ def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: s
     result = combine([stack.volume for stack in made], request)
     truth = made[0].truth.array
     mask, peak = quality.foreground(truth, modality), quality.data_range(truth)
-    points = reconstruction.corners(made[0].truth.grid)
+    points = made[0].truth.grid.corners(0.5)
     errors = []
     for found, stack in zip(result.report.stacks, made):
         pose = Pose(np.reshape(found.rotation, (3, 3)), np.asarray(found.shift))
@@ -170,44 +193,62 @@ def leave_one_out(
         start = registration.match(
             volume, named[others[0]][1], (scanners[n], scanners[others[0]]), min(volume.grid.spacing)
         )
-        combined = _predicted(volume, scanners[n], sharp, start.pose.inverse())
+        combined = _predicted(volume, scanners[n], sharp, start.pose.inverse()).score()
         alone = []
         for m in others:
             grid = named[m][1].grid
             upscaled = upscale(named[m][1], Request("lanczos", spacing=(min(grid.spacing),) * 3)).volume
             pose = registration.match(named[m][1], volume, (scanners[m], scanners[n]), min(grid.spacing)).pose
             alone.append(_predicted(volume, scanners[n], upscaled, pose))
-        best = max(alone)
-        found.append(LeftOut(name, combined[0], best[0], combined[1], best[1]))
-        tell(f"{name}  {combined[0]:.2f} dB, alone {best[0]:.2f} dB")
+        best = max(one.score() for one in alone)
+        slices = range(FIRST, volume.grid.size[int(np.argmax(volume.grid.spacing))] - 1, EVERY)
+        request = CombineRequest(n + 1, model=prior, device=device, left_out=tuple((n + 1, k) for k in slices))
+        rest = combine([volume for _, volume in named], request).volume
+        parts = [_predicted(volume, scanners[n], rest, STILL), *alone, _between(volume)]
+        scores = [one.score(slices)[0] for one in parts]
+        found.append(LeftOut(name, combined[0], best[0], combined[1], best[1], scores[0], max(scores[1:])))
+        tell(f"{name}  {combined[0]:.2f} dB, alone {best[0]:.2f} dB; slices {', '.join(f'{s:.2f}' for s in scores)} dB")
     return found
 
 
 def left_out_table(found: Sequence[LeftOut]) -> str:
     """As Markdown."""
     lines = [
-        "| left out | predicted from the others combined | from the best of them, Lanczos | gain |",
-        "|---|---:|---:|---:|",
+        "| left out | predicted from the others combined | from the best of them, Lanczos | gain | "
+        "every fourth slice, from all others combined | from the best stack, Lanczos, or the slices beside | gain |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for one in found:
         lines.append(
             f"| {one.name} | {one.combined:.2f} dB / {one.combined_alike:.3f} | {one.alone:.2f} dB / "
-            f"{one.alone_alike:.3f} | {one.combined - one.alone:+.2f} |"
+            f"{one.alone_alike:.3f} | {one.combined - one.alone:+.2f} | "
+            f"{one.slices:.2f} dB | {one.slices_alone:.2f} dB | {one.slices - one.slices_alone:+.2f} |"
         )
     return "\n".join(lines)
 
 
-def _predicted(volume: Volume, scanner: Scanner, sharp: Volume, pose: Pose) -> tuple[float, float]:
-    """PSNR in tissue and correlation of a stack with what a sharp volume predicts, brightness fitted."""
+def _predicted(volume: Volume, scanner: Scanner, sharp: Volume, pose: Pose) -> Prediction:
+    """What a sharp volume predicts of a stack, wherever each of its slices lies."""
     scan = Volume(volume.array.astype(np.float32), volume.grid)
     fine = Volume(sharp.array.astype(np.float32), sharp.grid)
-    fit = registration.refine(scan, scanner, fine, pose)
-    if fit.stack is None or fit.prediction is None:
-        return 0.0, 0.0
-    coefficients, alike, _sigma = registration.fit(fit.stack, fit.prediction)
-    predicted = coefficients[0] * fit.prediction + coefficients[1]
-    mask = fit.stack.seen & quality.foreground(fit.stack.values, "MR")
-    return quality.psnr(predicted, fit.stack.values, mask, quality.data_range(volume.array)), alike
+    pose = registration.refine(scan, scanner, fine, pose).pose
+    moved = slice_motion.find(scan, scanner, fine, pose)
+    stack = stacks.observe(scan, scanner, fine.grid, pose, moved)
+    if stack is None:
+        raise RefusalError("The combined volume and the stack that was left out have nothing in common.")
+    prediction = stack.see(fine.array)
+    coefficients, _alike, _sigma = registration.fit(stack, prediction)
+    return Prediction(stack, coefficients[0] * prediction + coefficients[1])
+
+
+def _between(volume: Volume) -> Prediction:
+    """Every slice as the mean of those beside it."""
+    axis = int(np.argmax(volume.grid.spacing))
+    whole = stacks.observe(volume, Scanner(), volume.grid)
+    assert whole is not None
+    array = np.moveaxis(volume.array.astype(np.float32), 2 - axis, 0)
+    means = np.pad((array[:-2] + array[2:]) / 2, ((1, 1), (0, 0), (0, 0)), "edge")
+    return Prediction(whole, np.moveaxis(means, 0, 2 - axis))
 
 
 def _singles(stack: Simulated, models: Sequence[str], modality: str, device: str) -> list[tuple[float, float, str]]:

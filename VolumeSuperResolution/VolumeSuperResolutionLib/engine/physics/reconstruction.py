@@ -17,7 +17,7 @@ import numpy as np
 from ..callbacks import Cancel, Progress, end_if
 from ..volumes.grid import Grid, Volume
 from ..volumes.intensity import MR_FOREGROUND, percentiles
-from . import registration, separable, stacks
+from . import registration, slice_motion, stacks
 from .noise import white_noise
 from .scanner import Scanner
 from .stacks import Pose, Stack
@@ -26,6 +26,12 @@ from .system import TOLERANCE, System
 # Scans are laid over each other on a grid of no more voxels than this, their pixels joined if need be.
 WORKING_VOXELS = 2_000_000
 ROUNDS = 2
+# How often slices are looked for that moved alone, at the most, and how many stay that tell where a scan lies.
+SLICE_ROUNDS, FEWEST_SLICES = 3, 4
+# A scan less alike than this, as a whole, is of another thing, however its slices are laid.
+WORTH_FOLLOWING = 0.5
+# Motions are compared over this part of a scan along each axis.
+INNER = 0.5
 # Iterations for a volume that others are compared with.
 ROUGH = 4
 # By how much the mean square of a difference between neighbors is exceeded by what it is let be: with much less the
@@ -65,33 +71,42 @@ class Scan:
     # Values brought to the brightness of the reference.
     level: np.ndarray = field(default_factory=lambda: np.zeros(0))
     weights: np.ndarray = field(default_factory=lambda: np.ones(0))
+    # Slices that are not used, and the poses of those that moved alone, by their number.
+    left_out: frozenset[int] = frozenset()
+    moved: dict[int, Pose] = field(default_factory=dict)
     alike: float = 1.0
     inverted: float = 0.0
     residual: float = 0.0
 
     def __post_init__(self) -> None:
         self.level = self.volume.array
-        self.weights = np.ones(self.volume.array.shape[self.slice_axis])
+        self.weigh(np.ones(self.volume.array.shape[self.slice_axis]))
 
     @property
     def slice_axis(self) -> int:
         """In array order."""
         return 2 - int(np.argmax(self.volume.grid.spacing))
 
+    def weigh(self, weights: np.ndarray) -> None:
+        """Take the weights of all slices that are used."""
+        self.weights = weights
+        self.weights[list(self.left_out)] = 0.0
+
     def on(self, grid: Grid) -> Stack | None:
         """As the fine grid sees it."""
-        stack = stacks.observe(Volume(self.level, self.volume.grid), self.scanner, grid, self.pose)
+        stack = stacks.observe(Volume(self.level, self.volume.grid), self.scanner, grid, self.pose, self.moved)
         if stack is not None:
             stack.weigh(self.weights)
             stack.tau = 1.0 / (self.noise / abs(self.brightness[0])) ** 2
         return stack
 
 
-def scan_of(volume: Volume, scanner: Scanner, modality: str) -> Scan:
+def scan_of(volume: Volume, scanner: Scanner, modality: str, left_out: Iterable[int] = ()) -> Scan:
     """A scan whose noise is told or estimated, in its own units."""
     low, high = percentiles(volume.array)
     noise = scanner.noise if scanner.noise is not None else white_noise(volume.array, modality)
-    return Scan(volume, scanner, float(np.hypot(noise, MODEL_ERROR)) * max(high - low, 1e-6))
+    noise = float(np.hypot(noise, MODEL_ERROR)) * max(high - low, 1e-6)
+    return Scan(volume, scanner, noise, left_out=frozenset(left_out))
 
 
 def smoothness(scan: Scan) -> float:
@@ -116,23 +131,38 @@ def find_places(
     working = [_joined(scan, grid, factor) for scan in scans]
     rough = grid.refined([max(8, round(n / factor)) for n in grid.size])
     others = [n for n in range(len(scans)) if n != reference]
-    steps = len(others) * (ROUNDS + 1) + 1
+    steps = len(others) * (1 + ROUNDS) + 1 + len(scans) * SLICE_ROUNDS
     loop = None
     if not still:
         loop = _match_all(working, reference, others, rough, lambda n: progress(n, steps), cancel)
     cost = smoothness(working[reference])
     done = len(others) + 1
+
+    def fine(known: Iterable[int]) -> Volume:
+        nonlocal done
+        end_if(cancel)
+        done += 1
+        progress(done, steps)
+        return _solved([working[m] for m in known], rough, cost, ROUGH)
+
+    everyone = range(len(scans))
     for count in range(ROUNDS):
         for position, n in enumerate(others):
-            end_if(cancel)
             # First against what is placed already, then against all others.
-            known = [reference, *others[:position]] if count == 0 else [m for m in range(len(scans)) if m != n]
-            fine = _solved([working[m] for m in known], rough, cost, ROUGH)
-            _compare(working[n], fine, still)
-            progress(done, steps)
-            done += 1
+            known = [reference, *others[:position]] if count == 0 else [m for m in everyone if m != n]
+            _compare(working[n], fine(known), still)
+    hopeless = min(scan.alike for scan in working) < WORTH_FOLLOWING
+    for _ in range(0 if still or hopeless else SLICE_ROUNDS):
+        before = [set(scan.moved) for scan in working]
+        for n in (*others, reference):
+            seen = fine(m for m in everyone if m != n)
+            if n != reference:
+                _compare(working[n], seen, still)
+            _follow(working[n], seen, cancel)
+        if before == [set(scan.moved) for scan in working]:
+            break
     for scan, found in zip(scans, working):
-        scan.pose, scan.weights = found.pose, found.weights
+        scan.pose, scan.weights, scan.moved = found.pose, found.weights, found.moved
         scan.alike, scan.inverted = found.alike, found.inverted
         scan.brightness = found.brightness
         scan.level = _leveled(scan)
@@ -231,7 +261,7 @@ def _match_all(
         found = match(reference, n)
         scans[n].pose, scans[n].alike = found.pose, found.alike
         tell(count)
-    points = corners(scans[reference].volume.grid)
+    points = scans[reference].volume.grid.corners(INNER)
     loops = []
     for a, b in zip(others, others[1:]) if len(others) > 1 else [(others[0], reference)]:
         found = match(a, b)
@@ -241,24 +271,24 @@ def _match_all(
     return max(loops)
 
 
-def corners(grid: Grid) -> np.ndarray:
-    """Points over the inner half of a grid, at which motions are compared."""
-    places = [(0.25 * n - 0.5, 0.75 * n - 0.5) for n in grid.size]
-    return np.array([grid.to_physical((i, j, k)) for i in places[0] for j in places[1] for k in places[2]])
-
-
 def _compare(scan: Scan, fine: Volume, still: bool) -> None:
     """Pose, brightness and weights of a scan from the volume that others made."""
     level = Volume(scan.level, scan.volume.grid)
-    found = registration.refine(level, scan.scanner, fine, scan.pose, scan.weights, 1 if still else registration.STEPS)
+    weights = scan.weights.copy()
+    weights[list(scan.moved)] = 0.0
+    still = still or int(np.count_nonzero(weights)) < FEWEST_SLICES
+    found = registration.refine(level, scan.scanner, fine, scan.pose, weights, 1 if still else registration.STEPS)
     scan.pose, scan.alike = found.pose, found.alike
-    if found.stack is None or found.prediction is None:
-        return
     stack, prediction = found.stack, found.prediction
+    if scan.moved:
+        stack = scan.on(fine.grid)
+        prediction = None if stack is None else stack.see(fine.array)
     # The brightness is always that of the scan as it came.
     raw = stacks.observe(scan.volume, scan.scanner, fine.grid, scan.pose)
-    if raw is None:
+    if stack is None or prediction is None or raw is None:
         return
+    if scan.moved:
+        scan.alike = registration.fit(stack, prediction)[1]
     scan.inverted = registration.inverted(stack, prediction)
     stack.values = raw.values
     shape = np.array(scan.volume.array.shape)
@@ -268,6 +298,14 @@ def _compare(scan: Scan, fine: Volume, still: bool) -> None:
     after = scan.on(fine.grid)
     if after is not None:
         _reweigh(scan, after, np.where(after.seen, after.values - after.see(fine.array), 0.0))
+
+
+def _follow(scan: Scan, fine: Volume, cancel: Cancel | None) -> None:
+    """Which slices moved alone."""
+    level = Volume(scan.level, scan.volume.grid)
+    found = slice_motion.find(level, scan.scanner, fine, scan.pose, scan.moved, scan.weights, cancel)
+    scan.moved = {n: pose for n, pose in found.items() if n not in scan.left_out}
+    scan.weights[list(scan.moved)] = 1.0
 
 
 def _field(points: np.ndarray, shape: np.ndarray) -> Iterable[np.ndarray]:
@@ -308,7 +346,7 @@ def _reweigh(scan: Scan, stack: Stack, residual: np.ndarray) -> None:
     weights = 1.0 / (1.0 + np.square(size / (OUTLYING * max(usual, 1e-12)))) ** 2
     weights /= np.median(weights[known])
     weights = np.where(weights < LEAST_WEIGHT, 0.0, np.minimum(weights, 1.0))
-    scan.weights = stack.by_slice(np.where(known, weights, 1.0), 1.0)
+    scan.weigh(stack.by_slice(np.where(known, weights, 1.0), 1.0))
     stack.weigh(scan.weights)
 
 
@@ -338,47 +376,8 @@ def _joined(scan: Scan, grid: Grid, factor: int) -> Scan:
     low, high = percentiles(array)
     least = MODEL_ERROR * (high - low)
     noise = float(np.hypot(np.sqrt(max(0.0, scan.noise**2 - least**2) / pixels), least))
-    return Scan(Volume(means, place), scanner, noise)
+    return Scan(Volume(means, place), scanner, noise, left_out=scan.left_out)
 
 
 def _robust(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
-
-
-def coverage(scans: Sequence[Scan], grid: Grid) -> np.ndarray:
-    """How many scans hold each voxel of the grid, uint8."""
-    result = np.zeros(grid.size[::-1], np.uint8)
-    j, i = np.meshgrid(np.arange(grid.size[1]), np.arange(grid.size[0]), indexing="ij")
-    places = []
-    for scan in scans:
-        own = scan.volume.grid
-        axes = np.asarray(own.direction).reshape(3, 3)
-        # From the grid's voxels (i, j, k) to the scan's.
-        to_scan = axes.T @ scan.pose.rotation @ np.asarray(grid.direction).reshape(3, 3) * np.asarray(grid.spacing)
-        origin = scan.pose.rotation @ np.asarray(grid.origin) + scan.pose.shift
-        start = axes.T @ (origin - np.asarray(own.origin)) / own.spacing
-        places.append((own.size, start, to_scan / np.asarray(own.spacing)[:, None]))
-
-    def one(k: int) -> None:
-        for size, start, steps in places:
-            inside = np.ones(i.shape, bool)
-            for n, first, (along, down, up) in zip(size, start, steps):
-                place = along * i + down * j + (first + up * k)
-                inside &= (place > -0.5) & (place < n - 0.5)
-            result[k] += inside
-
-    separable.for_all(one, range(grid.size[2]))
-    return result
-
-
-def residual_map(
-    seen: Sequence[Stack | None], residuals: Sequence[np.ndarray | None], shape: Sequence[int]
-) -> np.ndarray:
-    """Where the scans disagree with the volume: the root mean square of their residuals, on the fine grid."""
-    total, weight = np.zeros(tuple(shape), np.float32), np.zeros(tuple(shape), np.float32)
-    for stack, residual in zip(seen, residuals):
-        if stack is not None and residual is not None:
-            total += stack.back(np.square(residual))
-            weight += stack.back(stack.seen.astype(np.float32))
-    least = max(1e-3 * float(weight.max()), 1e-12)
-    return np.sqrt(np.maximum(total, 0.0) / np.maximum(weight, least))

@@ -92,6 +92,8 @@ def loop_error(poses: Sequence[Pose], points: np.ndarray) -> float:
 def fit(stack: Stack, prediction: np.ndarray, slopes: Sequence[np.ndarray] = ()) -> tuple[np.ndarray, float, float]:
     """Robust regression of the stack's values on the prediction, 1 and slopes: coefficients, correlation, sigma."""
     chosen = stack.seen & (prediction > np.quantile(prediction[stack.seen], 0.02))
+    if not chosen.any():
+        chosen = stack.seen
     y = stack.values[chosen].astype(float)
     columns = np.stack([prediction[chosen], np.ones(y.size), *(s[chosen] for s in slopes)], axis=1).astype(float)
     weights = np.broadcast_to(stack.along_slices(stack.slice_weights), stack.values.shape)[chosen].copy()
@@ -99,8 +101,9 @@ def fit(stack: Stack, prediction: np.ndarray, slopes: Sequence[np.ndarray] = ())
     for _ in range(4):
         scaled = columns * weights[:, None]
         gram = scaled.T @ columns
-        gram[np.diag_indices_from(gram)] *= 1 + 1e-9
-        solution = np.linalg.solve(gram, scaled.T @ y)
+        size = np.sqrt(np.diag(gram)) + 1e-12
+        # A slice in air tells no motion: of all that explain it the smallest.
+        solution = np.linalg.lstsq(gram / np.outer(size, size), scaled.T @ y / size, rcond=1e-9)[0] / size
         residual = y - columns @ solution
         sigma = float(np.median(np.abs(residual[given > 0.1 * given.max()]))) / 0.6745
         weights = given * np.square(np.maximum(0.0, 1 - np.square(residual / (OUTSIDE * sigma + 1e-12))))
@@ -120,6 +123,8 @@ def inverted(stack: Stack, prediction: np.ndarray) -> float:
     whole = np.isfinite(y).all(axis=1)
     y, p = (v[whole] - v[whole].mean(axis=1, keepdims=True) for v in (y, p))
     strength = np.sqrt(np.square(y).mean(axis=1) * np.square(p).mean(axis=1))
+    # What does not fit for another reason says nothing of contrast.
+    strength *= np.repeat(stack.slice_weights, rows * columns)[whole]
     return float(strength[(y * p).mean(axis=1) < 0].sum() / max(strength.sum(), 1e-12))
 
 
@@ -137,10 +142,8 @@ def refine(
     volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, weights: np.ndarray | None = None, steps: int = STEPS
 ) -> Fit:
     """The stack's pose from the volume that the other stacks made, by least squares; with one step it stays."""
-    step = np.asarray(fine.grid.spacing)[::-1]
-    gradient = [g.astype(np.float32) / np.float32(s) for g, s in zip(np.gradient(fine.array), step)]
+    step = float(min(fine.grid.spacing))
     center = fine.grid.center()
-    axes = np.asarray(fine.grid.direction).reshape(3, 3)
     slopes: list[np.ndarray] = []
     for count in range(steps):
         stack = stacks.observe(volume, scanner, fine.grid, pose)
@@ -150,24 +153,40 @@ def refine(
             stack.weigh(weights)
         prediction = stack.see(fine.array)
         if count == 0 or slopes[0].shape != prediction.shape:
-            slopes = [stack.see(g) for g in gradient]
-        # Slopes along the axes of space, and the moments of them around the center.
-        there = pose.inverse()
-        points = stack.points(volume.grid) @ there.rotation.T + there.shift - center
-        force = np.stack(slopes[::-1], axis=-1) @ axes.T
-        moment = np.cross(points, force)
-        columns = [*np.moveaxis(moment, -1, 0), *np.moveaxis(force, -1, 0)]
+            slopes = slopes_seen(stack, fine)
+        points = points_from(center, stack, volume.grid, pose)
+        columns = motions(points, slopes, fine.grid)
         found, alike, _sigma = fit(stack, prediction, columns)
         gain = found[0] if abs(found[0]) > 1e-6 else 1.0
         turn, shift = found[2:5] / gain, found[5:8] / gain
         reach = float(np.linalg.norm(points.reshape(-1, 3)[:: max(1, points.size // 3000)], axis=1).mean())
         # A step so small changes neither the prediction nor what is made of it.
-        length = (np.linalg.norm(turn) * reach + np.linalg.norm(shift)) / step.min()
+        length = float(np.linalg.norm(turn) * reach + np.linalg.norm(shift)) / step
         if length < ARRIVED or count == steps - 1:
             break
         part = min(1.0, LARGEST_STEP / length)
         pose = pose.after(_small(turn * part, shift * part, center).inverse())
     return Fit(pose, alike, stack, prediction)
+
+
+def slopes_seen(stack: Stack, fine: Volume) -> list[np.ndarray]:
+    """What the stack sees of the volume's slopes along its axes (k, j, i), each in mm."""
+    gradient = np.gradient(fine.array)
+    return [stack.see(g.astype(np.float32) / np.float32(s)) for g, s in zip(gradient, fine.grid.spacing[::-1])]
+
+
+def points_from(center: np.ndarray, stack: Stack, grid: Grid, pose: Pose) -> np.ndarray:
+    """Where the stack's voxels lie in the reference, from a center on: (..., 3)."""
+    there = pose.inverse()
+    return stack.points(grid) @ there.rotation.T + there.shift - center
+
+
+def motions(points: np.ndarray, slopes: Sequence[np.ndarray], grid: Grid) -> list[np.ndarray]:
+    """By how much a prediction grows with turns about the axes of space, through where points are counted from, and
+    with shifts along them."""
+    force = np.stack(slopes[::-1], axis=-1) @ np.asarray(grid.direction).reshape(3, 3).T
+    moment = np.cross(points, force)
+    return [*np.moveaxis(moment, -1, 0), *np.moveaxis(force, -1, 0)]
 
 
 def _small(turn: np.ndarray, shift: np.ndarray, center: np.ndarray) -> Pose:

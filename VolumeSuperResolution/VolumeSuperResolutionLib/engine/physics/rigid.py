@@ -252,6 +252,58 @@ class Slices:
         return blocks
 
 
+class Moving:
+    """Slices of one scan of which some lie elsewhere than most: `still` are the numbers of those that do not.
+
+    Those that moved see a part of the volume, each its own.
+    """
+
+    def __init__(
+        self,
+        across: int,
+        shape: Sequence[int],
+        count: int,
+        still: np.ndarray,
+        common: Slices | None,
+        moved: Sequence[tuple[int, tuple[slice, slice, slice], Slices]],
+    ):
+        self.across, self.shape, self.count = across, tuple(int(n) for n in shape), count
+        self.still, self.common, self.moved = still, common, list(moved)
+
+    def apply(self, array: np.ndarray) -> np.ndarray:
+        """T x, float32."""
+        seen: list[np.ndarray] = [np.empty(0)] * self.count
+        if self.common is not None:
+            for n, values in zip(self.still, np.moveaxis(self.common.apply(array), self.across, 0)):
+                seen[n] = values
+
+        for n, region, slices in self.moved:
+            seen[n] = np.moveaxis(slices.apply(array[region]), self.across, 0)[0]
+        return np.stack(seen, axis=self.across)
+
+    def adjoint(self, values: np.ndarray) -> np.ndarray:
+        """T' y, on the grid of x."""
+        if self.common is None:
+            result = np.zeros(self.shape, np.float32)
+        else:
+            result = self.common.adjoint(np.take(values, self.still, axis=self.across))
+        for n, region, slices in self.moved:
+            result[region] += slices.adjoint(np.take(values, [n], axis=self.across))
+        return result
+
+    def matrix(self) -> np.ndarray:
+        """What the slices see of lines across them through the middle of what each of them sees."""
+        result = np.zeros((self.count, self.shape[self.across]), np.float32)
+        if self.common is not None:
+            result[self.still] = self.common.matrix()
+        for n, region, slices in self.moved:
+            result[n, region[self.across]] = slices.matrix()
+        return result
+
+    def straight(self) -> bool:
+        return False
+
+
 def _passes(
     plane: np.ndarray, middle: np.ndarray, content: np.ndarray, places: Sequence[Places]
 ) -> tuple[list[Pass], list[Places]]:

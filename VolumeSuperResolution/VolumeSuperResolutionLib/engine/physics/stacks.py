@@ -6,16 +6,17 @@ A has a matrix for each of the other axes whose pixels are wider than the fine o
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import permutations, product
 from typing import NamedTuple
 
 import numpy as np
 
 from ..volumes.grid import Grid, Volume
 from . import interpolation, separable
-from .lines import is_whole
-from .rigid import Profile, Slices
+from .lines import TAPS, is_whole
+from .rigid import Moving, Profile, Slices
 from .scanner import Scanner
 from .separable import Matrices
 
@@ -60,7 +61,7 @@ class Stack:
     """
 
     values: np.ndarray
-    slices: Slices
+    slices: Slices | Moving
     # Of pixels wider than the fine ones, along the other axes.
     matrices: Matrices
     slice_axis: int
@@ -98,8 +99,12 @@ class Stack:
 
     def weigh(self, weights: np.ndarray) -> None:
         """Take the weights of all the scan's slices, in the scan's own order."""
-        turned = weights[::-1] if self.flipped[self.slice_axis] else weights
-        self.slice_weights = turned[self.rows[self.slice_axis]]
+        self.slice_weights = self.of_slices(weights)
+
+    def of_slices(self, values: np.ndarray) -> np.ndarray:
+        """A value for each slice seen, of one for all the scan's slices, in the scan's own order."""
+        turned = values[::-1] if self.flipped[self.slice_axis] else values
+        return turned[self.rows[self.slice_axis]]
 
     def by_slice(self, values: np.ndarray, fill: float) -> np.ndarray:
         """A value for each slice seen as one for all the scan's slices, in the scan's own order."""
@@ -135,28 +140,42 @@ class _Place(NamedTuple):
     flipped: tuple[bool, bool, bool]
 
 
-def observe(volume: Volume, scanner: Scanner, grid: Grid, pose: Pose = STILL) -> Stack | None:
-    """The scan as the fine grid sees it, moved by `pose`; None where it has no voxel there."""
-    axes = _directions(grid).T @ pose.rotation.T @ _directions(volume.grid)
+def observe(
+    volume: Volume, scanner: Scanner, grid: Grid, pose: Pose = STILL, moved: Mapping[int, Pose] | None = None
+) -> Stack | None:
+    """The scan as the fine grid sees it, moved by `pose`; None where it has no voxel there.
+
+    `moved` are the poses of slices that lie elsewhere, by their number along the coarsest axis.
+    """
+    place = _place(volume.grid, grid, pose)
+    array = volume.array.transpose(place.order)
+    values = array[tuple(slice(None, None, -1) if f else slice(None) for f in place.flipped)]
+    return _placed(
+        values, scanner, place, {n: _place(volume.grid, grid, own, place) for n, own in (moved or {}).items()}
+    )
+
+
+def _place(scan: Grid, grid: Grid, pose: Pose, like: _Place | None = None) -> _Place:
+    """How the scan's voxels lie on the fine grid; with axes in the order and sense of another pose, if one is given."""
+    axes = _directions(grid).T @ pose.rotation.T @ _directions(scan)
     step = np.asarray(grid.spacing)
     # Everything from here on is in array order; the matrix goes from the scan's axes to the fine grid's.
     turn = axes[::-1, ::-1]
-    step, spacing = step[::-1], np.asarray(volume.grid.spacing)[::-1]
-    order, sense = _nearest_axes(turn)
+    step, spacing = step[::-1], np.asarray(scan.spacing)[::-1]
+    order, sense = (like.order, np.where(like.flipped, -1.0, 1.0)) if like else _nearest_axes(turn)
     permutation = np.zeros((3, 3))
     permutation[range(3), order] = sense
     rotation = turn @ permutation.T
     flipped = (bool(sense[0] < 0), bool(sense[1] < 0), bool(sense[2] < 0))
-    values = volume.array.transpose(order)[tuple(slice(None, None, -1) if f else slice(None) for f in flipped)]
     width = spacing[list(order)]
-    counts = np.array(values.shape)
+    counts = np.array(scan.size[::-1])[list(order)]
     # Where the scan's first voxel (after flips) lies on the fine grid.
     corner = np.zeros(3)
     for axis in range(3):
         if flipped[axis]:
             corner[order[axis]] = counts[axis] - 1
     there = pose.inverse()
-    point = there.rotation @ volume.grid.to_physical(corner[::-1].tolist()) + there.shift
+    point = there.rotation @ scan.to_physical(corner[::-1].tolist()) + there.shift
     first = (_directions(grid).T @ (point - np.asarray(grid.origin)))[::-1] / step
     shape = np.array(grid.size[::-1])
     center = (shape - 1) / 2.0
@@ -164,11 +183,11 @@ def observe(volume: Volume, scanner: Scanner, grid: Grid, pose: Pose = STILL) ->
     if np.abs(rotation - np.eye(3)).max() * shape.max() / 2 < DRIFT:
         rotation = np.eye(3)
     start = rotation.T @ (first - center) + center
-    return _placed(values, scanner, _Place(rotation, start, width / step, step, shape, order, flipped))
+    return _Place(rotation, start, width / step, step, shape, order, flipped)
 
 
-def _placed(values: np.ndarray, scanner: Scanner, place: _Place) -> Stack | None:
-    """What the fine grid sees of the scan's values, and how."""
+def _placed(values: np.ndarray, scanner: Scanner, place: _Place, moved: Mapping[int, _Place]) -> Stack | None:
+    """What the fine grid sees of the scan's values, and how; `moved` are slices that lie elsewhere."""
     rotation, start, scale, _step, shape, order, flipped = place
     turned = not np.allclose(rotation, np.eye(3))
     unit = np.abs(scale - 1) * values.shape / 2 < DRIFT
@@ -193,11 +212,16 @@ def _placed(values: np.ndarray, scanner: Scanner, place: _Place) -> Stack | None
             longer = profile(places[axis] - first + beyond, int(last - first) + 1 + 2 * beyond)
             matrices[axis] = longer[:, beyond : longer.shape[1] - beyond]
             places[axis] = np.arange(first, last + 1)
-    profile, reach = _profile(scanner, place, across, float(rotation[across, across]))
-    between = any(not is_whole(places[axis]) for axis in range(3) if axis != across)
+    slices: Slices | Moving
+    if moved:
+        last = values.shape[across] - 1
+        own = {(last - n if flipped[across] else n) - rows[across].start: where for n, where in moved.items()}
+        slices = _moving(scanner, place, own, across, places)
+    else:
+        slices = _slices(scanner, place, across, places)
     stack = Stack(
         values=np.ascontiguousarray(values[tuple(rows)], np.float32),
-        slices=Slices(rotation, [int(n) for n in shape], across, places, profile, reach if turned or between else None),
+        slices=slices,
         matrices=(matrices[0], matrices[1], matrices[2]),
         slice_axis=across,
         order=order,
@@ -208,6 +232,48 @@ def _placed(values: np.ndarray, scanner: Scanner, place: _Place) -> Stack | None
     stack.slice_weights = np.ones(stack.values.shape[across])
     stack.seen = np.abs(stack.see(np.ones(shape, np.float32)) - 1) < WHOLE
     return stack if stack.seen.any() else None
+
+
+def _slices(scanner: Scanner, place: _Place, across: int, places: Sequence[np.ndarray]) -> Slices:
+    profile, reach = _profile(scanner, place, across, float(place.rotation[across, across]))
+    turned = not np.allclose(place.rotation, np.eye(3))
+    between = any(not is_whole(places[axis]) for axis in range(3) if axis != across)
+    shape = [int(n) for n in place.shape]
+    return Slices(place.rotation, shape, across, places, profile, reach if turned or between else None)
+
+
+def _moving(
+    scanner: Scanner, place: _Place, moved: Mapping[int, _Place], across: int, places: Sequence[np.ndarray]
+) -> Moving:
+    """Slices of which some, by their number among those that are seen, lie elsewhere than the others."""
+    count = len(places[across])
+    still = np.array([n for n in range(count) if n not in moved], int)
+    common = None
+    if len(still):
+        common = _slices(scanner, place, across, [p[still] if a == across else p for a, p in enumerate(places)])
+    alone = []
+    for n, own in moved.items():
+        if 0 <= n < count:
+            lies = [p + own.start[a] - place.start[a] for a, p in enumerate(places)]
+            lies[across] = lies[across][n : n + 1]
+            region, inner, within = _around(own, lies, _profile(scanner, own, across, 1.0)[1] + TAPS)
+            alone.append((n, region, _slices(scanner, inner, across, within)))
+    return Moving(across, place.shape.tolist(), count, still, common, alone)
+
+
+def _around(
+    place: _Place, places: Sequence[np.ndarray], beyond: int
+) -> tuple[tuple[slice, slice, slice], _Place, list[np.ndarray]]:
+    """The part of the fine grid that lies around voxels at these places, and how they lie on it."""
+    center = (place.shape - 1) / 2.0
+    corners = np.array(list(product(*[(p[0], p[-1]) for p in places])))
+    read = (corners - center) @ place.rotation.T + center
+    low = np.clip(np.floor(read.min(axis=0)) - beyond, 0, place.shape - 1).astype(int)
+    high = np.clip(np.ceil(read.max(axis=0)) + beyond, low, place.shape - 1).astype(int) + 1
+    middle = (high - low - 1) / 2.0
+    shift = middle - center + place.rotation.T @ (center - low - middle)
+    region = tuple(slice(int(a), int(b)) for a, b in zip(low, high))
+    return region, place._replace(shape=high - low), [p + s for p, s in zip(places, shift)]  # type: ignore[return-value]
 
 
 def _profile(scanner: Scanner, place: _Place, axis: int, zoom: float) -> tuple[Profile, int]:

@@ -43,6 +43,11 @@ class Grid:
         """The point (LPS, mm) in the middle of the field of view."""
         return self.to_physical([(n - 1) / 2.0 for n in self.size])
 
+    def corners(self, part: float = 1.0) -> np.ndarray:
+        """The corners (8, 3) of a box around its middle: that of its voxels, or a part of it along each axis."""
+        ends = [(n * (1 - part) / 2 - 0.5, n * (1 + part) / 2 - 0.5) for n in self.size]
+        return np.array([self.to_physical((i, j, k)) for i in ends[0] for j in ends[1] for k in ends[2]])
+
     def refined(self, size: Sequence[int]) -> Grid:
         """The grid of another size over exactly the same field of view."""
         factor = np.asarray(size, float) / np.asarray(self.size)
