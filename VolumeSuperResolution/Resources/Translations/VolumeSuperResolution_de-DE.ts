@@ -1134,10 +1134,6 @@
         <translation>{name}: {count} Stapel, {time}; sie weichen davon um {residual}% des Helligkeitsumfangs ab.</translation>
     </message>
     <message>
-        <source>{count} of the {total} slices of {name} did not fit and were left out.</source>
-        <translation>{count} der {total} Schichten von {name} passten nicht und blieben weg.</translation>
-    </message>
-    <message>
         <source>Assumed: {modality}. {scan}</source>
         <translation>Angenommen: {modality}. {scan}</translation>
     </message>
@@ -1176,6 +1172,14 @@
     <message>
         <source>The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.</source>
         <translation>Der Patient hatte sich dazwischen um bis zu {moved} mm und {degrees}° bewegt; sicher auf {loop} mm.</translation>
+    </message>
+    <message>
+        <source>{count} of the {total} slices of {name} moved alone and were placed one by one.</source>
+        <translation>{count} der {total} Schichten von {name} hatten sich einzeln bewegt und wurden einzeln eingepasst.</translation>
+    </message>
+    <message>
+        <source>{count} of the {total} slices of {name} did not fit and were left out.</source>
+        <translation>{count} der {total} Schichten von {name} passten nicht und blieben weg.</translation>
     </message>
     <message>
         <source>Assumed: {modality}, slices as thick as they are apart.</source>

@@ -1134,10 +1134,6 @@
         <translation>{name}：{count} 个序列，{time}；各序列与其相差强度范围的 {residual}%。</translation>
     </message>
     <message>
-        <source>{count} of the {total} slices of {name} did not fit and were left out.</source>
-        <translation>{name} 的 {total} 层中有 {count} 层不吻合，已排除。</translation>
-    </message>
-    <message>
         <source>Assumed: {modality}. {scan}</source>
         <translation>假设：{modality}。{scan}</translation>
     </message>
@@ -1176,6 +1172,14 @@
     <message>
         <source>The patient had moved by up to {moved} mm and {degrees}° between them; sure to {loop} mm.</source>
         <translation>其间患者移动最多 {moved} 毫米、{degrees}°；误差约 {loop} 毫米。</translation>
+    </message>
+    <message>
+        <source>{count} of the {total} slices of {name} moved alone and were placed one by one.</source>
+        <translation>{name} 的 {total} 层中有 {count} 层单独移动过，已逐层配准。</translation>
+    </message>
+    <message>
+        <source>{count} of the {total} slices of {name} did not fit and were left out.</source>
+        <translation>{name} 的 {total} 层中有 {count} 层不吻合，已排除。</translation>
     </message>
     <message>
         <source>Assumed: {modality}, slices as thick as they are apart.</source>

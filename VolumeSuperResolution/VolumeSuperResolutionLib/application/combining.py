@@ -20,9 +20,12 @@ def makeRequest(
     reference: Any = None,
     thickness: float | Sequence[float | None] | None = None,
     spacing: float | None = None,
+    leftOut: Sequence[tuple[int, int]] = (),
     **options: Any,
 ) -> tuple[list, CombineRequest]:
     """The volumes with the reference (the first one, if none is named) in front, and the engine's request for them.
+
+    `leftOut` are slices, each as the number of its volume (from 1) and its own (from 0).
 
     Raises RefusalError, whose sentence is for the user, where there is nothing to combine.
     """
@@ -39,7 +42,9 @@ def makeRequest(
     order = [first, *(n for n in range(len(nodes)) if n != first)] if nodes else []
     scanners = tuple(stacks.scannerOf(nodes[n], told[n]) for n in order)
     step = float(spacing) if spacing else None
-    return [nodes[n] for n in order], CombineRequest(spacing=step, scanners=scanners, **options)
+    places = {n + 1: place for place, n in enumerate(order, start=1)}
+    left = tuple((places.get(volume, volume), int(k)) for volume, k in leftOut)
+    return [nodes[n] for n in order], CombineRequest(spacing=step, left_out=left, scanners=scanners, **options)
 
 
 def estimateRequest(nodes: Sequence, request: CombineRequest) -> Estimate:

@@ -39,6 +39,8 @@ def combineCallFor(names: Sequence[str], request: CombineRequest, maps: bool) ->
     widths = [next((a.width for a in scanner.axes if a.told == "user"), None) for scanner in request.scanners]
     if any(widths):
         options.append(f"thickness={widths!r}")
+    if request.left_out:
+        options.append(f"leftOut={request.left_out!r}")
     if maps:
         options.append("maps=True")
     scans = ", ".join(f"slicer.util.getNode({name!r})" for name in names)

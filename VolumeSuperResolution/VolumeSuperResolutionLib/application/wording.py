@@ -264,9 +264,12 @@ def combinedLine(node: Any) -> str:
         )
     lines = [done, place]
     for stack, source in zip(report.stacks, inputsOf(node)):
-        if stack.dropped:
-            text = _("{count} of the {total} slices of {name} did not fit and were left out.")
-            lines.append(text.format(count=len(stack.dropped), total=stack.slices, name=source.GetName()))
+        for slices, text in (
+            (stack.followed, _("{count} of the {total} slices of {name} moved alone and were placed one by one.")),
+            (stack.dropped, _("{count} of the {total} slices of {name} did not fit and were left out.")),
+        ):
+            if slices:
+                lines.append(text.format(count=len(slices), total=stack.slices, name=source.GetName()))
     return "\n".join([*lines, *report.warnings])
 
 

@@ -28,9 +28,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--scale", type=scale, metavar="2|1,1,4", help="by what they are degraded")
     what.add_argument(
         "--stacks",
-        type=reader("stacks", read_numbers, "a thickness in voxels, and a gap in parts of it: 4 or 4,0.2"),
-        metavar="THICKNESS[,GAP]",
-        help="combine three orthogonal stacks of every volume, moved by up to 3 degrees and 3 mm",
+        type=reader("stacks", read_numbers, "a thickness in voxels, a gap in parts of it, and a part of slices: 4,0.2"),
+        metavar="THICKNESS[,GAP[,ALONE]]",
+        help="combine three orthogonal stacks of every volume, moved by up to 3 degrees and 3 mm, as is by itself the "
+        "part ALONE of the slices",
     )
     what.add_argument(
         "--leave-one-out",
@@ -183,15 +184,16 @@ def _stacks(models: Sequence[str], options: argparse.Namespace, tell: Callable[[
         print(stacks_evaluation.left_out_table(found))
         values: list[dict] = [one._asdict() for one in found]
     else:
-        thickness, gap = (*options.stacks, 0.0)[:2]
-        if thickness < 2 or not 0 <= gap <= 1 or len(options.stacks) > 2:
+        thickness, gap, alone = (*options.stacks, 0.0, 0.0)[:3]
+        if thickness < 2 or not (0 <= gap <= 1 and 0 <= alone <= 1) or len(options.stacks) > 3:
             raise RefusalError(
-                "Stacks are at least 2 voxels thick with gaps of 0 to 1 of that; give for example 4,0.2."
+                "Stacks are at least 2 voxels thick with gaps of 0 to 1 of that, and 0 to 1 of the slices moved alone; "
+                "give for example 4,0.2."
             )
         if options.keep is not None:
             outputs.make_folder(options.keep)
         scores = stacks_evaluation.evaluate(
-            paths, thickness, gap, models, options.crop, options.device, tell, options.keep, options.prior
+            paths, thickness, gap, models, options.crop, options.device, tell, options.keep, options.prior, alone
         )
         print(stacks_evaluation.table(scores))
         values = stacks_evaluation.to_json(scores)

@@ -15,7 +15,7 @@ from .detail import Detail, Seen
 from .errors import CancelledError, RefusalError
 from .physics import reconstruction, stack_maps
 from .physics.reconstruction import Scan
-from .physics.scanner import Scanner
+from .physics.scanner import Scanner, slice_axis
 from .request import MEGA, CombineRequest, Estimate, describe_grid
 from .streaming import memory
 from .volumes import intensity
@@ -192,7 +192,7 @@ def _check_count(grids: Sequence[Grid], request: CombineRequest) -> None:
 
 
 def _slices(grid: Grid) -> int:
-    return grid.size[int(np.argmax(grid.spacing))]
+    return grid.size[slice_axis(grid.spacing)]
 
 
 def _check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scanner]:
@@ -206,7 +206,7 @@ def _check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scan
     result = []
     for number, (grid, scanner) in enumerate(zip(grids, scanners)):
         if widths:
-            axis = int(np.argmax(grid.spacing))
+            axis = slice_axis(grid.spacing)
             scanner = scanner.along(axis, width=widths[number], told="user")
         scanner.check(grid.spacing)
         result.append(scanner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ..engine import quality
 from ..engine.combine import FEWEST, CombineRequest, combine
 from ..engine.errors import RefusalError
 from ..engine.physics import reconstruction, registration, simulation, slice_motion, stacks
-from ..engine.physics.scanner import Scanner
+from ..engine.physics.scanner import Scanner, slice_axis
 from ..engine.physics.simulation import Simulated
 from ..engine.physics.stacks import STILL, Pose, Stack
 from ..engine.physics.system import System
@@ -30,8 +30,10 @@ NOISE = 0.01
 # A volume with fewer voxels along an axis than this makes no stack.
 SHORTEST = 48
 SOLVED = "data step"
-# Of the slices that are left out, the first, and their distance.
-FIRST, EVERY = 2, 4
+# How far apart the slices lie that are left out.
+EVERY = 4
+# Real stacks are taken for slices as thick as they are apart.
+PLAIN = (Scanner(), Scanner())
 VIEWS = ("axial", "sagittal", "coronal")
 
 
@@ -54,19 +56,21 @@ class StackScore:
     seconds: float
 
 
-class LeftOut(NamedTuple):
-    """How well a stack is predicted (PSNR in dB, correlation) by the combination of the others, and by the best one.
+Score = tuple[float, float]
 
-    And every fourth of its slices: by the combination of all other slices, by the best stack or the slices beside it.
+
+class LeftOut(NamedTuple):
+    """How well a stack is predicted by the combination of the others, and by the best one. None is what was refused.
+
+    And every fourth of its slices: by the combination of all other slices, and by the best stack or the slices beside
+    it. PSNR in dB, and correlation.
     """
 
     name: str
-    combined: float
-    alone: float
-    combined_alike: float
-    alone_alike: float
-    slices: float
-    slices_alone: float
+    combined: Score | None
+    alone: Score
+    slices: Score | None
+    slices_alone: Score
 
 
 class Prediction(NamedTuple):
@@ -75,14 +79,14 @@ class Prediction(NamedTuple):
     stack: Stack
     values: np.ndarray
 
-    def score(self, slices: Sequence[int] | None = None) -> tuple[float, float]:
+    def score(self, slices: Sequence[int] | None = None) -> Score:
         """PSNR in tissue, and correlation; of all slices or some."""
         stack = self.stack
         mask = stack.seen & quality.foreground(stack.values, "MR")
         if slices is not None:
             mask &= stack.along_slices(stack.of_slices(np.isin(np.arange(stack.counts[stack.slice_axis]), slices)))
         alike = float(np.corrcoef(stack.values[mask], self.values[mask])[0, 1])
-        return quality.psnr(self.values, stack.values, mask, quality.data_range(stack.values)), alike
+        return float(quality.psnr(self.values, stack.values, mask, quality.data_range(stack.values))), alike
 
 
 def evaluate(
@@ -95,16 +99,17 @@ def evaluate(
     tell: Callable[[str], None] = lambda line: None,
     keep: Path | None = None,
     prior: str = "",
+    alone: float = 0.0,
 ) -> list[StackScore]:
     """Three orthogonal stacks of every volume, moved between them; it is not told how. `keep` is where they go, `prior`
-    the model whose detail the combination gets."""
+    the model whose detail the combination gets, `alone` the part of the slices that moved by themselves."""
     scores = []
     for path in volumes:
         volume = simulation.cube(files.read(path).volume)
         if min(volume.array.shape) < SHORTEST:
             tell(f"{path.name} has too few slices to make stacks of")
             continue
-        made = stacks_of(path.name, volume, thickness, gap, crop)
+        made = stacks_of(path.name, volume, thickness, gap, crop, alone)
         for stack, view in zip(made, VIEWS if keep else ()):
             files.write(stack.volume, keep / f"{path.name.partition('.')[0]}-{view}.nrrd")  # type: ignore[operator]
         scores.append(score(path.name, made, models, device, prior))
@@ -113,12 +118,14 @@ def evaluate(
     return scores
 
 
-def stacks_of(name: str, volume: Volume, thickness: float, gap: float, crop: int | None) -> list[Simulated]:
+def stacks_of(
+    name: str, volume: Volume, thickness: float, gap: float, crop: int | None, alone: float = 0.0
+) -> list[Simulated]:
     """The stacks of one volume; what is drawn follows from its name."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     volume = Volume(volume.array.astype(np.float32), volume.grid)
     field = simulation.middle(volume.grid, crop or max(volume.grid.size))
-    return simulation.orthogonal(volume, thickness, gap, random, NOISE, DEGREES, MM, field)
+    return simulation.orthogonal(volume, thickness, gap, random, NOISE, DEGREES, MM, field, alone)
 
 
 def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: str, prior: str = "") -> StackScore:
@@ -183,31 +190,32 @@ def leave_one_out(
     if len(paths) < FEWEST + 1:
         raise RefusalError(f"Leaving one of {len(paths)} stacks out leaves too few to combine; give three or more.")
     named = [(path.name, files.read(path).volume) for path in paths]
-    scanners = [Scanner()] * len(named)
+    asked = CombineRequest(fov="union", model=prior, device=device)
     found = []
     for n, (name, volume) in enumerate(named):
-        others = [m for m in range(len(named)) if m != n]
-        others_scanned = tuple(scanners[m] for m in others)
-        request = CombineRequest(fov="union", scanners=others_scanned, model=prior, device=device)
-        sharp = combine([named[m][1] for m in others], request).volume
-        start = registration.match(
-            volume, named[others[0]][1], (scanners[n], scanners[others[0]]), min(volume.grid.spacing)
-        )
-        combined = _predicted(volume, scanners[n], sharp, start.pose.inverse()).score()
+        others = [other for m, (_, other) in enumerate(named) if m != n]
         alone = []
-        for m in others:
-            grid = named[m][1].grid
-            upscaled = upscale(named[m][1], Request("lanczos", spacing=(min(grid.spacing),) * 3)).volume
-            pose = registration.match(named[m][1], volume, (scanners[m], scanners[n]), min(grid.spacing)).pose
-            alone.append(_predicted(volume, scanners[n], upscaled, pose))
+        for other in others:
+            step = min(other.grid.spacing)
+            upscaled = upscale(other, Request("lanczos", spacing=(step,) * 3)).volume
+            alone.append(_predicted(volume, upscaled, registration.match(other, volume, PLAIN, step).pose))
+        start = registration.match(others[0], volume, PLAIN, min(others[0].grid.spacing)).pose
+        combined = _prediction(volume, others, asked, start, tell)
+        count = volume.grid.size[slice_axis(volume.grid.spacing)]
+        slices = [k for k in range(1, count - 1) if k % EVERY == count // 2 % EVERY]
+        rest = replace(asked, fov="reference", left_out=tuple((1, k) for k in slices))
+        whole = _prediction(volume, [volume, *others], rest, STILL, tell)
         best = max(one.score() for one in alone)
-        slices = range(FIRST, volume.grid.size[int(np.argmax(volume.grid.spacing))] - 1, EVERY)
-        request = CombineRequest(n + 1, model=prior, device=device, left_out=tuple((n + 1, k) for k in slices))
-        rest = combine([volume for _, volume in named], request).volume
-        parts = [_predicted(volume, scanners[n], rest, STILL), *alone, _between(volume)]
-        scores = [one.score(slices)[0] for one in parts]
-        found.append(LeftOut(name, combined[0], best[0], combined[1], best[1], scores[0], max(scores[1:])))
-        tell(f"{name}  {combined[0]:.2f} dB, alone {best[0]:.2f} dB; slices {', '.join(f'{s:.2f}' for s in scores)} dB")
+        found.append(
+            LeftOut(
+                name,
+                combined and combined.score(),
+                best,
+                whole and whole.score(slices),
+                max(one.score(slices) for one in (*alone, _between(volume))),
+            )
+        )
+        tell(left_out_row(found[-1]))
     return found
 
 
@@ -218,22 +226,36 @@ def left_out_table(found: Sequence[LeftOut]) -> str:
         "every fourth slice, from all others combined | from the best stack, Lanczos, or the slices beside | gain |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for one in found:
-        lines.append(
-            f"| {one.name} | {one.combined:.2f} dB / {one.combined_alike:.3f} | {one.alone:.2f} dB / "
-            f"{one.alone_alike:.3f} | {one.combined - one.alone:+.2f} | "
-            f"{one.slices:.2f} dB | {one.slices_alone:.2f} dB | {one.slices - one.slices_alone:+.2f} |"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(left_out_row, found)])
 
 
-def _predicted(volume: Volume, scanner: Scanner, sharp: Volume, pose: Pose) -> Prediction:
+def left_out_row(one: LeftOut) -> str:
+    """Of such a table."""
+    cells = [one.name]
+    for combined, alone in ((one.combined, one.alone), (one.slices, one.slices_alone)):
+        cells += [f"{score[0]:.2f} dB / {score[1]:.3f}" if score else "refused" for score in (combined, alone)]
+        cells.append(f"{combined[0] - alone[0]:+.2f}" if combined else "")
+    return f"| {' | '.join(cells)} |"
+
+
+def _prediction(
+    volume: Volume, scans: Sequence[Volume], request: CombineRequest, start: Pose, tell: Callable[[str], None]
+) -> Prediction | None:
+    """What some scans combined predict of a stack; None where they are refused."""
+    try:
+        return _predicted(volume, combine(scans, request).volume, start)
+    except RefusalError as refusal:
+        tell(str(refusal))
+        return None
+
+
+def _predicted(volume: Volume, sharp: Volume, pose: Pose) -> Prediction:
     """What a sharp volume predicts of a stack, wherever each of its slices lies."""
     scan = Volume(volume.array.astype(np.float32), volume.grid)
     fine = Volume(sharp.array.astype(np.float32), sharp.grid)
-    pose = registration.refine(scan, scanner, fine, pose).pose
-    moved = slice_motion.find(scan, scanner, fine, pose)
-    stack = stacks.observe(scan, scanner, fine.grid, pose, moved)
+    pose = registration.refine(scan, PLAIN[0], fine, pose).pose
+    moved = slice_motion.find(scan, PLAIN[0], fine, pose)
+    stack = stacks.observe(scan, PLAIN[0], fine.grid, pose, moved)
     if stack is None:
         raise RefusalError("The combined volume and the stack that was left out have nothing in common.")
     prediction = stack.see(fine.array)
@@ -243,7 +265,7 @@ def _predicted(volume: Volume, scanner: Scanner, sharp: Volume, pose: Pose) -> P
 
 def _between(volume: Volume) -> Prediction:
     """Every slice as the mean of those beside it."""
-    axis = int(np.argmax(volume.grid.spacing))
+    axis = slice_axis(volume.grid.spacing)
     whole = stacks.observe(volume, Scanner(), volume.grid)
     assert whole is not None
     array = np.moveaxis(volume.array.astype(np.float32), 2 - axis, 0)

@@ -19,7 +19,7 @@ from ..volumes.grid import Grid, Volume
 from ..volumes.intensity import MR_FOREGROUND, percentiles
 from . import registration, slice_motion, stacks
 from .noise import white_noise
-from .scanner import Scanner
+from .scanner import Scanner, slice_axis
 from .stacks import Pose, Stack
 from .system import TOLERANCE, System
 
@@ -85,7 +85,7 @@ class Scan:
     @property
     def slice_axis(self) -> int:
         """In array order."""
-        return 2 - int(np.argmax(self.volume.grid.spacing))
+        return 2 - slice_axis(self.volume.grid.spacing)
 
     def weigh(self, weights: np.ndarray) -> None:
         """Take the weights of all slices that are used."""
@@ -162,7 +162,8 @@ def find_places(
         if before == [set(scan.moved) for scan in working]:
             break
     for scan, found in zip(scans, working):
-        scan.pose, scan.weights, scan.moved = found.pose, found.weights, found.moved
+        scan.pose = found.pose
+        _tell_slices(scan, found)
         scan.alike, scan.inverted = found.alike, found.inverted
         scan.brightness = found.brightness
         scan.level = _leveled(scan)
@@ -376,7 +377,22 @@ def _joined(scan: Scan, grid: Grid, factor: int) -> Scan:
     low, high = percentiles(array)
     least = MODEL_ERROR * (high - low)
     noise = float(np.hypot(np.sqrt(max(0.0, scan.noise**2 - least**2) / pixels), least))
-    return Scan(Volume(means, place), scanner, noise, left_out=scan.left_out)
+    joined = Scan(Volume(means, place), scanner, noise)
+    if joined.slice_axis == scan.slice_axis:
+        together = shape[2 - scan.slice_axis][1]
+        joined.left_out = frozenset(min(k // together, len(joined.weights) - 1) for k in scan.left_out)
+        joined.weigh(joined.weights)
+    return joined
+
+
+def _tell_slices(scan: Scan, joined: Scan) -> None:
+    """What was found of a scan's joined slices, for each of its own; nothing where its pixels became coarser."""
+    if joined.slice_axis != scan.slice_axis:
+        return
+    count, fewer = len(scan.weights), len(joined.weights)
+    found = np.minimum(np.arange(count) // (count // fewer), fewer - 1)
+    scan.weigh(joined.weights[found])
+    scan.moved = {n: joined.moved[k] for n, k in enumerate(found) if k in joined.moved and n not in scan.left_out}
 
 
 def _robust(values: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from ..volumes.grid import Grid, Volume
 from ..volumes.intensity import MR_FOREGROUND, percentiles
 from . import stacks
 from .degradation import FWHM
-from .scanner import Scanner
+from .scanner import Scanner, slice_axis
 from .stacks import Pose, Stack
 
 # Voxels of the images that are registered: beyond that they are coarser than the finest pixels.
@@ -203,7 +203,7 @@ def _blurred(volume: Volume, other: Scanner, grid: Grid, spacing: float) -> sitk
     low, high = percentiles(volume.array)
     array = np.clip((volume.array.astype(np.float32) - low) / max(high - low, 1e-6), -0.5, 1.5)
     image = files.to_image(Volume(array, volume.grid))
-    across = int(np.argmax(grid.spacing))
+    across = slice_axis(grid.spacing)
     direction = np.asarray(grid.direction).reshape(3, 3)[:, across]
     along = int(np.argmax(np.abs(np.asarray(volume.grid.direction).reshape(3, 3).T @ direction)))
     width = other.axes[across].width_at(grid.spacing[across])

@@ -7,6 +7,7 @@ that stays as it is. The products are numpy's, or, where a place for them is giv
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -202,13 +203,21 @@ def _elsewhere(
         yield waiting.popleft()()
 
 
+# Threads of a pool start no others.
+_here = threading.local()
+
+
+def _enter_pool() -> None:
+    _here.in_pool = True
+
+
 def _in_threads(compute: Callable[[Any], Any], slabs: Sequence[Any]) -> Iterator[Any]:
     """The results in their order, some of the next being computed meanwhile."""
     count = min(_threads(), len(slabs))
-    if count <= 1:
+    if count <= 1 or getattr(_here, "in_pool", False):
         yield from map(compute, slabs)
         return
-    with ThreadPoolExecutor(count) as pool:
+    with ThreadPoolExecutor(count, initializer=_enter_pool) as pool:
         rest = iter(slabs)
         waiting = deque(pool.submit(compute, part) for part in islice(rest, count))
         try:

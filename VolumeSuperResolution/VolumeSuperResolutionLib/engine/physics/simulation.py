@@ -57,13 +57,21 @@ def orthogonal(
     degrees: float,
     mm: float,
     field: Grid | None = None,
+    alone: float = 0.0,
 ) -> list[Simulated]:
-    """Three stacks of a patient who moved between them; the first lies where the volume is."""
+    """Three stacks of a patient who moved between them, and during this part of the slices; the first lies where the
+    volume is."""
     center = (field or volume.grid).center()
     made = []
     for number, axis in enumerate(SLICE_AXES):
         pose = STILL if number == 0 else random_pose(random, degrees, mm, center)
-        made.append(simulate(volume, axis, thickness, gap, random, noise, pose, field))
+        stack = simulate(volume, axis, thickness, gap, random, noise, pose, field)
+        count = len(stack.volume.array)
+        for n in random.permutation(count)[: round(alone * count)]:
+            own = random_pose(random, degrees, mm, center).after(pose)
+            moved = simulate(volume, axis, thickness, gap, random, noise, own, field)
+            stack.volume.array[n] = moved.volume.array[n]
+        made.append(stack)
     return made
 
 

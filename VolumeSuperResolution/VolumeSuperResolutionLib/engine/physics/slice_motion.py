@@ -16,8 +16,8 @@ import SimpleITK as sitk
 from ..callbacks import Cancel, end_if
 from ..volumes import files
 from ..volumes.grid import Grid, Volume
-from . import registration, stacks
-from .scanner import Scanner
+from . import registration, separable, stacks
+from .scanner import Scanner, slice_axis
 from .stacks import REACH, Pose
 
 # A slice that seems to lie so many fine voxels from where its scan does is laid over the volume by itself, and one that
@@ -60,18 +60,20 @@ def find(
     if weights is not None:
         suspects.update(np.flatnonzero(weights < LEAST_WEIGHT))
     blurred = [Volume(_blurred(fine, [blur] * 3), fine.grid) for blur in BLURS] if suspects else []
-    found = {}
-    for n in sorted(int(n) for n in suspects):
+    found: dict[int, Pose] = {}
+
+    def one(n: int) -> None:
         end_if(cancel)
-        own = _alone(volume, n)
-        moved = _laid(own, scanner, blurred, pose, known.get(n))
+        moved = _laid(_alone(volume, n), scanner, blurred, pose, known.get(n))
         if moved is not None:
             found[n] = moved
+
+    separable.for_all(one, sorted(int(n) for n in suspects))
     return found
 
 
 def _suspects(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose) -> list[int]:
-    """Slices that one step of least squares, each by itself, would move."""
+    """Slices that one step of least squares, each by itself, would move, and so explain better."""
     stack = stacks.observe(volume, scanner, fine.grid, pose)
     if stack is None:
         return []
@@ -81,15 +83,18 @@ def _suspects(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose) -> lis
     columns = [np.moveaxis(c, stack.slice_axis, 0) for c in (*columns, prediction, np.ones_like(prediction))]
     values, seen = (np.moveaxis(a, stack.slice_axis, 0) for a in (stack.values, stack.seen))
     places = np.moveaxis(points, stack.slice_axis, 0)
-    size = np.zeros(len(values))
+    suspect = np.zeros(len(values))
     for n, inside in enumerate(seen):
         if inside.sum() < FEWEST:
             continue
         matrix = np.stack([column[n][inside] for column in columns], axis=1).astype(float)
-        motion = np.linalg.lstsq(matrix, values[n][inside].astype(float), rcond=1e-6)[0]
+        given = values[n][inside].astype(float)
+        motion, still = (np.linalg.lstsq(m, given, rcond=1e-6)[0] for m in (matrix, matrix[:, 6:]))
+        left, right = np.var(given - matrix @ motion), np.var(given - matrix[:, 6:] @ still)
         turn, shift = motion[:3] / (motion[6] or 1.0), motion[3:6] / (motion[6] or 1.0)
-        size[n] = np.linalg.norm(np.cross(turn, places[n][inside]) + shift, axis=1).mean()
-    return np.flatnonzero(stack.by_slice(size, 0.0) > SUSPECT * min(fine.grid.spacing)).tolist()
+        moved = np.linalg.norm(np.cross(turn, places[n][inside]) + shift, axis=1).mean() / min(fine.grid.spacing)
+        suspect[n] = moved > SUSPECT and left < LEAST_GAIN * right
+    return np.flatnonzero(stack.by_slice(suspect, 0.0)).tolist()
 
 
 def _laid(own: Volume, scanner: Scanner, blurred: Sequence[Volume], pose: Pose, known: Pose | None) -> Pose | None:
@@ -132,7 +137,7 @@ def _match(own: Volume, scanner: Scanner, fine: Volume, pose: Pose) -> Match:
 
 def _alone(volume: Volume, n: int) -> Volume:
     """One slice."""
-    axis = int(np.argmax(volume.grid.spacing))
+    axis = slice_axis(volume.grid.spacing)
     region = [(0, size) for size in volume.grid.size]
     region[axis] = (n, n + 1)
     array = np.take(volume.array, [n], axis=2 - axis)

@@ -17,7 +17,7 @@ from ..volumes.grid import Grid, Volume
 from . import interpolation, separable
 from .lines import TAPS, is_whole
 from .rigid import Moving, Profile, Slices
-from .scanner import Scanner
+from .scanner import Scanner, slice_axis
 from .separable import Matrices
 
 # Voxels of a scan up to this many times as wide as the fine ones are points on them, not blurred by them.
@@ -138,6 +138,7 @@ class _Place(NamedTuple):
     shape: np.ndarray
     order: tuple[int, int, int]
     flipped: tuple[bool, bool, bool]
+    across: int
 
 
 def observe(
@@ -183,12 +184,13 @@ def _place(scan: Grid, grid: Grid, pose: Pose, like: _Place | None = None) -> _P
     if np.abs(rotation - np.eye(3)).max() * shape.max() / 2 < DRIFT:
         rotation = np.eye(3)
     start = rotation.T @ (first - center) + center
-    return _Place(rotation, start, width / step, step, shape, order, flipped)
+    across = order.index(2 - slice_axis(scan.spacing))
+    return _Place(rotation, start, width / step, step, shape, order, flipped, across)
 
 
 def _placed(values: np.ndarray, scanner: Scanner, place: _Place, moved: Mapping[int, _Place]) -> Stack | None:
     """What the fine grid sees of the scan's values, and how; `moved` are slices that lie elsewhere."""
-    rotation, start, scale, _step, shape, order, flipped = place
+    rotation, start, scale, _step, shape, order, flipped, across = place
     turned = not np.allclose(rotation, np.eye(3))
     unit = np.abs(scale - 1) * values.shape / 2 < DRIFT
     # x at g is read at R (g - c) + c.
@@ -201,7 +203,6 @@ def _placed(values: np.ndarray, scanner: Scanner, place: _Place, moved: Mapping[
             return None
         rows.append(slice(int(inside[0]), int(inside[-1]) + 1))
         places[axis] = places[axis][rows[axis]]
-    across = int(np.argmax(scale))
     matrices: list[np.ndarray | None] = [None, None, None]
     for axis in range(3):
         if axis != across and scale[axis] > SAME_WIDTH:
