@@ -25,9 +25,10 @@ from .system import TOLERANCE, System
 
 # Scans are laid over each other on a grid of no more voxels than this, their pixels joined if need be.
 WORKING_VOXELS = 2_000_000
-ROUNDS = 2
-# How often slices are looked for that moved alone, at the most, and how many stay that tell where a scan lies.
-SLICE_ROUNDS, FEWEST_SLICES = 3, 4
+# How often each is compared with the others: more often while slices are found that moved alone.
+ROUNDS, MOST_ROUNDS = 2, 4
+# How many slices tell where a scan lies.
+FEWEST_SLICES = 4
 # A scan less alike than this, as a whole, is of another thing, however its slices are laid.
 WORTH_FOLLOWING = 0.5
 # Motions are compared over this part of a scan along each axis.
@@ -131,7 +132,7 @@ def find_places(
     working = [_joined(scan, grid, factor) for scan in scans]
     rough = grid.refined([max(8, round(n / factor)) for n in grid.size])
     others = [n for n in range(len(scans)) if n != reference]
-    steps = len(others) * (1 + ROUNDS) + 1 + len(scans) * SLICE_ROUNDS
+    steps = 2 * len(others) + 1 + len(scans) * (MOST_ROUNDS - 1)
     loop = None
     if not still:
         loop = _match_all(working, reference, others, rough, lambda n: progress(n, steps), cancel)
@@ -145,21 +146,18 @@ def find_places(
         progress(done, steps)
         return _solved([working[m] for m in known], rough, cost, ROUGH)
 
-    everyone = range(len(scans))
-    for count in range(ROUNDS):
+    for count in range(ROUNDS if still else MOST_ROUNDS):
+        before = [set(scan.moved) for scan in working]
         for position, n in enumerate(others):
             # First against what is placed already, then against all others.
-            known = [reference, *others[:position]] if count == 0 else [m for m in everyone if m != n]
-            _compare(working[n], fine(known), still)
-    hopeless = min(scan.alike for scan in working) < WORTH_FOLLOWING
-    for _ in range(0 if still or hopeless else SLICE_ROUNDS):
-        before = [set(scan.moved) for scan in working]
-        for n in (*others, reference):
-            seen = fine(m for m in everyone if m != n)
-            if n != reference:
-                _compare(working[n], seen, still)
-            _follow(working[n], seen, cancel)
-        if before == [set(scan.moved) for scan in working]:
+            known = [reference, *others[:position]] if count == 0 else [m for m in range(len(scans)) if m != n]
+            seen = fine(known)
+            _compare(working[n], seen, still)
+            if count and not still:
+                _follow(working[n], seen, cancel)
+        if count and not still:
+            _follow(working[reference], fine(others), cancel)
+        if count and before == [set(scan.moved) for scan in working]:
             break
     for scan, found in zip(scans, working):
         scan.pose = found.pose
@@ -303,6 +301,8 @@ def _compare(scan: Scan, fine: Volume, still: bool) -> None:
 
 def _follow(scan: Scan, fine: Volume, cancel: Cancel | None) -> None:
     """Which slices moved alone."""
+    if scan.alike < WORTH_FOLLOWING:
+        return
     level = Volume(scan.level, scan.volume.grid)
     found = slice_motion.find(level, scan.scanner, fine, scan.pose, scan.moved, scan.weights, cancel)
     scan.moved = {n: pose for n, pose in found.items() if n not in scan.left_out}

@@ -67,7 +67,7 @@ def orthogonal(
         pose = STILL if number == 0 else random_pose(random, degrees, mm, center)
         stack = simulate(volume, axis, thickness, gap, random, noise, pose, field)
         count = len(stack.volume.array)
-        for n in random.permutation(count)[: round(alone * count)]:
+        for n in random.permutation(count)[: round(alone * count)] if alone else ():
             own = random_pose(random, degrees, mm, center).after(pose)
             moved = simulate(volume, axis, thickness, gap, random, noise, own, field)
             stack.volume.array[n] = moved.volume.array[n]
