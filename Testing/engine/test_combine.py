@@ -119,6 +119,24 @@ def test_slices_that_moved_alone_are_followed():
     assert gain_over_lanczos(result, made) > 9.6
 
 
+def test_a_scan_of_equal_voxels_is_one_like_others(monkeypatch):
+    """Its slices are along its last axis, also where pixels are joined to find the places."""
+    shape = (41, 48, 46)
+    monkeypatch.setattr(reconstruction, "WORKING_VOXELS", 20_000)
+    whole = head()
+    part = tuple((0, n) for n in shape[::-1])
+    noise = np.random.default_rng(0).normal(0, 60, shape).astype(np.float32)
+    even = Volume(whole.array[: shape[0], : shape[1], : shape[2]] + noise, whole.grid.cropped(part))
+    thick = stacks_of(2.0, 2.0, seed=2)[1]
+    result = combine([even, thick.volume], CombineRequest(left_out=((1, 20),)))
+    truth = whole.array[: shape[0], : shape[1], : shape[2]]
+    assert [stack.slices for stack in result.report.stacks] == [shape[0], 12]
+    assert 20 in result.report.stacks[0].dropped
+    inside = np.s_[6:-6, 6:-6, 6:-6]
+    before, after = (np.abs(array - truth)[inside].mean() for array in (even.array, result.volume.array))
+    assert after < 0.7 * before
+
+
 def test_slices_that_are_left_out_say_nothing():
     first, second, third = volumes_of(stacks_of())
     array = second.array.copy()

@@ -35,7 +35,7 @@ def error(found, expected, volume):
     return float(found.after(expected.inverse()).displacement(volume.grid.corners(0.5)).mean())
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 2])
 def test_slices_that_moved_are_found_and_no_others(number):
     stack, poses = taken(number)
     found = slice_motion.find(stack.volume, stack.scanner, head(), stack.pose)

@@ -14,6 +14,8 @@ from .errors import CancelledError
 Progress = Callable[[int, int], None]
 # True as soon as the work should end.
 Cancel = Callable[[], bool]
+# Steps of the whole in which the progress of its parts is told.
+STEPS = 10_000
 # A part of an array, in its order of axes.
 Block = tuple[slice, slice, slice]
 ReadBlock = Callable[[Block], np.ndarray]
@@ -24,6 +26,16 @@ def end_if(cancel: Cancel | None) -> None:
     """Raise CancelledError where the work should end."""
     if cancel is not None and cancel():
         raise CancelledError
+
+
+def part(progress: Progress | None, start: float, end: float) -> Progress:
+    """The progress of a part of the work, which is so far when that begins and when it ends (0 to 1)."""
+
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(round(STEPS * (start + (end - start) * done / total)), STEPS)
+
+    return tell
 
 
 class Convert(Protocol):

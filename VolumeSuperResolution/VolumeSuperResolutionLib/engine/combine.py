@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import detail
-from .callbacks import Cancel, Progress
+from .callbacks import Cancel, Progress, part
 from .combine_report import CombineReport, StackReport
 from .detail import Detail, Seen
 from .errors import CancelledError, RefusalError
@@ -48,8 +48,8 @@ LEAST_SHARED = 0.1
 MARGIN = 8
 # Float volumes of the fine grid that are held at once.
 WORKING_VOLUMES = 12
-# How far (in %) the work is after registration, solving, upscaling each scan, and solving again.
-PLAIN, DETAILED = (40, 99), (25, 45, 90, 99)
+# How far the work is after registration, solving, upscaling each scan, and solving again.
+PLAIN, DETAILED = (0.4, 0.99), (0.25, 0.45, 0.9, 0.99)
 
 
 class CombineResult(NamedTuple):
@@ -89,21 +89,21 @@ def combine(
         for number, (volume, scanner) in enumerate(zip(volumes, scanners), start=1)
     ]
     parts = DETAILED if request.model else PLAIN
-    loop = reconstruction.find_places(scans, reference, grid, request.aligned, _part(tell, 0, parts[0]), cancel)
+    loop = reconstruction.find_places(scans, reference, grid, request.aligned, part(tell, 0, parts[0]), cancel)
     check_places(scans, reference, loop)
     cost = reconstruction.smoothness(scans[reference])
     wide, inner = _with_margin(grid, scans)
     bending = reconstruction.BENDING[modality]
-    values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, _part(tell, *parts[:2]), cancel)
+    values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, part(tell, *parts[:2]), cancel)
     _check_slices(scans)
     prior = Detail(np.empty(0))
     if request.model:
         known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
-        first, steps = Volume(values, wide), _part(tell, *parts[1:3])
+        first, steps = Volume(values, wide), part(tell, *parts[1:3])
         prior = detail.prior(known, first, request, modality, steps, cancel)
     if prior.models:
         values, residuals = reconstruction.detailed(
-            values, prior.values, scans, seen, residuals, cost, _part(tell, *parts[2:]), cancel
+            values, prior.values, scans, seen, residuals, cost, part(tell, *parts[2:]), cancel
         )
     coverage = stack_maps.coverage(scans, grid)
     residual = stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
@@ -114,11 +114,6 @@ def combine(
     tell(100, 100)
     report = _report(scans, request, result, coverage, loop, prior, time.monotonic() - started)
     return CombineResult(result, report, Volume(coverage, grid), Volume(np.ascontiguousarray(residual), grid))
-
-
-def _part(tell: Progress, start: int, end: int) -> Progress:
-    """The progress of a part of the work, from so many percent on to so many."""
-    return lambda done, total: tell(start + (end - start) * done // total, 100)
 
 
 def estimate(grids: Sequence[Grid], dtype: str | np.dtype, request: CombineRequest) -> Estimate:

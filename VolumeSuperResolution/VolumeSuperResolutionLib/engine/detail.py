@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from . import checks
-from .callbacks import Cancel, Progress, end_if
+from .callbacks import Cancel, Progress, end_if, part
 from .models.automatic import AUTOMATIC
 from .physics import stacks
 from .physics.reconstruction import Scan
@@ -59,10 +59,7 @@ def prior(
         wanted = _request(own, first.grid, seen.scan.scanner, request, modality)
         if wanted.model == AUTOMATIC and not checks.lay_out(own, wanted).card.learned:
             continue  # Where no network gains, what is classical adds nothing to what was solved.
-
-        def tell(done: int, of: int, before: int = number) -> None:
-            progress(int(1000 * (before + done / of)), 1000 * len(scans))
-
+        tell = part(progress, number / len(scans), (number + 1) / len(scans))
         result = upscale(Volume(_fitting(seen, first), own), wanted, tell, cancel)
         peak = max(peak, result.report.peak_memory_mb)
         ran.update(dict.fromkeys([title for title, _ in result.report.mean_of] or [result.report.title]))
@@ -103,7 +100,7 @@ def _fitting(seen: Seen, first: Volume) -> np.ndarray:
     those that moved alone all that it says of where they would have been."""
     scan, stack = seen.scan, seen.stack
     values = scan.level.copy()
-    turned = values.transpose(stack.order)[tuple(slice(None, None, -1) if f else slice(None) for f in stack.flipped)]
+    turned = stacks.ordered(values, stack.order, stack.flipped)
     turned[stack.rows] -= seen.residual * stack.along_slices(1 - stack.slice_weights)
     still = (
         stacks.observe(Volume(values, scan.volume.grid), scan.scanner, first.grid, scan.pose) if scan.moved else None

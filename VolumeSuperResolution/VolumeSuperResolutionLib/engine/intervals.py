@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .callbacks import Cancel, Place, Progress, end_if
+from .callbacks import Cancel, Place, Progress, end_if, part
 from .models.card import Card
 from .models.domain import Traits
 from .models.interval_table import FEWEST_SUBJECTS, HELD, IntervalTable, percent
@@ -201,11 +201,11 @@ def invent(
     """
     step = data_step.step_for(scanner, values.shape, tuple(low_shape), spacing)
     seen = empty(tuple(low_shape), np.float32)
-    separable.apply(values, step.forward, seen.__setitem__, _part(progress, 0), cancel, place)
+    separable.apply(values, step.forward, seen.__setitem__, part(progress, 0 / 3, 1 / 3), cancel, place)
     result = np.empty(values.shape, np.float32) if result is None else result
     plain = interpolation.matrices(seen.shape, values.shape, "lanczos")
-    separable.apply(seen, plain, result.__setitem__, _part(progress, 1), cancel, place)
-    step.apply(result, seen, 0.0, 0.0, _part(progress, 2), cancel, place, empty)
+    separable.apply(seen, plain, result.__setitem__, part(progress, 1 / 3, 2 / 3), cancel, place)
+    step.apply(result, seen, 0.0, 0.0, part(progress, 2 / 3, 3 / 3), cancel, place, empty)
     for mine, given in zip(result, values):
         np.abs(np.subtract(given, mine, out=mine, casting="unsafe"), out=mine)
     return result
@@ -218,10 +218,3 @@ def mean_in_tissue(found: np.ndarray, values: np.ndarray, tissue: float) -> floa
         inside = plane[of > tissue]
         total, count = total + float(inside.sum(dtype=np.float64)), count + inside.size
     return total / count if count else float(found.mean(dtype=np.float64))
-
-
-def _part(progress: Progress | None, which: int) -> Progress | None:
-    """Progress through one of three parts."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(which * total + done, 3 * total)

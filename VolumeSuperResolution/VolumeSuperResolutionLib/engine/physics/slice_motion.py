@@ -31,6 +31,8 @@ LEAST_SEEN, LEAST_ALIKE = 0.25, 0.6
 BLURS = (3.0, 1.0, 0.0)
 FURTHEST = 12
 STEPS = 6
+# Slices that are laid before it is asked again whether to go on.
+TOGETHER = 8
 # Pixels of a slice that are seen at the least.
 FEWEST = 100
 
@@ -63,12 +65,14 @@ def find(
     found: dict[int, Pose] = {}
 
     def one(n: int) -> None:
-        end_if(cancel)
         moved = _laid(_alone(volume, n), scanner, blurred, pose, known.get(n))
         if moved is not None:
             found[n] = moved
 
-    separable.for_all(one, sorted(int(n) for n in suspects))
+    numbers = sorted(int(n) for n in suspects)
+    for start in range(0, len(numbers), TOGETHER):
+        end_if(cancel)
+        separable.for_all(one, numbers[start : start + TOGETHER])
     return found
 
 
@@ -105,11 +109,12 @@ def _laid(own: Volume, scanner: Scanner, blurred: Sequence[Volume], pose: Pose, 
         return None
     before = _match(own, scanner, _part(fine, region), pose)
     best: tuple[Match, Pose] | None = None
-    for start, levels in ((known, BLURS[1:]), (pose, BLURS)):
+    levels = list(zip(BLURS, blurred))
+    for start, some in ((known, levels[1:]), (pose, levels)):
         if start is None or (best is not None and best[0].unlike < LEAST_GAIN * before.unlike):
             continue
         found = start
-        for blur, volume in list(zip(BLURS, blurred))[-len(levels) :]:
+        for blur, volume in some:
             pixels = [blur * step / s for s in own.grid.spacing[::-1]]
             pixels[own.array.shape.index(1)] = 0.0
             soft = Volume(_blurred(own, pixels), own.grid)
@@ -147,12 +152,8 @@ def _alone(volume: Volume, n: int) -> Volume:
 def _around(own: Volume, grid: Grid, pose: Pose) -> tuple[slice, slice, slice] | None:
     """The part of the fine grid (array order) in which a slice may lie; None where that is nothing."""
     there = pose.inverse()
-    axes = np.asarray(grid.direction).reshape(3, 3)
-    read = (
-        (own.grid.corners() @ there.rotation.T + there.shift - np.asarray(grid.origin))
-        @ axes
-        / np.asarray(grid.spacing)
-    )
+    corners = own.grid.corners() @ there.rotation.T + there.shift - np.asarray(grid.origin)
+    read = corners @ np.asarray(grid.direction).reshape(3, 3) / np.asarray(grid.spacing)
     beyond = FURTHEST + REACH * max(own.grid.spacing) / min(grid.spacing)
     low = np.maximum(np.floor(read.min(axis=0) - beyond), 0).astype(int)
     high = np.minimum(np.ceil(read.max(axis=0) + beyond) + 1, grid.size).astype(int)

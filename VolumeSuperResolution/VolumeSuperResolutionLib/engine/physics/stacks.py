@@ -149,11 +149,15 @@ def observe(
     `moved` are the poses of slices that lie elsewhere, by their number along the coarsest axis.
     """
     place = _place(volume.grid, grid, pose)
-    array = volume.array.transpose(place.order)
-    values = array[tuple(slice(None, None, -1) if f else slice(None) for f in place.flipped)]
+    values = ordered(volume.array, place.order, place.flipped)
     return _placed(
         values, scanner, place, {n: _place(volume.grid, grid, own, place) for n, own in (moved or {}).items()}
     )
+
+
+def ordered(array: np.ndarray, order: Sequence[int], flipped: Sequence[bool]) -> np.ndarray:
+    """A view of a scan's array with its axes in a fine grid's order and sense."""
+    return array.transpose(order)[tuple(slice(None, None, -1) if flip else slice(None) for flip in flipped)]
 
 
 def _place(scan: Grid, grid: Grid, pose: Pose, like: _Place | None = None) -> _Place:
