@@ -45,7 +45,7 @@ def test_slices_that_moved_are_found_and_no_others(number):
         assert error(found[n], poses[n], stack.volume) < 0.3
     # Once more, from what is known, with the scan as dark as another may be.
     dark = Volume(0.3 * stack.volume.array + 20, stack.volume.grid)
-    again = slice_motion.find(dark, stack.scanner, head(), stack.pose, found)
+    again = slice_motion.find(dark, stack.scanner, head(), stack.pose, known=found)
     assert all(error(again[n], poses[n], stack.volume) < 0.3 for n in MOVED)
 
 
@@ -53,7 +53,7 @@ def test_slices_that_lie_where_their_scan_does_stay():
     stack, _ = taken(moved=(), noise=0.03)
     weights = np.ones(len(stack.volume.array))
     weights[4] = 0.0
-    assert slice_motion.find(stack.volume, stack.scanner, head(), stack.pose, {}, weights) == {}
+    assert slice_motion.find(stack.volume, stack.scanner, head(), stack.pose, weights=weights) == {}
 
 
 def test_a_slice_that_shows_something_else_is_not_laid_anywhere():
@@ -62,6 +62,16 @@ def test_a_slice_that_shows_something_else_is_not_laid_anywhere():
     array[5] = np.random.default_rng(0).normal(300, 100, array[5].shape)
     array[6] = 0
     assert slice_motion.find(Volume(array, stack.volume.grid), stack.scanner, head(), stack.pose) == {}
+
+
+def test_where_nothing_is_known_nothing_is_compared():
+    """The volume is wrong in one half, and says so."""
+    stack, poses = taken()
+    wrong, covered = head().array.copy(), np.ones(head().array.shape, np.float32)
+    wrong[:, :, :20], covered[:, :, :20] = wrong[:, ::-1, :20], 0.0
+    found = slice_motion.find(stack.volume, stack.scanner, Volume(wrong, head().grid), stack.pose, covered)
+    assert found and set(found) <= set(MOVED)
+    assert all(error(found[n], poses[n], stack.volume) < 0.3 for n in found)
 
 
 def test_it_can_be_cancelled():

@@ -105,7 +105,7 @@ def combine(
         values, residuals = reconstruction.detailed(
             values, prior.values, scans, seen, residuals, cost, part(tell, *parts[2:]), cancel
         )
-    coverage = stack_maps.coverage(scans, grid)
+    coverage = stack_maps.coverage([(scan.volume.grid, scan.pose) for scan in scans], grid)
     residual = stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
     low = float(volumes[reference].array.min())
     values = np.where(coverage > 0, values[inner], np.float32(low))

@@ -17,7 +17,7 @@ from ..engine.errors import RefusalError
 from ..engine.physics import reconstruction, registration, simulation, slice_motion, stacks
 from ..engine.physics.scanner import Scanner, slice_axis
 from ..engine.physics.simulation import Simulated
-from ..engine.physics.stacks import STILL, Pose, Stack
+from ..engine.physics.stacks import STILL, Pose
 from ..engine.physics.system import System
 from ..engine.request import Request
 from ..engine.upscale import upscale
@@ -71,22 +71,6 @@ class LeftOut(NamedTuple):
     alone: Score
     slices: Score | None
     slices_alone: Score
-
-
-class Prediction(NamedTuple):
-    """A stack, and what is predicted for it; its brightness is fitted."""
-
-    stack: Stack
-    values: np.ndarray
-
-    def score(self, slices: Sequence[int] | None = None) -> Score:
-        """PSNR in tissue, and correlation; of all slices or some."""
-        stack = self.stack
-        mask = stack.seen & quality.foreground(stack.values, "MR")
-        if slices is not None:
-            mask &= stack.along_slices(stack.of_slices(np.isin(np.arange(stack.counts[stack.slice_axis]), slices)))
-        alike = float(np.corrcoef(stack.values[mask], self.values[mask])[0, 1])
-        return float(quality.psnr(self.values, stack.values, mask, quality.data_range(stack.values))), alike
 
 
 def evaluate(
@@ -194,27 +178,15 @@ def leave_one_out(
     found = []
     for n, (name, volume) in enumerate(named):
         others = [other for m, (_, other) in enumerate(named) if m != n]
-        alone = []
-        for other in others:
-            step = min(other.grid.spacing)
-            upscaled = upscale(other, Request("lanczos", spacing=(step,) * 3)).volume
-            alone.append(_predicted(volume, upscaled, registration.match(other, volume, PLAIN, step).pose))
         start = registration.match(others[0], volume, PLAIN, min(others[0].grid.spacing)).pose
         combined = _prediction(volume, others, asked, start, tell)
         count = volume.grid.size[slice_axis(volume.grid.spacing)]
         slices = [k for k in range(1, count - 1) if k % EVERY == count // 2 % EVERY]
-        rest = replace(asked, fov="reference", left_out=tuple((1, k) for k in slices))
+        rest = replace(asked, left_out=tuple((1, k) for k in slices))
         whole = _prediction(volume, [volume, *others], rest, STILL, tell)
-        best = max(one.score() for one in alone)
-        found.append(
-            LeftOut(
-                name,
-                combined and combined.score(),
-                best,
-                whole and whole.score(slices),
-                max(one.score(slices) for one in (*alone, _between(volume))),
-            )
-        )
+        alone = [_alone(volume, other) for other in others]
+        some = [*alone, _between(volume)]
+        found.append(LeftOut(name, *_scores(volume, combined, alone), *_scores(volume, whole, some, slices)))
         tell(left_out_row(found[-1]))
     return found
 
@@ -240,37 +212,64 @@ def left_out_row(one: LeftOut) -> str:
 
 def _prediction(
     volume: Volume, scans: Sequence[Volume], request: CombineRequest, start: Pose, tell: Callable[[str], None]
-) -> Prediction | None:
+) -> np.ndarray | None:
     """What some scans combined predict of a stack; None where they are refused."""
     try:
-        return _predicted(volume, combine(scans, request).volume, start)
+        result = combine(scans, request)
     except RefusalError as refusal:
         tell(str(refusal))
         return None
+    return _predicted(volume, result.volume, start, (result.coverage.array > 0).astype(np.float32))
 
 
-def _predicted(volume: Volume, sharp: Volume, pose: Pose) -> Prediction:
-    """What a sharp volume predicts of a stack, wherever each of its slices lies."""
+def _alone(volume: Volume, other: Volume) -> np.ndarray:
+    """What another stack predicts of it, interpolated."""
+    step = min(other.grid.spacing)
+    upscaled = upscale(other, Request("lanczos", spacing=(step,) * 3)).volume
+    return _predicted(volume, upscaled, registration.match(other, volume, PLAIN, step).pose)
+
+
+def _predicted(volume: Volume, sharp: Volume, pose: Pose, covered: np.ndarray | None = None) -> np.ndarray:
+    """What a sharp volume predicts of a stack, wherever each of its slices lies; no number where nothing."""
     scan = Volume(volume.array.astype(np.float32), volume.grid)
     fine = Volume(sharp.array.astype(np.float32), sharp.grid)
-    pose = registration.refine(scan, PLAIN[0], fine, pose).pose
-    moved = slice_motion.find(scan, PLAIN[0], fine, pose)
+    pose = registration.refine(scan, PLAIN[0], fine, pose, covered=covered).pose
+    moved = slice_motion.find(scan, PLAIN[0], fine, pose, covered)
+    result = np.full(scan.array.shape, np.nan, np.float32)
     stack = stacks.observe(scan, PLAIN[0], fine.grid, pose, moved)
-    if stack is None:
-        raise RefusalError("The combined volume and the stack that was left out have nothing in common.")
-    prediction = stack.see(fine.array)
-    coefficients, _alike, _sigma = registration.fit(stack, prediction)
-    return Prediction(stack, coefficients[0] * prediction + coefficients[1])
+    if stack is not None:
+        if covered is not None:
+            stack.look_at(covered)
+        prediction = stack.see(fine.array)
+        coefficients, _alike, _sigma = registration.fit(stack, prediction)
+        inside = stacks.ordered(result, stack.order, stack.flipped)[stack.rows]
+        inside[stack.seen] = (coefficients[0] * prediction + coefficients[1])[stack.seen]
+    return result
 
 
-def _between(volume: Volume) -> Prediction:
+def _between(volume: Volume) -> np.ndarray:
     """Every slice as the mean of those beside it."""
-    axis = slice_axis(volume.grid.spacing)
-    whole = stacks.observe(volume, Scanner(), volume.grid)
-    assert whole is not None
-    array = np.moveaxis(volume.array.astype(np.float32), 2 - axis, 0)
+    axis = 2 - slice_axis(volume.grid.spacing)
+    array = np.moveaxis(volume.array.astype(np.float32), axis, 0)
     means = np.pad((array[:-2] + array[2:]) / 2, ((1, 1), (0, 0), (0, 0)), "edge")
-    return Prediction(whole, np.moveaxis(means, 0, 2 - axis))
+    return np.moveaxis(means, 0, axis)
+
+
+def _scores(
+    volume: Volume, combined: np.ndarray | None, others: Sequence[np.ndarray], slices: Sequence[int] | None = None
+) -> tuple[Score | None, Score]:
+    """The combination's, and the best of the others', in tissue that all of them predict; of all slices or some."""
+    made = [one for one in (combined, *others) if one is not None]
+    mask = quality.foreground(volume.array, "MR") & np.isfinite(made).all(axis=0)
+    if slices is not None:
+        chosen = np.isin(np.arange(volume.grid.size[slice_axis(volume.grid.spacing)]), slices)
+        mask &= np.expand_dims(chosen, [n for n in range(3) if n != 2 - slice_axis(volume.grid.spacing)])
+    peak = quality.data_range(volume.array)
+    scores = []
+    for one in made:
+        psnr = float(quality.psnr(np.where(mask, one, 0), volume.array, mask, peak))
+        scores.append((psnr, float(np.corrcoef(volume.array[mask], one[mask])[0, 1])))
+    return (None, max(scores)) if combined is None else (scores[0], max(scores[1:]))
 
 
 def _singles(stack: Simulated, models: Sequence[str], modality: str, device: str) -> list[tuple[float, float, str]]:

@@ -17,7 +17,7 @@ import numpy as np
 from ..callbacks import Cancel, Progress, end_if
 from ..volumes.grid import Grid, Volume
 from ..volumes.intensity import MR_FOREGROUND, percentiles
-from . import registration, slice_motion, stacks
+from . import registration, slice_motion, stack_maps, stacks
 from .noise import white_noise
 from .scanner import Scanner, slice_axis
 from .stacks import Pose, Stack
@@ -27,10 +27,10 @@ from .system import TOLERANCE, System
 WORKING_VOXELS = 2_000_000
 # How often each is compared with the others: more often while slices are found that moved alone.
 ROUNDS, MOST_ROUNDS = 2, 4
+# Slices are followed where so many other scans lie, as one thick one foretells too little, if all are so alike.
+FEWEST_OTHERS, WORTH_FOLLOWING = 2, 0.5
 # How many slices tell where a scan lies.
 FEWEST_SLICES = 4
-# A scan less alike than this, as a whole, is of another thing, however its slices are laid.
-WORTH_FOLLOWING = 0.5
 # Motions are compared over this part of a scan along each axis.
 INNER = 0.5
 # Iterations for a volume that others are compared with.
@@ -139,24 +139,35 @@ def find_places(
     cost = smoothness(working[reference])
     done = len(others) + 1
 
-    def fine(known: Iterable[int]) -> Volume:
+    def fine(known: Sequence[int]) -> Volume:
         nonlocal done
         end_if(cancel)
         done += 1
         progress(done, steps)
         return _solved([working[m] for m in known], rough, cost, ROUGH)
 
-    for count in range(ROUNDS if still else MOST_ROUNDS):
+    def follow(n: int, made: Volume) -> None:
+        if min(scan.alike for scan in working) < WORTH_FOLLOWING:
+            return  # Then it is of another thing, however its slices are laid.
+        placed = [(scan.volume.grid, scan.pose) for m, scan in enumerate(working) if m != n]
+        covered = stack_maps.coverage(placed, rough) >= FEWEST_OTHERS
+        scan, level = working[n], Volume(working[n].level, working[n].volume.grid)
+        found = slice_motion.find(level, scan.scanner, made, scan.pose, covered, scan.moved, scan.weights, cancel)
+        scan.moved = {k: pose for k, pose in found.items() if k not in scan.left_out}
+        scan.weights[list(scan.moved)] = 1.0
+
+    following = not still and len(others) >= FEWEST_OTHERS
+    for count in range(MOST_ROUNDS if following else ROUNDS):
         before = [set(scan.moved) for scan in working]
         for position, n in enumerate(others):
             # First against what is placed already, then against all others.
             known = [reference, *others[:position]] if count == 0 else [m for m in range(len(scans)) if m != n]
             seen = fine(known)
             _compare(working[n], seen, still)
-            if count and not still:
-                _follow(working[n], seen, cancel)
-        if count and not still:
-            _follow(working[reference], fine(others), cancel)
+            if count and following:
+                follow(n, seen)
+        if count and following:
+            follow(reference, fine(others))
         if count and before == [set(scan.moved) for scan in working]:
             break
     for scan, found in zip(scans, working):
@@ -297,16 +308,6 @@ def _compare(scan: Scan, fine: Volume, still: bool) -> None:
     after = scan.on(fine.grid)
     if after is not None:
         _reweigh(scan, after, np.where(after.seen, after.values - after.see(fine.array), 0.0))
-
-
-def _follow(scan: Scan, fine: Volume, cancel: Cancel | None) -> None:
-    """Which slices moved alone."""
-    if scan.alike < WORTH_FOLLOWING:
-        return
-    level = Volume(scan.level, scan.volume.grid)
-    found = slice_motion.find(level, scan.scanner, fine, scan.pose, scan.moved, scan.weights, cancel)
-    scan.moved = {n: pose for n, pose in found.items() if n not in scan.left_out}
-    scan.weights[list(scan.moved)] = 1.0
 
 
 def _field(points: np.ndarray, shape: np.ndarray) -> Iterable[np.ndarray]:

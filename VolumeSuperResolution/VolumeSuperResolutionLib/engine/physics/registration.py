@@ -139,9 +139,18 @@ def _alike_in_tissue(y: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def refine(
-    volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, weights: np.ndarray | None = None, steps: int = STEPS
+    volume: Volume,
+    scanner: Scanner,
+    fine: Volume,
+    pose: Pose,
+    weights: np.ndarray | None = None,
+    steps: int = STEPS,
+    covered: np.ndarray | None = None,
 ) -> Fit:
-    """The stack's pose from the volume that the other stacks made, by least squares; with one step it stays."""
+    """The stack's pose from the volume that the other stacks made, by least squares; with one step it stays.
+
+    `covered` is where that volume means something (1, else 0); everywhere, by default.
+    """
     step = float(min(fine.grid.spacing))
     center = fine.grid.center()
     slopes: list[np.ndarray] = []
@@ -151,6 +160,10 @@ def refine(
             return Fit(pose, 0.0)
         if weights is not None:
             stack.weigh(weights)
+        if covered is not None:
+            stack.look_at(covered)
+        if not stack.seen.any():
+            return Fit(pose, 0.0)
         prediction = stack.see(fine.array)
         if count == 0 or slopes[0].shape != prediction.shape:
             slopes = slopes_seen(stack, fine)

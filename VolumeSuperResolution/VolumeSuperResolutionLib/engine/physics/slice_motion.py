@@ -24,7 +24,7 @@ from .stacks import REACH, Pose
 # fits so badly.
 SUSPECT, LEAST_WEIGHT = 0.3, 0.5
 # It stays where that is if it moved so far (mean, in fine voxels), and what it does not explain falls to this part.
-LEAST_MOTION, LEAST_GAIN = 0.25, 0.9
+LEAST_MOTION, LEAST_GAIN = 0.25, 0.8
 # So much of it has to be seen, and be alike.
 LEAST_SEEN, LEAST_ALIKE = 0.25, 0.6
 # By how many fine voxels both are blurred at first, and then; and how far from its scan a slice may be found.
@@ -37,11 +37,18 @@ TOGETHER = 8
 FEWEST = 100
 
 
-class Match(NamedTuple):
-    """How well a slice fits: the part of its structure that is not explained, and how much of it is seen."""
+class Seen(NamedTuple):
+    """A volume made of other scans, as it is and blurred, and where it is covered by them (1, else 0)."""
 
-    unlike: float
-    seen: float
+    grid: Grid
+    levels: list[np.ndarray]
+    covered: np.ndarray
+
+    def part(self, region: tuple[slice, slice, slice]) -> Seen:
+        """That of a part of the grid."""
+        bounds = tuple((part.start, part.stop) for part in region[::-1])
+        levels = [level[region] for level in self.levels]
+        return Seen(self.grid.cropped(bounds), levels, self.covered[region])  # type: ignore[arg-type]
 
 
 def find(
@@ -49,23 +56,26 @@ def find(
     scanner: Scanner,
     fine: Volume,
     pose: Pose,
+    covered: np.ndarray | None = None,
     known: Mapping[int, Pose] | None = None,
     weights: np.ndarray | None = None,
     cancel: Cancel | None = None,
 ) -> dict[int, Pose]:
     """The poses of slices that do not lie where their scan does, by their number along its coarsest axis.
 
-    `known` are those found before. Slices of little weight are looked at, too.
+    `covered` is where the fine volume means something, `known` are poses found before. Slices of little weight are
+    looked at, too.
     """
     known = known or {}
-    suspects = {*known, *_suspects(volume, scanner, fine, pose)}
+    covered = np.ones(fine.array.shape, np.float32) if covered is None else covered.astype(np.float32)
+    suspects = {*known, *_suspects(volume, scanner, fine, pose, covered)}
     if weights is not None:
         suspects.update(np.flatnonzero(weights < LEAST_WEIGHT))
-    blurred = [Volume(_blurred(fine, [blur] * 3), fine.grid) for blur in BLURS] if suspects else []
+    seen = Seen(fine.grid, [_blurred(fine, [blur] * 3) for blur in BLURS] if suspects else [], covered)
     found: dict[int, Pose] = {}
 
     def one(n: int) -> None:
-        moved = _laid(_alone(volume, n), scanner, blurred, pose, known.get(n))
+        moved = _laid(_alone(volume, n), scanner, seen, pose, known.get(n))
         if moved is not None:
             found[n] = moved
 
@@ -76,11 +86,12 @@ def find(
     return found
 
 
-def _suspects(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose) -> list[int]:
+def _suspects(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, covered: np.ndarray) -> list[int]:
     """Slices that one step of least squares, each by itself, would move, and so explain better."""
     stack = stacks.observe(volume, scanner, fine.grid, pose)
     if stack is None:
         return []
+    stack.look_at(covered)
     prediction = stack.see(fine.array)
     points = registration.points_from(fine.grid.center(), stack, volume.grid, pose)
     columns = registration.motions(points, registration.slopes_seen(stack, fine), fine.grid)
@@ -101,43 +112,51 @@ def _suspects(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose) -> lis
     return np.flatnonzero(stack.by_slice(suspect, 0.0)).tolist()
 
 
-def _laid(own: Volume, scanner: Scanner, blurred: Sequence[Volume], pose: Pose, known: Pose | None) -> Pose | None:
+def _laid(own: Volume, scanner: Scanner, whole: Seen, pose: Pose, known: Pose | None) -> Pose | None:
     """Where a slice lies; None if that is where its scan does, or is not found."""
-    fine, step = blurred[-1], min(blurred[-1].grid.spacing)
-    region = _around(own, fine.grid, pose)
+    region = _around(own, whole.grid, pose)
     if region is None:
         return None
-    before = _match(own, scanner, _part(fine, region), pose)
-    best: tuple[Match, Pose] | None = None
-    levels = list(zip(BLURS, blurred))
+    seen, step = whole.part(region), min(whole.grid.spacing)
+    before = _foretold(own, scanner, seen, pose)
+    levels = list(zip(BLURS, seen.levels))
     for start, some in ((known, levels[1:]), (pose, levels)):
-        if start is None or (best is not None and best[0].unlike < LEAST_GAIN * before.unlike):
+        if start is None:
             continue
         found = start
-        for blur, volume in some:
+        for blur, array in some:
             pixels = [blur * step / s for s in own.grid.spacing[::-1]]
             pixels[own.array.shape.index(1)] = 0.0
-            soft = Volume(_blurred(own, pixels), own.grid)
-            found = registration.refine(soft, scanner, _part(volume, region), found, None, STEPS).pose
-        after = _match(own, scanner, _part(fine, region), found)
-        if best is None or after.unlike < best[0].unlike:
-            best = after, found
-    assert best is not None
-    after, found = best
-    moved = _distance(own.grid, pose, found) / step
-    # What is hardly seen where its scan lies says nothing there.
-    better = before.seen < LEAST_SEEN or after.unlike < LEAST_GAIN * before.unlike
-    fits = after.seen >= LEAST_SEEN and after.unlike**2 <= 1 - LEAST_ALIKE**2
-    return found if better and fits and LEAST_MOTION <= moved <= FURTHEST else None
+            soft, fine = Volume(_blurred(own, pixels), own.grid), Volume(array, seen.grid)
+            found = registration.refine(soft, scanner, fine, found, None, STEPS, seen.covered).pose
+        after = _foretold(own, scanner, seen, found)
+        # What is seen from both places is compared.
+        both = np.isfinite(before) & np.isfinite(after)
+        if both.mean() < LEAST_SEEN or both.sum() < FEWEST:
+            continue
+        first, last = (_alike(own.array[both], prediction[both]) for prediction in (before, after))
+        better = np.sqrt(1 - last**2) < LEAST_GAIN * np.sqrt(1 - first**2) and last > LEAST_ALIKE
+        if better and LEAST_MOTION <= _distance(own.grid, pose, found) / step <= FURTHEST:
+            return found
+    return None
 
 
-def _match(own: Volume, scanner: Scanner, fine: Volume, pose: Pose) -> Match:
-    stack = stacks.observe(own, scanner, fine.grid, pose)
-    if stack is None or stack.seen.sum() < FEWEST:
-        return Match(1.0, 0.0)
-    values, prediction = stack.values[stack.seen], stack.see(fine.array)[stack.seen]
-    alike = float(np.corrcoef(values, prediction)[0, 1]) if values.std() > 0 and prediction.std() > 0 else 0.0
-    return Match(float(np.sqrt(1 - max(alike, 0.0) ** 2)), float(stack.seen.sum()) / own.array.size)
+def _foretold(own: Volume, scanner: Scanner, seen: Seen, pose: Pose) -> np.ndarray:
+    """What is foretold of a slice; no number where nothing is."""
+    result = np.full(own.array.shape, np.nan, np.float32)
+    stack = stacks.observe(own, scanner, seen.grid, pose)
+    if stack is not None:
+        stack.look_at(seen.covered)
+        inside = stacks.ordered(result, stack.order, stack.flipped)[stack.rows]
+        inside[stack.seen] = stack.see(seen.levels[-1])[stack.seen]
+    return result
+
+
+def _alike(values: np.ndarray, prediction: np.ndarray) -> float:
+    """Their correlation; 0 where it is less."""
+    if values.std() == 0 or prediction.std() == 0:
+        return 0.0
+    return max(0.0, float(np.corrcoef(values, prediction)[0, 1]))
 
 
 def _alone(volume: Volume, n: int) -> Volume:
@@ -161,11 +180,6 @@ def _around(own: Volume, grid: Grid, pose: Pose) -> tuple[slice, slice, slice] |
         return None
     k, j, i = (slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1]))
     return k, j, i
-
-
-def _part(volume: Volume, region: tuple[slice, slice, slice]) -> Volume:
-    bounds = tuple((part.start, part.stop) for part in region[::-1])
-    return Volume(volume.array[region], volume.grid.cropped(bounds))  # type: ignore[arg-type]
 
 
 def _distance(grid: Grid, pose: Pose, other: Pose) -> float:

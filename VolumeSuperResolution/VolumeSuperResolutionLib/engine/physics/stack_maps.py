@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..volumes.grid import Grid
 from . import separable
-from .reconstruction import Scan
-from .stacks import Stack
+from .stacks import Pose, Stack
 
 
-def coverage(scans: Sequence[Scan], grid: Grid) -> np.ndarray:
-    """How many scans hold each voxel of the grid, uint8."""
+def coverage(scans: Iterable[tuple[Grid, Pose]], grid: Grid) -> np.ndarray:
+    """How many scans hold each voxel of the grid, uint8; slices that moved alone count where their scan lies."""
     result = np.zeros(grid.size[::-1], np.uint8)
     j, i = np.meshgrid(np.arange(grid.size[1]), np.arange(grid.size[0]), indexing="ij")
     places = []
-    for scan in scans:
-        own = scan.volume.grid
+    for own, pose in scans:
         axes = np.asarray(own.direction).reshape(3, 3)
         # From the grid's voxels (i, j, k) to the scan's.
-        to_scan = axes.T @ scan.pose.rotation @ np.asarray(grid.direction).reshape(3, 3) * np.asarray(grid.spacing)
-        origin = scan.pose.rotation @ np.asarray(grid.origin) + scan.pose.shift
+        to_scan = axes.T @ pose.rotation @ np.asarray(grid.direction).reshape(3, 3) * np.asarray(grid.spacing)
+        origin = pose.rotation @ np.asarray(grid.origin) + pose.shift
         start = axes.T @ (origin - np.asarray(own.origin)) / own.spacing
         places.append((own.size, start, to_scan / np.asarray(own.spacing)[:, None]))
 

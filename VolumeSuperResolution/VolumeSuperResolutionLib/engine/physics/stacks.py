@@ -101,6 +101,10 @@ class Stack:
         """Take the weights of all the scan's slices, in the scan's own order."""
         self.slice_weights = self.of_slices(weights)
 
+    def look_at(self, covered: np.ndarray) -> None:
+        """See from now on only what is covered (1, else 0) of the fine volume."""
+        self.seen = self.seen & (np.abs(self.see(covered) - 1) < WHOLE)
+
     def of_slices(self, values: np.ndarray) -> np.ndarray:
         """A value for each slice seen, of one for all the scan's slices, in the scan's own order."""
         turned = values[::-1] if self.flipped[self.slice_axis] else values
