@@ -81,8 +81,9 @@ def test_it_can_be_cancelled():
 
 
 @settings(max_examples=12)
-@given(st.integers(0, 99), st.sets(st.integers(0, 7)), st.sampled_from([1.0, 2.0]))
-def test_the_adjoint_is_exact_wherever_slices_lie(seed, moved, pixel):
+@given(st.integers(0, 99), st.sets(st.integers(0, 7)), st.sampled_from([1.0, 2.0]), st.booleans())
+def test_the_adjoint_is_exact_wherever_slices_lie(seed, moved, pixel, many):
+    """Also where they are so many that how they see it is made anew each time."""
     random = np.random.default_rng(seed)
     grid, scan = Grid((26, 24, 28)), Grid((12, 11, 8), (pixel, pixel, 3.0), (1.0, 2.0, 2.5))
     pose = simulation.random_pose(random, 10, 3, grid.center())
@@ -91,6 +92,8 @@ def test_the_adjoint_is_exact_wherever_slices_lie(seed, moved, pixel):
     stack = stacks.observe(volume, Scanner(), grid, pose, poses)
     if stack is None:
         return
+    if moved:
+        stack.slices.keeps = not many
     x = random.normal(size=grid.size[::-1]).astype(np.float32)
     y = random.normal(size=stack.values.shape).astype(np.float32)
     seen = stack.see(x).astype(float)

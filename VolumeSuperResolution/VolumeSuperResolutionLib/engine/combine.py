@@ -82,12 +82,8 @@ def combine(
     _check_memory(grid, [volume.grid for volume in volumes])
     reference = request.reference - 1
     modality = intensity.guess_modality(volumes[reference].array)
-    scans = [
-        reconstruction.scan_of(
-            _floats(volume), scanner, modality, [k for scan, k in request.left_out if scan == number]
-        )
-        for number, (volume, scanner) in enumerate(zip(volumes, scanners), start=1)
-    ]
+    left_out = [[k for scan, k in request.left_out if scan == n + 1] for n in range(len(volumes))]
+    scans = [reconstruction.scan_of(_floats(v), s, modality, left) for v, s, left in zip(volumes, scanners, left_out)]
     parts = DETAILED if request.model else PLAIN
     loop = reconstruction.find_places(scans, reference, grid, request.aligned, part(tell, 0, parts[0]), cancel)
     check_places(scans, reference, loop)

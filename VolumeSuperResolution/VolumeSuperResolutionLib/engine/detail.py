@@ -102,11 +102,10 @@ def _fitting(seen: Seen, first: Volume) -> np.ndarray:
     values = scan.level.copy()
     turned = stacks.ordered(values, stack.order, stack.flipped)
     turned[stack.rows] -= seen.residual * stack.along_slices(1 - stack.slice_weights)
-    still = (
-        stacks.observe(Volume(values, scan.volume.grid), scan.scanner, first.grid, scan.pose) if scan.moved else None
-    )
-    if still is not None:
-        count = len(scan.weights)
-        moved = still.seen & still.along_slices(still.of_slices(np.isin(np.arange(count), list(scan.moved))))
-        turned[still.rows][moved] = still.see(first.array)[moved]
+    if scan.moved:
+        still = stacks.observe(Volume(values, scan.volume.grid), scan.scanner, first.grid, scan.pose)
+        alone = np.isin(np.arange(len(scan.weights)), list(scan.moved))
+        if still is not None:
+            moved = still.seen & still.along_slices(still.of_slices(alone))
+            turned[still.rows][moved] = still.see(first.array)[moved]
     return values

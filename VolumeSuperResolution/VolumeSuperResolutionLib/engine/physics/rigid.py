@@ -32,6 +32,9 @@ ERROR, MOST_NODES = 2e-3, 40
 # Voxels of the volume that a block of slices lies over.
 BLOCK = 20
 
+# Pixels of slices that moved alone for which it is kept how they see the volume: about 600 bytes each.
+KEPT = 1_000_000
+
 # For places on the p axis and its length, what is seen from each: (places, length).
 Profile = Callable[[np.ndarray, int], np.ndarray]
 # A lattice along an axis: where its voxels lie, from the middle of the volume on.
@@ -252,10 +255,19 @@ class Slices:
         return blocks
 
 
+class Moved(NamedTuple):
+    """One slice that lies elsewhere: its number, the part of the volume that it sees, and how it sees that."""
+
+    number: int
+    region: tuple[slice, slice, slice]
+    pixels: int
+    make: Callable[[], Slices]
+
+
 class Moving:
     """Slices of one scan of which some lie elsewhere than most: `still` are the numbers of those that do not.
 
-    Those that moved see a part of the volume, each its own.
+    Those that moved see a part of the volume, each its own; how is made when it is needed, and kept where they are few.
     """
 
     def __init__(
@@ -265,10 +277,19 @@ class Moving:
         count: int,
         still: np.ndarray,
         common: Slices | None,
-        moved: Sequence[tuple[int, tuple[slice, slice, slice], Slices]],
+        moved: Sequence[Moved],
     ):
         self.across, self.shape, self.count = across, tuple(int(n) for n in shape), count
         self.still, self.common, self.moved = still, common, list(moved)
+        self.keeps = sum(one.pixels for one in moved) <= KEPT
+        self.kept: dict[int, Slices] = {}
+
+    def _alone(self) -> Iterator[tuple[int, tuple[slice, slice, slice], Slices]]:
+        for one in self.moved:
+            slices = self.kept.get(one.number) or one.make()
+            if self.keeps:
+                self.kept[one.number] = slices
+            yield one.number, one.region, slices
 
     def apply(self, array: np.ndarray) -> np.ndarray:
         """T x, float32."""
@@ -276,8 +297,7 @@ class Moving:
         if self.common is not None:
             for n, values in zip(self.still, np.moveaxis(self.common.apply(array), self.across, 0)):
                 seen[n] = values
-
-        for n, region, slices in self.moved:
+        for n, region, slices in self._alone():
             seen[n] = np.moveaxis(slices.apply(array[region]), self.across, 0)[0]
         return np.stack(seen, axis=self.across)
 
@@ -287,7 +307,7 @@ class Moving:
             result = np.zeros(self.shape, np.float32)
         else:
             result = self.common.adjoint(np.take(values, self.still, axis=self.across))
-        for n, region, slices in self.moved:
+        for n, region, slices in self._alone():
             result[region] += slices.adjoint(np.take(values, [n], axis=self.across))
         return result
 
@@ -296,7 +316,7 @@ class Moving:
         result = np.zeros((self.count, self.shape[self.across]), np.float32)
         if self.common is not None:
             result[self.still] = self.common.matrix()
-        for n, region, slices in self.moved:
+        for n, region, slices in self._alone():
             result[n, region[self.across]] = slices.matrix()
         return result
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import permutations, product
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from ..volumes.grid import Grid, Volume
 from . import interpolation, separable
 from .lines import TAPS, is_whole
-from .rigid import Moving, Profile, Slices
+from .rigid import Moved, Moving, Profile, Slices
 from .scanner import Scanner, slice_axis
 from .separable import Matrices
 
@@ -266,7 +267,8 @@ def _moving(
             lies = [p + own.start[a] - place.start[a] for a, p in enumerate(places)]
             lies[across] = lies[across][n : n + 1]
             region, inner, within = _around(own, lies, _profile(scanner, own, across, 1.0)[1] + TAPS)
-            alone.append((n, region, _slices(scanner, inner, across, within)))
+            pixels = int(np.prod([len(p) for p in lies]))
+            alone.append(Moved(n, region, pixels, partial(_slices, scanner, inner, across, within)))
     return Moving(across, place.shape.tolist(), count, still, common, alone)
 
 
