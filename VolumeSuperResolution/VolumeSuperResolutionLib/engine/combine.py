@@ -315,7 +315,7 @@ def _report(
                 residual=scan.residual / max(high - low, 1e-12),
                 slices=len(scan.weights),
                 dropped=tuple(int(n) for n in np.flatnonzero(scan.weights == 0)),
-                followed=tuple(sorted(scan.moved)),
+                followed=tuple(n for n in sorted(scan.moved) if scan.weights[n] > 0),
                 scanner=scan.scanner.words(scan.volume.grid.spacing),
             )
         )

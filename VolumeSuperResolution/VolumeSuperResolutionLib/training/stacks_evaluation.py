@@ -182,7 +182,7 @@ def leave_one_out(
         combined = _prediction(volume, others, asked, start, tell)
         count = volume.grid.size[slice_axis(volume.grid.spacing)]
         slices = [k for k in range(1, count - 1) if k % EVERY == count // 2 % EVERY]
-        rest = replace(asked, left_out=tuple((1, k) for k in slices))
+        rest = replace(asked, fov="reference", left_out=tuple((1, k) for k in slices))
         whole = _prediction(volume, [volume, *others], rest, STILL, tell)
         alone = [_alone(volume, other) for other in others]
         some = [*alone, _between(volume)]

@@ -150,7 +150,7 @@ def find_places(
         if min(scan.alike for scan in working) < WORTH_FOLLOWING:
             return  # Then it is of another thing, however its slices are laid.
         placed = [(scan.volume.grid, scan.pose) for m, scan in enumerate(working) if m != n]
-        covered = stack_maps.coverage(placed, rough) >= FEWEST_OTHERS
+        covered = stack_maps.coverage(placed, rough) > 0
         scan, level = working[n], Volume(working[n].level, working[n].volume.grid)
         found = slice_motion.find(level, scan.scanner, made, scan.pose, covered, scan.moved, scan.weights, cancel)
         scan.moved = {k: pose for k, pose in found.items() if k not in scan.left_out}
