@@ -20,9 +20,9 @@ from . import registration, separable, stacks
 from .scanner import Scanner, slice_axis
 from .stacks import REACH, Pose
 
-# A slice that seems to lie so many fine voxels from where its scan does is laid over the volume by itself, and one that
-# fits so badly.
-SUSPECT, LEAST_WEIGHT = 0.3, 0.5
+# A slice is laid over the volume by itself if it seems to lie so many fine voxels from where its scan does and one step
+# leaves so much unexplained (variance), or if it weighs so little.
+SUSPECT, SUSPECT_GAIN, LEAST_WEIGHT = 0.3, 0.95, 0.5
 # It stays where that is if it moved so far (mean, in fine voxels), and what it does not explain falls to this part.
 LEAST_MOTION, LEAST_GAIN = 0.25, 0.8
 # So much of it has to be seen, and be alike.
@@ -108,7 +108,7 @@ def _suspects(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, covere
         left, right = np.var(given - matrix @ motion), np.var(given - matrix[:, 6:] @ still)
         turn, shift = motion[:3] / (motion[6] or 1.0), motion[3:6] / (motion[6] or 1.0)
         moved = np.linalg.norm(np.cross(turn, places[n][inside]) + shift, axis=1).mean() / min(fine.grid.spacing)
-        suspect[n] = moved > SUSPECT and left < LEAST_GAIN * right
+        suspect[n] = moved > SUSPECT and left < SUSPECT_GAIN * right
     return np.flatnonzero(stack.by_slice(suspect, 0.0)).tolist()
 
 
