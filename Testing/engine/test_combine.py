@@ -104,19 +104,19 @@ def test_slices_that_moved_or_are_damaged_drop_out():
 
 
 def test_slices_that_moved_alone_are_followed():
-    made = stacks_of(2.0, 2.0, seed=2)
+    small = head(40)
+    made = three(small, 2.0, 2.0, seed=2)
     first, second, third = volumes_of(made)
     array, random = second.array.copy(), np.random.default_rng(3)
-    for n in (4, 7):
-        own = simulation.random_pose(random, 4.0, 3.0, head().grid.center()).after(made[1].pose)
-        array[n] = simulation.simulate(head(), simulation.SLICE_AXES[1], 4, 0, random, pose=own).volume.array[n]
-    volumes = [first, Volume(array, second.grid), third]
-    result = combine(volumes, CombineRequest())
-    assert [stack.followed for stack in result.report.stacks] == [(), (4, 7), ()]
+    for n in (3, 6):
+        own = simulation.random_pose(random, 4.0, 3.0, small.grid.center()).after(made[1].pose)
+        array[n] = simulation.simulate(small, simulation.SLICE_AXES[1], 4, 0, random, pose=own).volume.array[n]
+    result = combine([first, Volume(array, second.grid), third], CombineRequest())
+    assert [stack.followed for stack in result.report.stacks] == [(), (3, 6), ()]
     assert not any(stack.dropped for stack in result.report.stacks)
-    assert "2 of 12 slices moved alone" in str(result.report)
-    # With them left out it is 9.4, and with all slices as alike as they came 7.
-    assert gain_over_lanczos(result, made) > 9.6
+    assert "2 of 10 slices moved alone" in str(result.report)
+    # With both left out it is less.
+    assert gain_over_lanczos(result, made) > 8.65
 
 
 def test_a_scan_of_equal_voxels_is_one_like_others(monkeypatch):

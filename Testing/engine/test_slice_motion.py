@@ -35,7 +35,7 @@ def error(found, expected, volume):
     return float(found.after(expected.inverse()).displacement(volume.grid.corners(0.5)).mean())
 
 
-@pytest.mark.parametrize("number", [0, 2])
+@pytest.mark.parametrize("number", [2])
 def test_slices_that_moved_are_found_and_no_others(number):
     stack, poses = taken(number)
     found = slice_motion.find(stack.volume, stack.scanner, head(), stack.pose)
@@ -80,7 +80,7 @@ def test_it_can_be_cancelled():
         slice_motion.find(stack.volume, stack.scanner, head(), stack.pose, cancel=lambda: True)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.integers(0, 99), st.sets(st.integers(0, 7)), st.sampled_from([1.0, 2.0]), st.booleans())
 def test_the_adjoint_is_exact_wherever_slices_lie(seed, moved, pixel, many):
     """Also where they are so many that how they see it is made anew each time."""
