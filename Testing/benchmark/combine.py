@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VolumeSuperResolut
 from VolumeSuperResolutionLib.engine import combine as front
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction, simulation, stacks
+from VolumeSuperResolutionLib.engine.physics.scan import scan_of
 from VolumeSuperResolutionLib.engine.streaming import memory
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
@@ -43,7 +44,7 @@ def trial(
         pose = stacks.STILL if number == 0 else simulation.random_pose(random, degrees, mm, center)
         thickness, gap = random.choice([3.0, 4.0]), random.choice([0.0, 0.2])
         made.append(simulation.simulate(volume, axis, thickness, gap, random, noise, pose, field))
-    scans = [reconstruction.scan_of(m.volume, m.scanner, "MR") for m in made]
+    scans = [scan_of(m.volume, m.scanner, "MR") for m in made]
     request = front.CombineRequest()
     grid = front.target_grid([m.volume.grid for m in made], request)
     loop = reconstruction.find_places(scans, 0, grid, False, lambda done, total: None, None) or 0.0

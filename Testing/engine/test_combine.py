@@ -19,7 +19,8 @@ from VolumeSuperResolutionLib.engine.combine import (
     target_grid,
 )
 from VolumeSuperResolutionLib.engine.models import automatic
-from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction, simulation
+from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction, simulation, slice_motion
+from VolumeSuperResolutionLib.engine.physics.scan import scan_of, smoothness
 from VolumeSuperResolutionLib.engine.physics.scanner import Scanner
 from VolumeSuperResolutionLib.engine.physics.stacks import Pose
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
@@ -103,7 +104,7 @@ def test_slices_that_moved_or_are_damaged_drop_out():
     assert gain_over_lanczos(result, made) > gain_over_lanczos(combine([first, third], ALIGNED), made)
 
 
-def test_slices_that_moved_alone_are_followed():
+def test_slices_that_moved_alone_are_followed(monkeypatch):
     small = head(40)
     made = three(small, 2.0, 2.0, seed=2)
     first, second, third = volumes_of(made)
@@ -111,7 +112,18 @@ def test_slices_that_moved_alone_are_followed():
     for n in (3, 6):
         own = simulation.random_pose(random, 4.0, 3.0, small.grid.center()).after(made[1].pose)
         array[n] = simulation.simulate(small, simulation.SLICE_AXES[1], 4, 0, random, pose=own).volume.array[n]
-    result = combine([first, Volume(array, second.grid), third], CombineRequest())
+    told, meanwhile, find = [], [], slice_motion.find
+
+    def watched(*given):
+        before = len(told)
+        found = find(*given)
+        meanwhile.append(len(told) - before)
+        return found
+
+    monkeypatch.setattr(slice_motion, "find", watched)
+    scans = [first, Volume(array, second.grid), third]
+    result = combine(scans, CombineRequest(), lambda done, total: told.append(done / total))
+    assert told == sorted(told) and told[-1] == 1 and max(meanwhile) > 0
     assert [stack.followed for stack in result.report.stacks] == [(), (3, 6), ()]
     assert not any(stack.dropped for stack in result.report.stacks)
     assert "2 of 10 slices moved alone" in str(result.report)
@@ -219,9 +231,9 @@ def test_a_model_sees_slices_that_do_not_fit_as_the_others_tell_them():
     hurt = second.array.copy()
     hurt[6] = 800
     seen = [Volume(hurt, second.grid), first, third]
-    scans = [reconstruction.scan_of(volume, Scanner(), "MR") for volume in seen]
+    scans = [scan_of(volume, Scanner(), "MR") for volume in seen]
     grid = target_grid([volume.grid for volume in seen], CombineRequest())
-    found = reconstruction.solve(scans, grid, reconstruction.smoothness(scans[1]), 0.4, lambda n, of: None, None)
+    found = reconstruction.solve(scans, grid, smoothness(scans[1]), 0.4, lambda n, of: None, None)
     assert scans[0].weights[6] < 0.3
     values = detail._fitting(detail.Seen(scans[0], found[1][0], found[2][0]), Volume(found[0], grid))
     away = [np.abs(array[6] - second.array[6]).mean() for array in (hurt, values)]

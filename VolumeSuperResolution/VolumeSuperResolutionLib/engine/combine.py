@@ -14,7 +14,7 @@ from .combine_report import CombineReport, StackReport
 from .detail import Detail, Seen
 from .errors import CancelledError, RefusalError
 from .physics import reconstruction, stack_maps
-from .physics.reconstruction import Scan
+from .physics.scan import Scan, scan_of, smoothness
 from .physics.scanner import Scanner, slice_axis
 from .request import MEGA, CombineRequest, Estimate, describe_grid
 from .streaming import memory
@@ -83,11 +83,11 @@ def combine(
     reference = request.reference - 1
     modality = intensity.guess_modality(volumes[reference].array)
     left_out = [[k for scan, k in request.left_out if scan == n + 1] for n in range(len(volumes))]
-    scans = [reconstruction.scan_of(_floats(v), s, modality, left) for v, s, left in zip(volumes, scanners, left_out)]
+    scans = [scan_of(_floats(v), s, modality, left) for v, s, left in zip(volumes, scanners, left_out)]
     parts = DETAILED if request.model else PLAIN
     loop = reconstruction.find_places(scans, reference, grid, request.aligned, part(tell, 0, parts[0]), cancel)
     check_places(scans, reference, loop)
-    cost = reconstruction.smoothness(scans[reference])
+    cost = smoothness(scans[reference])
     wide, inner = _with_margin(grid, scans)
     bending = reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, part(tell, *parts[:2]), cancel)

@@ -12,7 +12,7 @@ from . import checks
 from .callbacks import Cancel, Progress, end_if, part
 from .models.automatic import AUTOMATIC
 from .physics import stacks
-from .physics.reconstruction import Scan
+from .physics.scan import Scan
 from .physics.scanner import Scanner
 from .physics.stacks import Stack
 from .request import MEGA, CombineRequest, Request

@@ -14,7 +14,8 @@ import numpy as np
 from ..engine import quality
 from ..engine.combine import FEWEST, CombineRequest, combine
 from ..engine.errors import RefusalError
-from ..engine.physics import reconstruction, registration, simulation, slice_motion, stacks
+from ..engine.physics import registration, simulation, slice_motion, stacks
+from ..engine.physics.scan import scan_of, smoothness
 from ..engine.physics.scanner import Scanner, slice_axis
 from ..engine.physics.simulation import Simulated
 from ..engine.physics.stacks import STILL, Pose
@@ -235,16 +236,14 @@ def _predicted(volume: Volume, sharp: Volume, pose: Pose, covered: np.ndarray | 
     fine = Volume(sharp.array.astype(np.float32), sharp.grid)
     pose = registration.refine(scan, PLAIN[0], fine, pose, covered=covered).pose
     moved = slice_motion.find(scan, PLAIN[0], fine, pose, covered)
-    result = np.full(scan.array.shape, np.nan, np.float32)
     stack = stacks.observe(scan, PLAIN[0], fine.grid, pose, moved)
-    if stack is not None:
-        if covered is not None:
-            stack.look_at(covered)
-        prediction = stack.see(fine.array)
-        coefficients, _alike, _sigma = registration.fit(stack, prediction)
-        inside = stacks.ordered(result, stack.order, stack.flipped)[stack.rows]
-        inside[stack.seen] = (coefficients[0] * prediction + coefficients[1])[stack.seen]
-    return result
+    if stack is None:
+        return np.full(scan.array.shape, np.nan, np.float32)
+    if covered is not None:
+        stack.look_at(covered)
+    prediction = stack.see(fine.array)
+    coefficients, _alike, _sigma = registration.fit(stack, prediction)
+    return stack.as_scanned(coefficients[0] * prediction + coefficients[1])
 
 
 def _between(volume: Volume) -> np.ndarray:
@@ -281,8 +280,8 @@ def _singles(stack: Simulated, models: Sequence[str], modality: str, device: str
     for model in dict.fromkeys(["lanczos", "backprojection", *models]):
         request = Request(model, scale=(1.0, 1.0, factor), modality=modality, device=device)
         made[model] = upscale(stack.volume, request).volume.array
-    scan = reconstruction.scan_of(stack.volume, stack.scanner, modality)
+    scan = scan_of(stack.volume, stack.scanner, modality)
     alone = scan.on(stack.truth.grid)
     if alone is not None:
-        made[SOLVED] = System([alone], truth.shape, reconstruction.smoothness(scan)).solve()
+        made[SOLVED] = System([alone], truth.shape, smoothness(scan)).solve()
     return [(quality.psnr(a, truth, mask, peak), quality.ssim(a, truth, mask, peak), name) for name, a in made.items()]

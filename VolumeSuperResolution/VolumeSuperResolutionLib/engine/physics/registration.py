@@ -91,13 +91,21 @@ def loop_error(poses: Sequence[Pose], points: np.ndarray) -> float:
 
 def fit(stack: Stack, prediction: np.ndarray, slopes: Sequence[np.ndarray] = ()) -> tuple[np.ndarray, float, float]:
     """Robust regression of the stack's values on the prediction, 1 and slopes: coefficients, correlation, sigma."""
-    chosen = stack.seen & (prediction > np.quantile(prediction[stack.seen], 0.02))
+    weights = np.broadcast_to(stack.along_slices(stack.slice_weights), stack.values.shape)
+    seen = stack.seen
+    return regress(stack.values[seen], prediction[seen], [s[seen] for s in slopes], weights[seen])
+
+
+def regress(
+    values: np.ndarray, prediction: np.ndarray, slopes: Sequence[np.ndarray], given: np.ndarray
+) -> tuple[np.ndarray, float, float]:
+    """The same of values as they come, with the weights given."""
+    chosen = prediction > np.quantile(prediction, 0.02)
     if not chosen.any():
-        chosen = stack.seen
-    y = stack.values[chosen].astype(float)
+        chosen[:] = True
+    y, given = values[chosen].astype(float), given[chosen]
     columns = np.stack([prediction[chosen], np.ones(y.size), *(s[chosen] for s in slopes)], axis=1).astype(float)
-    weights = np.broadcast_to(stack.along_slices(stack.slice_weights), stack.values.shape)[chosen].copy()
-    given = weights.copy()
+    weights = given
     for _ in range(4):
         scaled = columns * weights[:, None]
         gram = scaled.T @ columns
@@ -170,16 +178,25 @@ def refine(
         points = points_from(center, stack, volume.grid, pose)
         columns = motions(points, slopes, fine.grid)
         found, alike, _sigma = fit(stack, prediction, columns)
-        gain = found[0] if abs(found[0]) > 1e-6 else 1.0
-        turn, shift = found[2:5] / gain, found[5:8] / gain
-        reach = float(np.linalg.norm(points.reshape(-1, 3)[:: max(1, points.size // 3000)], axis=1).mean())
+        motion = motion_of(found, points.reshape(-1, 3), center, step)
         # A step so small changes neither the prediction nor what is made of it.
-        length = float(np.linalg.norm(turn) * reach + np.linalg.norm(shift)) / step
-        if length < ARRIVED or count == steps - 1:
+        if motion is None or count == steps - 1:
             break
-        part = min(1.0, LARGEST_STEP / length)
-        pose = pose.after(_small(turn * part, shift * part, center).inverse())
+        pose = pose.after(motion.inverse())
     return Fit(pose, alike, stack, prediction)
+
+
+def motion_of(found: np.ndarray, points: np.ndarray, center: np.ndarray, step: float) -> Pose | None:
+    """The motion that coefficients tell of points counted from a center, a few fine voxels at the most; None where it
+    is next to none."""
+    gain = found[0] if abs(found[0]) > 1e-6 else 1.0
+    turn, shift = found[2:5] / gain, found[5:8] / gain
+    reach = float(np.linalg.norm(points[:: max(1, points.size // 3000)], axis=1).mean())
+    length = float(np.linalg.norm(turn) * reach + np.linalg.norm(shift)) / step
+    if length < ARRIVED:
+        return None
+    part = min(1.0, LARGEST_STEP / length)
+    return _small(turn * part, shift * part, center)
 
 
 def slopes_seen(stack: Stack, fine: Volume) -> list[np.ndarray]:

@@ -11,44 +11,51 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import SimpleITK as sitk
 
-from ..callbacks import Cancel, end_if
-from ..volumes import files
+from ..callbacks import Cancel, Progress, end_if
 from ..volumes.grid import Grid, Volume
-from . import registration, separable, stacks
+from . import registration, separable, slice_search, stacks
 from .scanner import Scanner, slice_axis
-from .stacks import REACH, Pose
+from .slice_search import FEWEST, FURTHEST, Landscape
+from .stacks import INNER, REACH, STILL, Pose
 
 # A slice is laid over the volume by itself if it seems to lie so many fine voxels from where its scan does and one step
 # leaves so much unexplained (variance), or if it weighs so little.
 SUSPECT, SUSPECT_GAIN, LEAST_WEIGHT = 0.3, 0.95, 0.5
 # It stays where that is if it moved so far (mean, in fine voxels), and what it does not explain falls to this part.
 LEAST_MOTION, LEAST_GAIN = 0.25, 0.8
+# So much of both has to be promised by the search, which is rough, before it is looked at closely.
+PROMISED_MOTION, PROMISED_GAIN = 0.2, 0.9
 # So much of it has to be seen, and be alike.
 LEAST_SEEN, LEAST_ALIKE = 0.25, 0.6
-# By how many fine voxels both are blurred at first, and then; and how far from its scan a slice may be found.
-BLURS = (3.0, 1.0, 0.0)
-FURTHEST = 12
+# By how many fine voxels both are blurred in the search, at first and then.
+BLURS = (3.0, 1.0)
 STEPS = 6
+# Fine voxels around a slice that are looked at closely, beside those that it sees.
+MARGIN = 4
 # Slices that are laid before it is asked again whether to go on.
 TOGETHER = 8
-# Pixels of a slice that are seen at the least.
-FEWEST = 100
 
 
 class Seen(NamedTuple):
-    """A volume made of other scans, as it is and blurred, and where it is covered by them (1, else 0)."""
+    """A volume made of other scans, and where it is covered by them (1, else 0)."""
 
-    grid: Grid
-    levels: list[np.ndarray]
+    fine: Volume
     covered: np.ndarray
 
-    def part(self, region: tuple[slice, slice, slice]) -> Seen:
-        """That of a part of the grid."""
-        bounds = tuple((part.start, part.stop) for part in region[::-1])
-        levels = [level[region] for level in self.levels]
-        return Seen(self.grid.cropped(bounds), levels, self.covered[region])  # type: ignore[arg-type]
+    def around(self, own: Volume, pose: Pose) -> Seen | None:
+        """The part of it that a slice sees that lies so; None where that is nothing."""
+        grid, there = self.fine.grid, pose.inverse()
+        corners = own.grid.corners() @ there.rotation.T + there.shift - np.asarray(grid.origin)
+        read = corners @ np.asarray(grid.direction).reshape(3, 3) / np.asarray(grid.spacing)
+        beyond = MARGIN + REACH * max(own.grid.spacing) / min(grid.spacing)
+        low = np.maximum(np.floor(read.min(axis=0) - beyond), 0).astype(int)
+        high = np.minimum(np.ceil(read.max(axis=0) + beyond) + 1, grid.size).astype(int)
+        if (high - low < 2).any():
+            return None
+        part = tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1]))
+        place = grid.cropped(tuple((int(a), int(b)) for a, b in zip(low, high)))  # type: ignore[arg-type]
+        return Seen(Volume(self.fine.array[part], place), self.covered[part])
 
 
 def find(
@@ -59,6 +66,7 @@ def find(
     covered: np.ndarray | None = None,
     known: Mapping[int, Pose] | None = None,
     weights: np.ndarray | None = None,
+    progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> dict[int, Pose]:
     """The poses of slices that do not lie where their scan does, by their number along its coarsest axis.
@@ -71,11 +79,14 @@ def find(
     suspects = {*known, *_suspects(volume, scanner, fine, pose, covered)}
     if weights is not None:
         suspects.update(np.flatnonzero(weights < LEAST_WEIGHT))
-    seen = Seen(fine.grid, [_blurred(fine, [blur] * 3) for blur in BLURS] if suspects else [], covered)
     found: dict[int, Pose] = {}
+    if not suspects:
+        return found
+    end_if(cancel)
+    levels = slice_search.landscapes(volume.grid, scanner, fine, pose, covered, BLURS)
 
     def one(n: int) -> None:
-        moved = _laid(_alone(volume, n), scanner, seen, pose, known.get(n))
+        moved = _laid(_alone(volume, n), scanner, Seen(fine, covered), levels, pose, known.get(n))
         if moved is not None:
             found[n] = moved
 
@@ -83,6 +94,8 @@ def find(
     for start in range(0, len(numbers), TOGETHER):
         end_if(cancel)
         separable.for_all(one, numbers[start : start + TOGETHER])
+        if progress is not None:
+            progress(min(start + TOGETHER, len(numbers)), len(numbers))
     return found
 
 
@@ -112,44 +125,55 @@ def _suspects(volume: Volume, scanner: Scanner, fine: Volume, pose: Pose, covere
     return np.flatnonzero(stack.by_slice(suspect, 0.0)).tolist()
 
 
-def _laid(own: Volume, scanner: Scanner, whole: Seen, pose: Pose, known: Pose | None) -> Pose | None:
+def _laid(
+    own: Volume, scanner: Scanner, whole: Seen, levels: Sequence[Landscape], pose: Pose, known: Pose | None
+) -> Pose | None:
     """Where a slice lies; None if that is where its scan does, or is not found."""
-    region = _around(own, whole.grid, pose)
-    if region is None:
-        return None
-    seen, step = whole.part(region), min(whole.grid.spacing)
-    before = _foretold(own, scanner, seen, pose)
-    levels = list(zip(BLURS, seen.levels))
+    step = min(whole.fine.grid.spacing)
     for start, some in ((known, levels[1:]), (pose, levels)):
         if start is None:
             continue
-        found = start
-        for blur, array in some:
-            pixels = [blur * step / s for s in own.grid.spacing[::-1]]
-            pixels[own.array.shape.index(1)] = 0.0
-            soft, fine = Volume(_blurred(own, pixels), own.grid), Volume(array, seen.grid)
-            found = registration.refine(soft, scanner, fine, found, None, STEPS, seen.covered).pose
-        after = _foretold(own, scanner, seen, found)
-        # What is seen from both places is compared.
-        both = np.isfinite(before) & np.isfinite(after)
-        if both.mean() < LEAST_SEEN or both.sum() < FEWEST:
+        found = _searched(own, some, start.after(pose.inverse()), step)
+        region = None if found is None else whole.around(own, found.after(pose))
+        if found is None or region is None:
             continue
-        first, last = (_alike(own.array[both], prediction[both]) for prediction in (before, after))
-        better = np.sqrt(1 - last**2) < LEAST_GAIN * np.sqrt(1 - first**2) and last > LEAST_ALIKE
-        if better and LEAST_MOTION <= _distance(own.grid, pose, found) / step <= FURTHEST:
-            return found
+        fitted = registration.refine(own, scanner, region.fine, found.after(pose), None, STEPS, region.covered).pose
+        left, alike = _explained(own.array, *(_foretold(own, scanner, whole, place) for place in (pose, fitted)))
+        better = left < LEAST_GAIN and alike > LEAST_ALIKE
+        if better and LEAST_MOTION <= _size(fitted.after(pose.inverse()), own.grid) / step <= FURTHEST:
+            return fitted
     return None
 
 
-def _foretold(own: Volume, scanner: Scanner, seen: Seen, pose: Pose) -> np.ndarray:
+def _searched(own: Volume, levels: Sequence[Landscape], motion: Pose, step: float) -> Pose | None:
+    """A slice's motion in its scan's space, roughly; None if it promises nothing."""
+    for level in levels:
+        motion = slice_search.search(own, level, motion)
+    left, _alike = _explained(*slice_search.foretold(own, levels[-1], (STILL, motion)))
+    moved = _size(motion, own.grid) / step
+    return motion if left < PROMISED_GAIN and PROMISED_MOTION <= moved <= FURTHEST else None
+
+
+def _foretold(own: Volume, scanner: Scanner, whole: Seen, pose: Pose) -> np.ndarray:
     """What is foretold of a slice; no number where nothing is."""
-    result = np.full(own.array.shape, np.nan, np.float32)
-    stack = stacks.observe(own, scanner, seen.grid, pose)
-    if stack is not None:
-        stack.look_at(seen.covered)
-        inside = stacks.ordered(result, stack.order, stack.flipped)[stack.rows]
-        inside[stack.seen] = stack.see(seen.levels[-1])[stack.seen]
-    return result
+    region = whole.around(own, pose)
+    stack = None if region is None else stacks.observe(own, scanner, region.fine.grid, pose)
+    if region is None or stack is None:
+        return np.full(own.array.shape, np.nan, np.float32)
+    stack.look_at(region.covered)
+    return stack.as_scanned(stack.see(region.fine.array))
+
+
+def _explained(values: np.ndarray, before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """What stays unexplained after a motion, in parts of what was before, and how alike both are then.
+
+    Where too little is seen from both places, nothing is explained.
+    """
+    both = np.isfinite(before) & np.isfinite(after)
+    if both.mean() < LEAST_SEEN or both.sum() < FEWEST:
+        return np.inf, 0.0
+    first, last = (_alike(values[both], prediction[both]) for prediction in (before, after))
+    return float(np.sqrt((1 - last**2) / max(1 - first**2, 1e-12))), last
 
 
 def _alike(values: np.ndarray, prediction: np.ndarray) -> float:
@@ -168,29 +192,6 @@ def _alone(volume: Volume, n: int) -> Volume:
     return Volume(np.ascontiguousarray(array), volume.grid.cropped(tuple(region)))  # type: ignore[arg-type]
 
 
-def _around(own: Volume, grid: Grid, pose: Pose) -> tuple[slice, slice, slice] | None:
-    """The part of the fine grid (array order) in which a slice may lie; None where that is nothing."""
-    there = pose.inverse()
-    corners = own.grid.corners() @ there.rotation.T + there.shift - np.asarray(grid.origin)
-    read = corners @ np.asarray(grid.direction).reshape(3, 3) / np.asarray(grid.spacing)
-    beyond = FURTHEST + REACH * max(own.grid.spacing) / min(grid.spacing)
-    low = np.maximum(np.floor(read.min(axis=0) - beyond), 0).astype(int)
-    high = np.minimum(np.ceil(read.max(axis=0) + beyond) + 1, grid.size).astype(int)
-    if (high - low < 2).any():
-        return None
-    k, j, i = (slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1]))
-    return k, j, i
-
-
-def _distance(grid: Grid, pose: Pose, other: Pose) -> float:
-    """By how many mm two poses differ over a slice, in the reference."""
-    return float(other.after(pose.inverse()).displacement(grid.corners(0.5)).mean())
-
-
-def _blurred(volume: Volume, pixels: Sequence[float]) -> np.ndarray:
-    """By a Gaussian of so many voxels along each axis of the array."""
-    image = files.to_image(Volume(volume.array, Grid(volume.grid.size)))
-    for axis, sigma in enumerate(pixels[::-1]):
-        if sigma > 0 and image.GetSize()[axis] >= 4:
-            image = sitk.RecursiveGaussian(image, sigma, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis)
-    return sitk.GetArrayFromImage(image)
+def _size(motion: Pose, grid: Grid) -> float:
+    """How far, in mm, it moves a slice."""
+    return float(motion.displacement(grid.corners(INNER)).mean())

@@ -29,6 +29,8 @@ DRIFT = 0.05
 WHOLE = 0.02
 # How far a profile reaches, in its own widths.
 REACH = 2.0
+# Motions are compared over this part of a scan along each axis.
+INNER = 0.5
 
 
 class Pose(NamedTuple):
@@ -116,6 +118,12 @@ class Stack:
         result = np.full(self.counts[self.slice_axis], fill)
         result[self.rows[self.slice_axis]] = values
         return result[::-1] if self.flipped[self.slice_axis] else result
+
+    def as_scanned(self, values: np.ndarray) -> np.ndarray:
+        """Values of its voxels in the order and shape of the scan's array, no number where none is seen."""
+        result = np.full([self.counts[self.order.index(axis)] for axis in range(3)], np.nan, np.float32)
+        ordered(result, self.order, self.flipped)[self.rows][self.seen] = values[self.seen]
+        return result
 
     def points(self, grid: Grid) -> np.ndarray:
         """Where the voxels seen are in the scan's own space (LPS, mm): (..., 3), in their order here."""
