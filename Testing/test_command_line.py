@@ -19,7 +19,7 @@ from VolumeSuperResolutionLib import commands as command_line
 from VolumeSuperResolutionLib.commands import main
 from VolumeSuperResolutionLib.commands.options import request_from
 from VolumeSuperResolutionLib.engine.models import zoo
-from VolumeSuperResolutionLib.engine.physics import registration
+from VolumeSuperResolutionLib.engine.physics import reconstruction, registration
 from VolumeSuperResolutionLib.engine.request import MAPS, Request, options
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
@@ -360,9 +360,11 @@ def test_combine_refuses_in_a_sentence_and_writes_nothing(three_stacks, tmp_path
 
 @pytest.fixture
 def short_search(monkeypatch):
-    """Scans that hardly moved are laid over each other in a few steps."""
-    monkeypatch.setattr(registration, "ROUNDS", 20)
-    monkeypatch.setattr(registration, "SAMPLES", 10_000)
+    """Scans that hardly moved are laid over each other, and solved, in a few steps."""
+    monkeypatch.setattr(registration, "ROUNDS", 8)
+    monkeypatch.setattr(registration, "SAMPLES", 3_000)
+    monkeypatch.setattr(reconstruction, "MOST_ROUNDS", 2)
+    monkeypatch.setattr(reconstruction, "ROUNDS_OF", (3, 2, 2))
 
 
 @pytest.mark.usefixtures("short_search")
@@ -370,7 +372,8 @@ def test_evaluate_says_what_combining_stacks_is_worth(tmp_path, capsys):
     (tmp_path / "sharp").mkdir()
     files.write(phantoms.head(48), tmp_path / "sharp" / "head.nrrd")
     kept, scores = tmp_path / "kept", tmp_path / "scores.json"
-    arguments = ["evaluate", "--volumes", str(tmp_path / "sharp"), "--stacks", "4", "--keep", str(kept), "--quiet"]
+    arguments = ["evaluate", "--volumes", str(tmp_path / "sharp"), "--stacks", "4", "--crop", "36"]
+    arguments += ["--keep", str(kept), "--quiet"]
     assert main([*arguments, "--json", str(scores)]) == 0
     assert "| head.nrrd |" in capsys.readouterr().out
     (score,) = json.loads(scores.read_text())

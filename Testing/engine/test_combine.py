@@ -29,8 +29,8 @@ ALIGNED = CombineRequest(aligned=True)
 
 
 @lru_cache
-def stacks_of(degrees=0.0, mm=0.0, gap=0.0, seed=0):
-    return three(head(), degrees, mm, gap=gap, seed=seed)
+def stacks_of(degrees=0.0, mm=0.0, gap=0.0, seed=0, size=48):
+    return three(head(size), degrees, mm, gap=gap, seed=seed)
 
 
 def volumes_of(made):
@@ -51,12 +51,12 @@ def gain_over_lanczos(result, made):
 
 
 def test_stacks_that_were_moved_become_one_sharp_volume():
-    made = stacks_of(4.0, 3.0, seed=2)
+    made = stacks_of(4.0, 3.0, seed=2, size=40)
     told = []
     request = CombineRequest(scanners=tuple(stack.scanner for stack in made))
     result = combine(volumes_of(made), request, lambda done, total: told.append(done / total))
     assert gain_over_lanczos(result, made) > 5
-    points = head().grid.corners(0.5)
+    points = head(40).grid.corners(0.5)
     for found, stack in zip(result.report.stacks, made):
         pose = Pose(np.reshape(found.rotation, (3, 3)), np.asarray(found.shift))
         assert pose.after(stack.pose.inverse()).displacement(points).mean() < 0.25
@@ -325,7 +325,7 @@ def test_another_thing_is_refused_and_not_laid_over():
 
 
 def test_it_can_be_cancelled_at_any_time():
-    volumes = volumes_of(stacks_of(4.0, 3.0, seed=2))
+    volumes = volumes_of(stacks_of(4.0, 3.0, seed=2, size=40))
     for allowed in (0, 3):
         calls = []
 

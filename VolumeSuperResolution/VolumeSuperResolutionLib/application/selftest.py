@@ -63,7 +63,7 @@ class SelfTest:
     def checkCombine(self) -> None:
         """Thick stacks of a patient who moved between them become one volume, sharper than one of them upscaled."""
         piece, random = self.samplePiece(), np.random.default_rng(0)
-        made = simulation.orthogonal(piece, 4.0, 0.0, random, 0.01, 2.0, 2.0, simulation.middle(piece.grid, 48))
+        made = simulation.orthogonal(piece, 4.0, 0.0, random, 0.01, 2.0, 2.0, simulation.middle(piece.grid, 40))
         nodes = []
         for stack in made:
             array, matrix = stack.volume.array, scene.matrixOf(stack.volume.grid)

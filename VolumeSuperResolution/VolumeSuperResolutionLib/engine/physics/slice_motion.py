@@ -82,7 +82,6 @@ def find(
     found: dict[int, Pose] = {}
     if not suspects:
         return found
-    end_if(cancel)
     levels = slice_search.landscapes(volume.grid, scanner, fine, pose, covered, BLURS)
 
     def one(n: int) -> None:
