@@ -104,7 +104,7 @@ def combine(
             prior = improving.improved(model, known, first, limits, request.device, steps, cancel)
     if prior.models:
         values, residuals = reconstruction.detailed(
-            values, prior.values, scans, seen, residuals, cost, part(tell, *parts[2:]), cancel
+            values, prior.values, scans, seen, residuals, cost, prior.together, part(tell, *parts[2:]), cancel
         )
     coverage = stack_maps.coverage([(scan.volume.grid, scan.pose) for scan in scans], grid)
     residual = stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
