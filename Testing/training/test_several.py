@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def few(monkeypatch):
     """Small pairs, of which there are few."""
-    changes = {"EXTENT": 24, "BEYOND": 4, "FIRST": 1, "EVERY": 2, "THICKNESSES": (3.0,), "GAPS": (0.0,)}
+    changes = {"EXTENT": 24, "SHORTEST": 24, "BEYOND": 4, "FIRST": 1, "EVERY": 2, "THICKNESSES": (3.0,), "GAPS": (0.0,)}
     for name, value in {**changes, "WATCHED": {"4 voxels": (4.0, 0.0)}}.items():
         monkeypatch.setattr(several, name, value)
 
@@ -95,8 +95,11 @@ def test_it_starts_from_the_features_of_one_for_every_grid():
         adopt_for_blocks(network, build("anygrid3d", features=5, blocks=1))
 
 
-def test_volumes_without_room_and_other_losses_are_refused(tmp_path):
+def test_volumes_without_room_and_other_losses_are_refused(few, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(several, "TRIALS", 2)
     with pytest.raises(RefusalError, match="along each axis"):
         several.Bank([], PATCH, tmp_path, 3)
+    with pytest.raises(RefusalError, match="make the config's patch smaller"):
+        several.Bank([read_scan(folder / "head_0.nii.gz")], (40, 40, 40), tmp_path, 3)(0)
     with pytest.raises(RefusalError, match="l1 and mse only"):
         several.Trained(build("combined3d", features=4, blocks=1), {"vgg16": 1.0})

@@ -33,6 +33,8 @@ Shape = tuple[int, int, int]
 
 # Voxels of a pair along each axis, and so many around them for what moves into view.
 EXTENT, BEYOND = 72, 12
+# Volumes with fewer voxels along an axis are not taken.
+SHORTEST = 48
 # In voxels, in parts of that, and in parts of the intensity range; what stands there twice is drawn twice as often.
 THICKNESSES, GAPS = (2.0, 2.5, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0, 4.0, 5.0, 6.0), (0.0, 0.0, 0.1, 0.2, 0.2, 0.3)
 NOISES = (0.0, 0.005, 0.01, 0.01, 0.01, 0.02, 0.03)
@@ -137,11 +139,11 @@ class Bank:
     """Pairs by number in files of a folder, each made when it is first wanted."""
 
     def __init__(self, scans: Sequence[Scan], patch: Shape, folder: Path, seed: int):
-        self.scans = [scan for scan in scans if min(scan.array.shape) >= max(EXTENT * 2 // 3, *patch)]
+        self.scans = [scan for scan in scans if min(scan.array.shape) >= SHORTEST]
         if not self.scans:
             raise RefusalError(
-                f"No training volume has {EXTENT * 2 // 3} voxels along each axis, so that stacks could be made of it; "
-                "add larger ones."
+                f"No training volume has {SHORTEST} voxels along each axis, so that stacks could be made of it; add "
+                "larger ones."
             )
         self.shares, self.patch, self.folder, self.seed = kind_shares(self.scans), patch, folder, seed
 
@@ -149,9 +151,15 @@ class Bank:
         path = self.folder / f"pair-{number}.npz"
         if not path.is_file():
             random = np.random.default_rng([self.seed, number])
-            made = None
-            while made is None:
+            for _ in range(TRIALS):
                 made = random_pair(self.scans[random.choice(len(self.scans), p=self.shares)], self.patch, random)
+                if made is not None:
+                    break
+            else:
+                raise RefusalError(
+                    f"Patches of {' x '.join(map(str, self.patch))} voxels have no room in what stacks of the training "
+                    "volumes are combined to; make the config's patch smaller."
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npz")
             halves = {name: getattr(made, name).astype(np.float16) for name in ("combined", "truth")}
@@ -256,7 +264,7 @@ class SeveralValidation:
 
     def __init__(self, scans: Sequence[Scan]):
         self.items = []
-        for scan in chosen([scan for scan in scans if min(scan.array.shape) >= EXTENT * 2 // 3]):
+        for scan in chosen([scan for scan in scans if min(scan.array.shape) >= SHORTEST]):
             volume = simulation.cube(Volume(scan.array.astype(np.float32), Grid(scan.array.shape[::-1])))
             field = simulation.middle(volume.grid, EXTENT)
             for name, slices in WATCHED.items():
