@@ -47,10 +47,10 @@ def enlivened(network: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def whole(network: nn.Module, array: np.ndarray) -> np.ndarray:
-    """The network over the whole volume in one pass; a 2D network over each slice of axis 0."""
+    """The network over the whole volume in one pass, channels last; a 2D network over each slice of axis 0."""
     with torch.inference_mode():
-        block = torch.from_numpy(array)
-        out = network(block[:, None])[:, 0] if network.dimensions == 2 else network(block[None, None])[0, 0]
+        block = torch.from_numpy(array if array.ndim == 4 else array[..., None]).movedim(-1, 0)
+        out = network(block.movedim(0, 1))[:, 0] if network.dimensions == 2 else network(block[None])[0, 0]
     return out.numpy()
 
 

@@ -96,8 +96,8 @@
         <translation>Der &amp;Patient lag zwischen den Stapeln still</translation>
     </message>
     <message>
-        <source>Networks upscale every stack by itself, too; what all stacks leave open is as they make it. It takes longer.</source>
-        <translation>Netze vergrößern auch jeden Stapel für sich; was alle Stapel offenlassen, ist so, wie sie es machen. Es dauert länger.</translation>
+        <source>What all stacks together leave open is as a network makes it, which learned from sharp volumes.</source>
+        <translation>Was alle Stapel zusammen offen lassen, ergänzt ein Netz, das an scharfen Volumen gelernt hat.</translation>
     </message>
     <message>
         <source>Detail b&amp;y networks</source>

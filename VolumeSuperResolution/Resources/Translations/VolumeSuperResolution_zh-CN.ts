@@ -96,8 +96,8 @@
         <translation>各序列之间患者未移动(&amp;B)</translation>
     </message>
     <message>
-        <source>Networks upscale every stack by itself, too; what all stacks leave open is as they make it. It takes longer.</source>
-        <translation>神经网络还会单独放大每个序列；所有序列都未确定之处以其结果为准。耗时更长。</translation>
+        <source>What all stacks together leave open is as a network makes it, which learned from sharp volumes.</source>
+        <translation>所有序列合起来仍未确定之处，由一个从清晰体数据中学习过的神经网络补全。</translation>
     </message>
     <message>
         <source>Detail b&amp;y networks</source>

@@ -18,13 +18,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    cards = zoo.cards().values()
+    cards = list(zoo.cards().values())
+    together = zoo.for_several()
+    listed = cards if together is None else [*cards, together]
     if options.json:
-        print(json.dumps([card.to_dict() for card in cards]))
+        print(json.dumps([card.to_dict() for card in listed]))
     elif options.markdown:
         from ..training.listing import markdown
 
-        print(markdown(cards), end="")
+        print(markdown(listed), end="")
     elif options.gallery:
         from ..training import gallery
 
@@ -32,5 +34,5 @@ def run(options: argparse.Namespace) -> None:
         outputs.check_file(options.gallery[1], volumes)
         gallery.draw([card for card in cards if card.learned], volumes, options.gallery[1])
     else:
-        for card in cards:
-            print(f"{card.id:24} {card.factor_words:10} {card.summary}")
+        for card in listed:
+            print(f"{card.id:24} {'several' if card.several else card.factor_words:10} {card.summary}")

@@ -74,6 +74,8 @@ def _check_learning(request: Request) -> None:
 
 def _check_settings(card: Card, request: Request) -> None:
     """Refuse what the model does not take."""
+    if card.several:
+        raise RefusalError(f"{card.title} improves what several scans were combined to; choose a model for one scan.")
     if not card.learned and (request.uncertainty or request.ensemble):
         raise RefusalError("Interpolations have no uncertainty map and no self-ensemble; choose a learned model.")
     rounds = rounds_of(card, request)
@@ -86,11 +88,11 @@ def _check_settings(card: Card, request: Request) -> None:
         _check_realism(card, request.realism)
 
 
-def check_device(request: Request) -> None:
+def check_device(device: str) -> None:
     """Refuse a device that a network cannot run on here."""
     from .streaming.devices import choose_device  # brings torch
 
-    choose_device(request.device)
+    choose_device(device)
 
 
 def invents_labels(request: Request) -> bool:

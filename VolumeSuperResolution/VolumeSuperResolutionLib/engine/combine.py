@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import detail
+from . import checks, detail, improving
 from .callbacks import Cancel, Progress, part
 from .combine_report import CombineReport, StackReport
 from .detail import Detail, Seen
@@ -77,7 +77,7 @@ def combine(
     tell = progress or (lambda done, total: None)
     grid = target_grid([volume.grid for volume in volumes], request)
     scanners = _check_scanners([volume.grid for volume in volumes], request)
-    detail.check([volume.grid for volume in volumes], grid, scanners, request)
+    _check_model([volume.grid for volume in volumes], grid, scanners, request)
     _check_voxels(volumes)
     _check_memory(grid, [volume.grid for volume in volumes])
     reference = request.reference - 1
@@ -88,7 +88,7 @@ def combine(
     loop = reconstruction.find_places(scans, reference, grid, request.aligned, part(tell, 0, parts[0]), cancel)
     check_places(scans, reference, loop)
     cost = smoothness(scans[reference])
-    wide, inner = _with_margin(grid, scans)
+    wide, inner = with_margin(grid, scans)
     bending = reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, part(tell, *parts[:2]), cancel)
     _check_slices(scans)
@@ -96,10 +96,15 @@ def combine(
     if request.model:
         known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
         first, steps = Volume(values, wide), part(tell, *parts[1:3])
-        prior = detail.prior(known, first, request, modality, steps, cancel)
+        model = improving.card(request.model)
+        if model is None:
+            prior = detail.prior(known, first, request, modality, steps, cancel)
+        else:
+            limits = intensity.percentiles(volumes[reference].array)
+            prior = improving.improved(model, known, first, limits, request.device, steps, cancel)
     if prior.models:
         values, residuals = reconstruction.detailed(
-            values, prior.values, scans, seen, residuals, cost, part(tell, *parts[2:]), cancel
+            values, prior.values, scans, seen, residuals, cost, prior.together, part(tell, *parts[2:]), cancel
         )
     coverage = stack_maps.coverage([(scan.volume.grid, scan.pose) for scan in scans], grid)
     residual = stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
@@ -118,7 +123,7 @@ def estimate(grids: Sequence[Grid], dtype: str | np.dtype, request: CombineReque
     `dtype` is that of the reference. How long it takes depends on how the scans lie: the seconds are 0.
     """
     grid = target_grid(grids, request)
-    detail.check(grids, grid, _check_scanners(grids, request), request)
+    _check_model(grids, grid, _check_scanners(grids, request), request)
     need = _check_memory(grid, grids)
     voxels = int(np.prod(np.asarray(grid.size, np.int64)))
     return Estimate(grid.size, grid.spacing, voxels * np.dtype(dtype).itemsize, need, 0.0)
@@ -204,6 +209,14 @@ def _check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scan
     return result
 
 
+def _check_model(grids: Sequence[Grid], grid: Grid, scanners: Sequence[Scanner], request: CombineRequest) -> None:
+    """Refuse a model that is not there, cannot run on the device, or does not make these scans as fine as the grid."""
+    if request.model and improving.card(request.model) is not None:
+        checks.check_device(request.device)
+    elif request.model:
+        detail.check(grids, grid, scanners, request)
+
+
 def _check_voxels(volumes: Sequence[Volume]) -> None:
     for number, volume in enumerate(volumes, start=1):
         if volume.array.ndim != 3 or volume.array.dtype.kind not in "biuf":
@@ -263,7 +276,7 @@ def _check_slices(scans: Sequence[Scan]) -> None:
             )
 
 
-def _with_margin(grid: Grid, scans: Sequence[Scan]) -> tuple[Grid, tuple[slice, slice, slice]]:
+def with_margin(grid: Grid, scans: Sequence[Scan]) -> tuple[Grid, tuple[slice, slice, slice]]:
     """The grid with some voxels around it, and where in it the grid is. Without, if the closed form needs none."""
     seen = [scan.on(grid) for scan in scans]
     if all(stack is not None and stack.only_slices() for stack in seen):
@@ -334,6 +347,7 @@ def _report(
         coverage=tuple(float(c) for c in counts),
         stacks=tuple(found),
         models=prior.models,
+        together=prior.together,
         seconds=seconds,
         peak_memory_mb=max(prior.peak_mb, memory.peak_bytes() / MEGA),
         warnings=tuple(warnings),

@@ -52,8 +52,9 @@ class CombineReport(Json):
     stacks: tuple[StackReport, ...]
     seconds: float
     peak_memory_mb: float
-    # Of the models that upscaled each scan by itself, for detail: their titles.
+    # Of the models that upscaled each scan by itself, or improved all of them together, for detail: their titles.
     models: tuple[str, ...] = ()
+    together: bool = False
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -76,7 +77,8 @@ class CombineReport(Json):
                 dropped = f", {len(stack.followed)} of {stack.slices} slices moved alone" + dropped
             lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
         if self.models:
-            lines.append(f"what the scans leave open is as in their mean, each upscaled by {' and '.join(self.models)}")
+            how = "combined and improved" if self.together else "in their mean, each upscaled"
+            lines.append(f"what the scans leave open is as {how} by {' and '.join(self.models)}")
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 
     def derivation(self, version: str) -> Derivation:

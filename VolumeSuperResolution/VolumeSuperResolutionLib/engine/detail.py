@@ -23,11 +23,13 @@ from .volumes.grid import Grid, Volume
 
 
 class Detail(NamedTuple):
-    """The mean of the scans as fine as the grid, the models that made them so, and the most memory held until then."""
+    """The prior on the grid, the titles of the models that made it, the most memory held until then, and whether it was
+    made of all scans together, not of the mean of them."""
 
     values: np.ndarray
     models: tuple[str, ...] = ()
     peak_mb: float = 0.0
+    together: bool = False
 
 
 class Seen(NamedTuple):
@@ -78,7 +80,7 @@ def prior(
 
 def check(grids: Sequence[Grid], grid: Grid, scanners: Sequence[Scanner], request: CombineRequest) -> None:
     """Refuse a model that is not there, or does not make these scans as fine as the grid."""
-    for own, scanner in zip(grids, scanners) if request.model else ():
+    for own, scanner in zip(grids, scanners):
         checks.lay_out(own, _request(own, grid, scanner, request))
 
 

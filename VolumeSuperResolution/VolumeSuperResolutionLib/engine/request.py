@@ -225,8 +225,8 @@ class CombineRequest(Json):
     model: str = field(
         default="",
         metadata=_option(
-            "a model (`auto`: the best one) that upscales each scan by itself, too: what all scans leave open is as it "
-            "makes them; default: none",
+            "detail by networks where all scans leave it open: `auto`, from one that improves them together; else a "
+            "model that upscales each by itself, too; default: none",
             "ID",
             str,
         ),

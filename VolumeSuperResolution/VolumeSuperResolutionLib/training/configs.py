@@ -18,7 +18,7 @@ FOLDER = Path(__file__).with_name("configs")
 # What a config says of the card itself; the rest of a card follows from the training.
 OF_THE_CARD = (
     *("title", "summary", "factor", "kernel", "consistency", "group", "paper", "convention", "ensemble", "data_step"),
-    *("license", "caution", "partner", "limits"),
+    *("license", "caution", "partner", "limits", "several"),
 )
 NEEDED_OF_THE_CARD = ("title", "summary", "factor")
 # Networks of one factor are not told how a scan was taken.

@@ -142,7 +142,7 @@ def evaluate(
     for model in models:
         card = check_request(Request(model, scale=scale, consistency=consistency))
         if card is not None and card.learned:
-            check_device(Request(device=device))
+            check_device(device)
     methods = list(dict.fromkeys([*BASELINES, *models]))
     scores = []
     for path in files.volumes_in(volumes):

@@ -6,6 +6,7 @@ import csv
 import os
 import platform
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..engine import improving
 from ..engine.errors import RefusalError
 from ..engine.models import domain, grids, weights, zoo
 from ..engine.networks import Network
 from ..engine.networks.anygrid import AnyGrid3d
+from ..engine.networks.combined import NETWORK, USUAL
 from ..engine.networks.edsr import Edsr3d
 from ..engine.physics import degradation
 from ..engine.upscale import Request, upscale
 from ..engine.volumes.grid import Grid, Volume
 from . import grids as any_grid
-from . import precision, widening
+from . import precision, several, widening
 from .checkpoints import read_checkpoint
 from .configs import Config, StageConfig
 from .journal import CURVE_FILE
@@ -60,6 +63,9 @@ def export(
     spacings = np.array([scan.spacing for scan in scans])
     protocols = [stage.protocol for stage in config.stages]
     added = any_grid.NOISES[1] if everywhere else max(map(degradation.training_noise, protocols))
+    words = any_grid.words() if everywhere else _degradation(protocols)
+    if config.card.get("several"):
+        factor, added, words = np.ones(1), several.NOISES[-1], several.words()
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
         id=output.resolve().name if start_from else config.id,
@@ -69,14 +75,14 @@ def export(
         noise=round(max(domain.noise_level(scan.array) for scan in scans) + added, 4),
         modalities=tuple(sorted({scan.modality for scan in scans}, reverse=True)),
         training={**_provenance(config, states, scans), **(_beginning(start_from) if start_from else {})},
-        degradation=any_grid.words() if everywhere else _degradation(protocols),
+        degradation=words,
         least_consistency=max(stage.consistency for stage in config.stages),
         weights={"bytes": len(data), "sha256": weights.sha256(data)},
         folder=output,
         **described,
     )
     card = replace(card, seconds_per_megavoxel=_speed(card))
-    if held_out:
+    if held_out and not card.several:  # which is run in full precision
         crops = precision.crops([scan.array for scan in held_out], card.modalities)
         card = precision.told(card, precision.losses(card, crops))
     zoo.write_card(card)
@@ -86,9 +92,13 @@ def export(
 def start_networks(model: str, config: Config) -> list[Network]:
     """The config's networks, initialized from a model with the same ones, or with narrower or noiseless ones.
 
-    That for every grid may start from an EDSR, too.
+    That for every grid may start from an EDSR, too, and that for several scans from that for every grid.
     """
     card = zoo.card(model)
+    if [stage.network for stage in config.stages] == [NETWORK] and card.every_grid:
+        network = config.stages[0].build()
+        widening.adopt_for_blocks(network, zoo.load(card)[0])
+        return [network]
     if [stage.network for stage in config.stages] == [grids.NETWORK]:
         edsr, network = zoo.load(card)[0], config.stages[0].build()
         if isinstance(edsr, Edsr3d) and isinstance(network, AnyGrid3d):
@@ -171,6 +181,11 @@ def hardware(device: torch.device) -> str:
 def _speed(card: zoo.Card) -> float:
     """Seconds for a million voxels on this machine's CPU, of a model just written."""
     zoo.write_card(card)
+    if card.several:
+        values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
+        started = time.perf_counter()
+        improving.improve(card, np.array(USUAL), values, (0.0, 1.0), "cpu")
+        return round((time.perf_counter() - started) * 1e6 / SPEED_SIZE**3, 3)
     grid = Grid((SPEED_SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
     i, j, k = map(float, card.typical)

@@ -33,7 +33,7 @@ class GridsValidation:
 
     def __init__(self, scans: Sequence[Scan], patch: grids.Shape):
         self.items = []
-        for scan in _chosen(scans):
+        for scan in chosen(scans):
             for name, (protocol, factors, told) in WATCHED.items():
                 size = 1.25 if factors[1] > 1 else 1
                 coarse = [round(size * n) for n in patch]
@@ -51,7 +51,7 @@ class GridsValidation:
         return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def _chosen(scans: Sequence[Scan]) -> list[Scan]:
+def chosen(scans: Sequence[Scan]) -> list[Scan]:
     """Some scans of each modality, of as many kinds as there are."""
     found = []
     for modality in sorted({scan.modality for scan in scans}, reverse=True):

@@ -23,6 +23,8 @@ PAGE_COLUMNS = (
 )
 # What a line of a model's details tells; measurements that lack some of it, as one's own may, have none.
 MEASURED = ("psnr", "ssim", "over_lanczos", "over_backprojection", "over_best_classical")
+# What a model for several scans adds to what they are combined to.
+TOGETHER = "over_combined"
 LOOKS_HEAD = """
 ## How slices look
 
@@ -67,7 +69,8 @@ PUBLISHED = {
 def markdown(cards: Iterable[Card]) -> str:
     """The whole page."""
     learned = [card for card in cards if card.learned]
-    lines = [HEAD, *_table(learned), GALLERY, *_looks(learned)]
+    upscaling = [card for card in learned if not card.several]
+    lines = [HEAD, *_table(upscaling), GALLERY, *_looks(upscaling)]
     for card in learned:
         lines += _details(card)
     return "\n".join(lines).rstrip() + "\n"
@@ -145,6 +148,10 @@ def _details(card: Card) -> list[str]:
     lines += [f"- {name.replace('_', ' ').capitalize()}: {_words(value)}" for name, value in card.training.items()]
     for protocol, modalities in card.gains.items():
         for modality, values in modalities.items():
+            if TOGETHER in values:
+                gains = " ± ".join(f"{value:.2f}" for value in values[TOGETHER])
+                words = f"{values['volumes'][0]:.0f} volumes"
+                lines.append(f"- {protocol}, {modality} ({words}): over what is combined without it +{gains} dB")
             if not {"volumes", *MEASURED} <= set(values):
                 continue
             scans = f"{values['volumes'][0]:.0f} volumes"

@@ -21,19 +21,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..engine.errors import RefusalError
 from ..engine.networks import Network
-from ..engine.networks.anygrid import AnyGrid3d
 from ..engine.streaming import trials
 from ..engine.streaming.devices import choose_device
 from ..engine.volumes import files
-from . import checkpoints, export, features, grids, losses, rounding
+from . import checkpoints, export, losses, rounding
 from .adversary import Adversary
 from .configs import StageConfig, read
-from .feed import Feed
-from .grids_validation import GridsValidation
 from .journal import ACCURACY, Journal
+from .material import material
 from .optimizers import OPTIMIZERS
 from .patches import Scan, read_scan
-from .validation import Validation
 
 CHECKPOINT_SECONDS = 120.0
 VALIDATION_SECONDS = 180.0
@@ -194,13 +191,11 @@ class Trainer:
                 raise RefusalError("Adversarial training runs in one process; start it without torchrun.")
             self.adversary = Adversary(config.discriminator, self.rate, self.device)
         self.objective = losses.Objective(config.losses, config.slices, self.device, self.adversary)
-        self.alone: nn.Module = losses.Trained(self.network, config.losses, config.consistency)
-        if isinstance(self.network, AnyGrid3d):
-            self.alone = grids.Trained(self.network, config.losses)
+        made = material(config, self.network, scans, held_out, self.folder, seed, self.rank, self.world)
+        self.alone, self.feed, self.validation = made
         self.trained: nn.Module = DistributedDataParallel(self.alone) if self.world > 1 else self.alone
         self.optimizer = OPTIMIZERS[config.optimizer](self.network, self.rate, config.weight_decay)
         self.ema = {name: t.detach().clone() for name, t in self.network.state_dict().items()}
-        self.feed, self.validation = self._data(scans, held_out)
         self.feed.draw_ahead(self.device)
         self.norms = {name: part for name, part in network.named_modules() if isinstance(part, nn.BatchNorm3d)}
         self.half = has_fast_half(self.device)
@@ -208,19 +203,6 @@ class Trainer:
         # The losses that were not looked at yet, with their steps.
         self.unseen: list[tuple[int, dict[str, torch.Tensor]]] = []
         self.journal = Journal(self.folder)
-
-    def _data(
-        self, scans: Sequence[Scan], held_out: Sequence[Scan]
-    ) -> tuple[Feed | grids.Feed, Validation | GridsValidation | None]:
-        """What it learns from, and, in the first process, what it is measured on."""
-        config, network, share = self.config, self.network, (self.seed, self.config.batch, self.rank, self.world)
-        if isinstance(network, AnyGrid3d):
-            drawn = grids.Feed(scans, config.patch, *share)
-            return drawn, None if self.rank else GridsValidation(held_out, config.patch)
-        cut = config.cut(network)
-        lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
-        feed = Feed(scans, cut, network.dimensions, *share)
-        return feed, None if self.rank else Validation(held_out, cut, network.dimensions, lpips)
 
     def run(self, resume: bool = False) -> Journal:
         """Trains to the end. Checkpoints are only ever written of finite weights."""

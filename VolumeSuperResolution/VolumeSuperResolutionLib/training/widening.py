@@ -1,4 +1,4 @@
-"""Initializes a network from a trained one: a wide one from a narrow one, and that for every grid from an EDSR."""
+"""Initializes a network from a trained one: a wide one from a narrow one, and others from those with a like body."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def widen(network: Network, narrow: Network) -> None:
         if weight.ndim > 1:
             state[name][: len(weight)] = 0
         corner.copy_(weight)
-    x = torch.rand(1, 1, *(8,) * network.dimensions, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(1, network.inputs, *(8,) * network.dimensions, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         before, after = narrow.eval()(x), network.eval()(x)
     if not torch.allclose(before, after, atol=TOLERANCE):
@@ -44,3 +44,16 @@ def adopt(network: AnyGrid3d, edsr: Edsr3d) -> None:
         raise RefusalError("A network for every grid can start from a 3D EDSR of as many features and blocks only.")
     zero = {name: torch.zeros_like(own[name]) for name in ("tail.weight", "tail.bias")}
     network.load_state_dict({**own, **features, **zero})
+
+
+def adopt_for_blocks(network: Network, other: Network) -> None:
+    """Gives the network for several scans the features that one for every grid has of the means of its blocks; its
+    tail starts at zero."""
+    own, given = network.state_dict(), other.state_dict()
+    body = {name: weight for name, weight in given.items() if name.startswith("body.")}
+    if {n: own[n].shape for n in own if n.startswith("body.")} != {n: t.shape for n, t in body.items()}:
+        raise RefusalError("A network for several scans can start from one of as many features and blocks only.")
+    voxels = own["head.weight"].shape[1]
+    head = given["head.weight"].repeat(1, voxels, 1, 1, 1) / voxels
+    zero = {name: torch.zeros_like(own[name]) for name in ("tail.weight", "tail.bias")}
+    network.load_state_dict({**own, **body, "head.weight": head, "head.bias": given["head.bias"], **zero})

@@ -96,7 +96,7 @@ def check(request: Request) -> None:
     card = checks.check_request(request)
     if card is not None and card.learned:
         zoo.load(card, request.realism)
-        checks.check_device(request)
+        checks.check_device(request.device)
 
 
 def check_derived(place: Place, scan: Scan) -> None:

@@ -139,6 +139,9 @@ class Card:
         default=0.0,
     )
     parameters: int = schema.entry("how many numbers it learned", schema.whole(0, 10**9), default=0)
+    several: bool = schema.entry(
+        "whether it improves what several scans were combined to, and upscales nothing", schema.flag, default=False
+    )
     license: str = schema.entry("of the weights", schema.text(0, 200), default="Apache-2.0")
     caution: str = schema.entry("what a user is told with every result", schema.text(), default="")
     partner: str = schema.entry(
@@ -218,6 +221,8 @@ class Card:
         values["intervals"] = [vars(table) for table in self.intervals]
         if not self.averaged_with:
             del values["averaged_with"], values["share"], values["averaged_on"]
+        if not self.several:
+            del values["several"]
         return {**values, **self.others}
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "Stage",
     "card",
     "cards",
+    "for_several",
     "load",
     "noiseless",
     "partner",
@@ -79,10 +80,19 @@ def folders() -> list[Path]:
 
 
 def cards() -> dict[str, Card]:
-    """Every installed model by its id, the interpolations first.
+    """Every installed model that upscales a scan by its id, the interpolations first.
 
     A model whose card cannot be read is logged and skipped; `card` of its id says what is wrong with it.
     """
+    return {name: card for name, card in _sound().items() if not card.several}
+
+
+def for_several() -> Card | None:
+    """The model that improves what several scans were combined to, where one is installed."""
+    return next((card for card in _sound().values() if card.several), None)
+
+
+def _sound() -> dict[str, Card]:
     found, broken = _look()
     for refusal in broken:
         _log_once(str(refusal))

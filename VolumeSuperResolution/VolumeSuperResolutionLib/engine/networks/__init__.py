@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import RefusalError
-from . import anygrid
+from . import anygrid, combined
 from .base import Network
 from .cnnil import CnnilDepth, CnnilInPlane
 from .dcsrn import Dcsrn3d, Mdcsrn3d
@@ -33,6 +33,7 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "fsrcnn3d": Fsrcnn3d,
     "edsr3d": Edsr3d,
     anygrid.NETWORK: anygrid.AnyGrid3d,
+    combined.NETWORK: combined.Combined3d,
     "srresnet3d": Srresnet3d,
     "dcsrn3d": Dcsrn3d,
     "mdcsrn3d": Mdcsrn3d,

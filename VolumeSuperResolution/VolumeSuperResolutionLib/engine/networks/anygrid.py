@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
-from .base import Convolution, Factor, Network, Residual, conv, interpolated
+from .base import Factor, conv, interpolated
 from .shuffle import VoxelShuffle
+from .told import Told, bias_of
 
 # The most sub-voxels along an axis, and how many numbers tell of scan and target (models/grids.py).
 FINEST = 4
@@ -25,63 +25,31 @@ NETWORK = "anygrid3d"
 USUAL = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5)
 
 
-class AnyGrid3d(Network):
+class AnyGrid3d(Told):
     """A 3D EDSR for factors of 1 to 4 along each axis; its axes are ordered by falling factor."""
 
-    tail: Convolution
+    usual = USUAL
 
     def __init__(
         self, factor: Factor = 2, features: int = 32, blocks: int = 9, scale: float = 0.1, residual: bool = True
     ):
-        super().__init__(3, factor, residual=residual)
+        super().__init__(factor, 1, FINEST**3, features, blocks, scale, residual)
         if max(self.factor) > FINEST:
             raise ValueError(f"a factor is larger than {FINEST}")
-        self.head = conv(3, 1, features)
-        self.body = Residual(
-            *(
-                Residual(conv(3, features, features), nn.ReLU(), conv(3, features, features), scale=scale)
-                for _ in range(blocks)
-            ),
-            conv(3, features, features),
-        )
-        self.tail = conv(3, features, FINEST**3)
-        self.shuffle = VoxelShuffle(self.factor)
-        self.condition = nn.Linear(TRAITS, features * (1 + blocks), bias=False)
-        nn.init.zeros_(self.condition.weight)
-        self.settled = False
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What it gives for the usual scan; once it is settled, for that."""
-        if not self.settled:
-            return self.unsettled(x, x.new_tensor(USUAL).expand(len(x), -1), self.factor)
-        return self.with_residual(self.shuffle(self.tail(self.body(self.head(x)))), x)
 
     def settle(self, traits: np.ndarray) -> None:
         """Become the plain network for its factor and a scan's traits; there is no way back."""
-        blocks = self._blocks()
+        super().settle(traits)
         with torch.no_grad():
-            first, *others = self.condition(torch.from_numpy(traits).float()).chunk(1 + len(blocks))
-            for layer, shift in zip([self.head, *(block.body[0] for block in blocks)], [first, *others]):
-                _bias(layer).add_(shift)
             weight, bias = self._tail(self.factor)
             self.tail = conv(3, weight.shape[1], len(weight)).requires_grad_(False)
             self.tail.weight.copy_(weight)
-            _bias(self.tail).copy_(bias)
-        self.settled = True
+            bias_of(self.tail).copy_(bias)
 
     def unsettled(self, x: torch.Tensor, traits: torch.Tensor, factor: Sequence[int]) -> torch.Tensor:
         """What the network settled for each sample's traits [N, TRAITS] gives, differentiable in all weights."""
-        shifts = self.condition(traits).view(len(x), -1, self.head.out_channels, 1, 1, 1).unbind(1)
-        shallow = y = self.head(x) + shifts[0]
-        last = self.body.body[-1]
-        for block, shift in zip(self._blocks(), shifts[1:]):
-            first, activation, second = block.body
-            y = y + block.scale * second(activation(first(y) + shift))
-        y = VoxelShuffle(factor)(F.conv3d(shallow + last(y), *self._tail(factor), padding=1))
+        y = VoxelShuffle(factor)(F.conv3d(self.deep(x, traits), *self._tail(factor), padding=1))
         return y + interpolated(x, factor) if self.residual else y
-
-    def _blocks(self) -> list[Residual]:
-        return [block for block in self.body.body if isinstance(block, Residual)]
 
     def _tail(self, factor: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight and bias of the convolution to fewer sub-voxels: means of the finest by the extent they share."""
@@ -89,12 +57,7 @@ class AnyGrid3d(Network):
         for f in factor:
             joint = np.kron(joint, _shares(f))
         means, weight = self.tail.weight.new_tensor(joint), self.tail.weight
-        return (means @ weight.flatten(1)).view(-1, *weight.shape[1:]), means @ _bias(self.tail)
-
-
-def _bias(layer: nn.Module) -> torch.Tensor:
-    assert isinstance(layer.bias, torch.Tensor)
-    return layer.bias
+        return (means @ weight.flatten(1)).view(-1, *weight.shape[1:]), means @ bias_of(self.tail)
 
 
 def _shares(f: int) -> np.ndarray:

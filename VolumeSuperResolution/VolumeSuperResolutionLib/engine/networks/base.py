@@ -15,7 +15,7 @@ LARGEST_FACTOR = 16
 
 
 class Network(nn.Module):
-    """forward: [N, 1, *spatial] -> [N, 1, *spatial times factor].
+    """forward: [N, inputs, *spatial] -> [N, 1, *spatial times factor].
 
     `factor` has one int per spatial axis in the network's own array order. `on_interpolated`: the input already lies
     on the fine grid, and the factor is all ones. `residual`: the output is added to the aligned linear interpolation
@@ -25,6 +25,7 @@ class Network(nn.Module):
     # Whether its last layer is the convolution `tail`, with no activation after it that would cut off negative values.
     ends_plainly = False
     tail: nn.Module
+    inputs = 1
 
     def __init__(self, dimensions: int, factor: Factor = 1, on_interpolated: bool = False, residual: bool = False):
         super().__init__()

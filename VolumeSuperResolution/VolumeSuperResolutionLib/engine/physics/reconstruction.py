@@ -38,8 +38,9 @@ EDGE_TOLERANCE = 0.02
 BENDING = {"MR": 0.4, "CT": 0.0}
 # Iterations before slices and edges are weighed, once and again.
 ROUNDS_OF = (6, 4, 5)
-# The same where a prior is known: then bends that it has not cost something on CT, too.
-DETAIL_BENDING, DETAIL_ROUNDS = 0.4, 6
+# The same where a prior is known: what differs from one made of all scans together costs more (MR wants 10 to 30, CT
+# 100), and bends that it has not cost something on CT, too.
+DETAIL_BENDING, DETAIL_ROUNDS, TOGETHER_COST = 0.4, 6, 30.0
 # A slice whose residual is this many times that of most counts half; below LEAST_WEIGHT it is left out.
 OUTLYING = 3.0
 LEAST_WEIGHT = 0.1
@@ -147,8 +148,7 @@ def solve(
                     _reweigh(scan, stack, residual)
         done += iterations
         progress(done, total)
-    assert x is not None
-    return x, seen, residuals
+    return x, seen, residuals  # type: ignore[return-value]  # there was a round
 
 
 def detailed(
@@ -158,12 +158,14 @@ def detailed(
     seen: Sequence[Stack | None],
     residuals: Sequence[np.ndarray | None],
     cost: float,
+    together: bool,
     progress: Progress,
     cancel: Cancel | None,
 ) -> tuple[np.ndarray, list[np.ndarray | None]]:
     """What was solved once more, with the differences of a prior where the scans leave them open, and what the scans
-    say otherwise then."""
-    system = System([s for s in seen if s is not None], x.shape, EDGE_COST * cost, DETAIL_BENDING * EDGE_COST * cost)
+    say otherwise then. `together` says whether the prior knows all scans."""
+    step = (TOGETHER_COST if together else EDGE_COST) * cost
+    system = System([s for s in seen if s is not None], x.shape, step, DETAIL_BENDING * step)
     system.keep_edges(x, EDGE / np.sqrt(ROUGHNESS * cost))
     left = [r for r in residuals if r is not None]
     x = system.solve(x, prior, DETAIL_ROUNDS, EDGE_TOLERANCE, progress, cancel, left)

@@ -42,7 +42,7 @@ class Builder:
     def source(self) -> At:
         if self.nodes:
             raise self.refuse("it takes more than one input")
-        return self.add(Source())
+        return self.add(Source(getattr(self.network, "inputs", 1)))
 
     def finish(self, result: Any) -> None:
         if not isinstance(result, At):

@@ -84,7 +84,8 @@ def apply(
     """Runs a network over a volume, reading its input and writing its output block by block.
 
     The shape is the input's, in the network's own axis order. A 3D network is streamed along axis 0; a 2D network sees
-    axes 1 and 2, slice by slice. Arrays are float32 in network units; what is written, as `convert` makes it of those.
+    axes 1 and 2, slice by slice. Arrays are float32 in network units, the input's channels last where there are
+    several; what is written, as `convert` makes it of those.
     Where memory runs out the work goes on in smaller steps from where it stood, at last on the CPU. Raises
     CancelledError between two steps once `cancel` answers True.
     `precisions` are those beside fp32 in which the network keeps its quality. Who runs a network many times hands over
@@ -269,7 +270,8 @@ class _Run:
     def _load(self, ranges: Ranges) -> torch.Tensor:
         if self.transfers.apart and isinstance(self.read, ReadThere):
             return self.read.there(self.transfers, _slices(ranges)).contiguous().unsqueeze(3)
-        return self.transfers.send(self.read(_slices(ranges))).unsqueeze(3)
+        block = self.transfers.send(self.read(_slices(ranges)))
+        return block if block.dim() == 4 else block.unsqueeze(3)
 
     def _store(self, ranges: Ranges, arrived: Callable[[], np.ndarray]) -> None:
         try:

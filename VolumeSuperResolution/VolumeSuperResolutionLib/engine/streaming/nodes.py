@@ -137,8 +137,8 @@ class Pointwise:
 class Source(Node):
     """The input volume; its blocks come from outside."""
 
-    def __init__(self) -> None:
-        super().__init__([], 1)
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__([], channels)
 
 
 class Shuffle(Node):

@@ -1,0 +1,104 @@
+"""What a network makes of the volume that several scans were solved for: what all of them together leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .callbacks import Block, Cancel, Progress
+from .detail import Detail, Seen
+from .models import automatic, zoo
+from .models.automatic import AUTOMATIC
+from .models.zoo import Card
+from .physics.scanner import slice_axis
+from .request import MEGA
+from .streaming import memory
+from .volumes.grid import Volume
+
+# Voxels of a block that the network takes as one, along each axis.
+BLOCK = 2
+# Slices that lie so many voxels apart, and noise as a part of the intensity range, count 1.
+SPACING_UNIT, NOISE_UNIT = 3.0, 0.02
+# Slices further apart, in voxels, were never seen by it.
+FURTHEST = 8.0
+
+
+def card(model: str) -> Card | None:
+    """The model of the scans together that is meant; None where each scan is upscaled by itself."""
+    if model == AUTOMATIC:
+        return zoo.for_several() if automatic.networks_at_hand() else None
+    found = zoo.card(model)
+    return found if found.several else None
+
+
+def traits(scans: Sequence[Seen], step: float, spread: float) -> np.ndarray:
+    """What the network is told: for each axis (k, j, i) of voxels of `step` mm, how far apart slices across it lie and
+    how thick they are, nothing where there are none; and the noise in values that span so much."""
+    spacings, widths, noise = np.zeros(3), np.zeros(3), []
+    for scan, stack, _ in scans:
+        spacing = scan.volume.grid.spacing
+        axis = slice_axis(spacing)
+        place, width = stack.slice_axis, scan.scanner.axes[axis].width_at(spacing[axis])
+        spacings[place] = max(spacings[place], spacing[axis] / step)
+        widths[place] = max(widths[place], width / step)
+        noise.append(scan.noise / abs(scan.brightness[0]) / spread)
+    return np.array([*spacings / SPACING_UNIT, *widths / SPACING_UNIT, np.mean(noise) / NOISE_UNIT])
+
+
+def improved(
+    model: Card,
+    scans: Sequence[Seen],
+    first: Volume,
+    limits: tuple[float, float],
+    device: str,
+    progress: Progress,
+    cancel: Cancel | None,
+) -> Detail:
+    """The first volume as the model makes it; without models where slices lie further apart than it has seen.
+
+    `limits` are those of the reference's intensities.
+    """
+    told = traits(scans, min(first.grid.spacing), max(limits[1] - limits[0], 1e-6))
+    if told[:3].max() * SPACING_UNIT > FURTHEST:
+        return Detail(first.array)
+    values = improve(model, told, first.array, limits, device, progress, cancel)
+    return Detail(values, (model.title,), memory.peak_bytes() / MEGA, True)
+
+
+def improve(
+    model: Card,
+    told: np.ndarray,
+    array: np.ndarray,
+    limits: tuple[float, float],
+    device: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> np.ndarray:
+    """What the model makes of a volume if it is told this."""
+    from .streaming.inference import Compute, apply  # brings torch
+
+    low, spread = np.float32(limits[0]), np.float32(max(limits[1] - limits[0], 1e-6))
+    odd = [(0, -n % BLOCK) for n in array.shape]
+    values = np.pad(array, odd, "edge") if np.any(odd) else array
+    result = np.empty(values.shape, np.float32)
+
+    def read(block: Block) -> np.ndarray:
+        part = values[tuple(slice(BLOCK * s.start, BLOCK * s.stop) for s in block)]
+        return blocks((part - low) / spread)
+
+    def write(block: Block, made: np.ndarray) -> None:
+        result[block] = made * spread + low
+
+    (network,) = zoo.load(model, traits=told)
+    shape = tuple(n // BLOCK for n in values.shape)
+    apply(network, read, shape, write, Compute(device), progress, cancel, model.precisions)
+    k, j, i = (slice(n) for n in array.shape)
+    return np.ascontiguousarray(result[k, j, i])
+
+
+def blocks(values: np.ndarray) -> np.ndarray:
+    """Voxels joined to blocks, the voxels of each along the last axis."""
+    k, j, i = (n // BLOCK for n in values.shape)
+    split = values.reshape(k, BLOCK, j, BLOCK, i, BLOCK).transpose(0, 2, 4, 1, 3, 5)
+    return np.ascontiguousarray(split.reshape(k, j, i, BLOCK**3))

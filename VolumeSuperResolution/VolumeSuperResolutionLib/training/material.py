@@ -1,0 +1,72 @@
+"""What a network is trained through, learns from, and is measured on: by what kind of network it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import nn
+
+from ..engine.networks import Network
+from ..engine.networks.anygrid import AnyGrid3d
+from ..engine.networks.combined import Combined3d
+from . import features, feed, grids, losses, several
+from .configs import StageConfig
+from .grids_validation import GridsValidation
+from .patches import Scan
+from .validation import Validation
+
+# Where pairs of what is combined and the truth are kept.
+PAIRS = "pairs"
+
+
+class Feed(Protocol):
+    """Gives the batch of each step."""
+
+    def draw_ahead(self, device: torch.device) -> None:
+        """From now on, patches are drawn in the background."""
+
+    def __call__(self, step: int) -> Any: ...
+
+
+class Measure(Protocol):
+    """Measures on scans that were held out."""
+
+    def gains(self, upscale: Callable[..., torch.Tensor], device: torch.device) -> dict[str, float]:
+        """Gains in dB by name."""
+
+
+class Material(NamedTuple):
+    """The network as its losses see it, what it learns from, and, in the first process, what it is measured on."""
+
+    trained: nn.Module
+    feed: Feed
+    validation: Measure | None
+
+
+def material(
+    config: StageConfig,
+    network: Network,
+    scans: Sequence[Scan],
+    held_out: Sequence[Scan],
+    folder: Path,
+    seed: int,
+    rank: int = 0,
+    world: int = 1,
+) -> Material:
+    """For a stage, in the folder of its training."""
+    share = seed, config.batch, rank, world
+    if isinstance(network, AnyGrid3d):
+        trained = grids.Trained(network, config.losses)
+        drawn = grids.Feed(scans, config.patch, *share)
+        return Material(trained, drawn, None if rank else GridsValidation(held_out, config.patch))
+    if isinstance(network, Combined3d):
+        pairs = several.Feed(several.Bank(scans, config.patch, folder / PAIRS, seed), *share)
+        together = several.Trained(network, config.losses)
+        return Material(together, pairs, None if rank else several.SeveralValidation(held_out))
+    plain, cut = losses.Trained(network, config.losses, config.consistency), config.cut(network)
+    lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
+    patches = feed.Feed(scans, cut, network.dimensions, *share)
+    return Material(plain, patches, None if rank else Validation(held_out, cut, network.dimensions, lpips))
