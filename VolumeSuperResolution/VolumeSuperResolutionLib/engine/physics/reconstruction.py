@@ -73,24 +73,7 @@ def find_places(
     def follow(n: int, made: Volume) -> None:
         nonlocal done
         start, done = done, done + 1
-        if min(scan.alike for scan in working) < WORTH_FOLLOWING:
-            return  # Then it is of another thing, however its slices are laid.
-        placed = [(scan.volume.grid, scan.pose) for m, scan in enumerate(working) if m != n]
-        covered = stack_maps.coverage(placed, rough) > 0
-        scan, level = working[n], Volume(working[n].level, working[n].volume.grid)
-        found = slice_motion.find(
-            level,
-            scan.scanner,
-            made,
-            scan.pose,
-            covered,
-            scan.moved,
-            scan.weights,
-            lambda laid, of: progress(start * of + laid, steps * of),
-            cancel,
-        )
-        scan.moved = {k: pose for k, pose in found.items() if k not in scan.left_out}
-        scan.weights[list(scan.moved)] = 1.0
+        _follow(working, n, made, lambda laid, of: progress(start * of + laid, steps * of), cancel)
 
     for count in range(MOST_ROUNDS if following else ROUNDS):
         before = [set(scan.moved) for scan in working]
@@ -244,6 +227,20 @@ def _compare(scan: Scan, fine: Volume, still: bool) -> None:
     after = scan.on(fine.grid)
     if after is not None:
         _reweigh(scan, after, np.where(after.seen, after.values - after.see(fine.array), 0.0))
+
+
+def _follow(scans: Sequence[Scan], n: int, made: Volume, progress: Progress, cancel: Cancel | None) -> None:
+    """Where slices of a scan lie that moved alone, from the volume that others made."""
+    if min(scan.alike for scan in scans) < WORTH_FOLLOWING:
+        return  # Then it is of another thing, however its slices are laid.
+    placed = [(scan.volume.grid, scan.pose) for m, scan in enumerate(scans) if m != n]
+    covered = stack_maps.coverage(placed, made.grid) > 0
+    scan = scans[n]
+    level = Volume(scan.level, scan.volume.grid)
+    known = scan.moved, scan.weights
+    found = slice_motion.find(level, scan.scanner, made, scan.pose, covered, *known, progress, cancel)
+    scan.moved = {k: pose for k, pose in found.items() if k not in scan.left_out}
+    scan.weights[list(scan.moved)] = 1.0
 
 
 def _reweigh(scan: Scan, stack: Stack, residual: np.ndarray) -> None:
