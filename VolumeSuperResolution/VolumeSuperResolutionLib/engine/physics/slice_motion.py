@@ -1,8 +1,8 @@
 """Slices that moved alone: a patient moves between slices of one scan, too, and a fetus all the time.
 
 Each slice is compared with what the volume made of the other scans predicts for it. Where that says that it lies
-elsewhere than its scan, it is laid over the volume by itself, coarsely first, and stays there if that explains it
-better.
+elsewhere than its scan, it is laid over the volume by itself, roughly first (slice_search) and closely where that
+promises something, and stays there if that explains it better.
 """
 
 from __future__ import annotations
