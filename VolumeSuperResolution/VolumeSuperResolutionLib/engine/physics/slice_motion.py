@@ -24,8 +24,8 @@ from .stacks import INNER, REACH, STILL, Pose
 SUSPECT, SUSPECT_GAIN, LEAST_WEIGHT = 0.3, 0.95, 0.5
 # It stays where that is if it moved so far (mean, in fine voxels), and what it does not explain falls to this part.
 LEAST_MOTION, LEAST_GAIN = 0.25, 0.8
-# So much of both the search has to promise before a slice is looked at closely. It is rough: some that moved and come to
-# 0.6 in the end are at 0.92 then, and about half of those that did not are above this.
+# So much of both the search has to promise before a slice is looked at closely. It is rough: some that moved and come
+# to 0.6 in the end are at 0.92 then, and about half of those that did not move are above this.
 PROMISED_MOTION, PROMISED_GAIN = 0.2, 0.95
 # So much of it has to be seen, and be alike.
 LEAST_SEEN, LEAST_ALIKE = 0.25, 0.6
