@@ -9,14 +9,16 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
-from VolumeSuperResolutionLib.engine import quality
+from VolumeSuperResolutionLib.engine import improving, quality
 from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.physics import simulation
 from VolumeSuperResolutionLib.engine.request import Request
 from VolumeSuperResolutionLib.engine.upscale import upscale
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Volume
-from VolumeSuperResolutionLib.training import evaluation
+from VolumeSuperResolutionLib.training import evaluation, several
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = ((50, 90), (16, 56), (60, 100))
@@ -42,6 +44,8 @@ GAINS = {
     "rrdbgan3d-x4": 1.297,
     "srresnet3d-x4": 1.710,
 }
+# What the model for several scans adds to three stacks of the crop, combined.
+SEVERAL, GAIN_TOGETHER = "combined3d", 0.0
 TOLERANCE = 0.1
 
 
@@ -69,11 +73,21 @@ def shipped():
 
 
 def test_every_shipped_model_was_measured():
-    assert set(GAINS) == shipped()
+    assert {*GAINS, SEVERAL} == shipped()
 
 
-@pytest.mark.parametrize("model", sorted(shipped()))
+@pytest.mark.parametrize("model", sorted(shipped() - {SEVERAL}))
 def test_a_shipped_model_gains_what_it_did(psnr, model):
     factor = zoo.card(model).typical
     gain = psnr(model, factor) - psnr("lanczos", factor)
     assert gain == pytest.approx(GAINS[model], abs=TOLERANCE), f"{model} gains {gain:.3f} dB"
+
+
+def test_the_shipped_model_for_several_scans_gains_what_it_did():
+    volume = simulation.cube(files.read(ROOT / "Resources" / "SampleData" / "MRBrain.nrrd").volume)
+    stacks = [(axis, 4.0, 0.0) for axis in simulation.SLICE_AXES]
+    pair = several.pair_of(volume, volume.grid.cropped(REGION), stacks, 0.01, np.random.default_rng(0))
+    assert zoo.for_several() == zoo.card(SEVERAL)
+    made = improving.improve(zoo.for_several(), pair.traits, pair.combined, (0.0, 1.0), "cpu")
+    before, after = (np.square((side - pair.truth)[pair.covered]).mean() for side in (pair.combined, made))
+    assert 10 * np.log10(before / after) == pytest.approx(GAIN_TOGETHER, abs=TOLERANCE)
