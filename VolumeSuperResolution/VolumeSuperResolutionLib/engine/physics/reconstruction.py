@@ -76,7 +76,7 @@ def find_places(
         _follow(working, n, made, lambda laid, of: progress(start * of + laid, steps * of), cancel)
 
     for count in range(MOST_ROUNDS if following else ROUNDS):
-        before = [set(scan.moved) for scan in working]
+        before = any(scan.moved for scan in working)
         for position, n in enumerate(others):
             # First against what is placed already, then against all others.
             known = [reference, *others[:position]] if count == 0 else [m for m in range(len(scans)) if m != n]
@@ -86,7 +86,7 @@ def find_places(
                 follow(n, seen)
         if count and following:
             follow(reference, fine(others))
-        if count and before == [set(scan.moved) for scan in working]:
+        if count and not before and not any(scan.moved for scan in working):
             break
     for scan, found in zip(scans, working):
         scan.pose = found.pose

@@ -29,8 +29,9 @@ LEAST_MOTION, LEAST_GAIN = 0.25, 0.8
 PROMISED_MOTION, PROMISED_GAIN = 0.2, 0.95
 # So much of it has to be seen, and be alike.
 LEAST_SEEN, LEAST_ALIKE = 0.25, 0.6
-# By how many fine voxels both are blurred in the search, at first and then.
-BLURS = (3.0, 1.0)
+# By how many fine voxels both are blurred in the search, at first and then. From 3 to 1 at once some that did not move
+# go astray.
+BLURS = (3.0, 2.0, 1.0)
 STEPS = 6
 # Fine voxels around a slice that are looked at closely, beside those that it sees.
 MARGIN = 4
