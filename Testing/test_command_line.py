@@ -374,11 +374,15 @@ def test_evaluate_says_what_combining_stacks_is_worth(tmp_path, capsys):
     kept, scores = tmp_path / "kept", tmp_path / "scores.json"
     arguments = ["evaluate", "--volumes", str(tmp_path / "sharp"), "--stacks", "4", "--crop", "36"]
     arguments += ["--keep", str(kept), "--quiet"]
-    assert main([*arguments, "--json", str(scores)]) == 0
+    card = model(tmp_path / "mine", stages=(zoo.Stage("combined3d", {"features": 2}),), several=True)
+    assert main([*arguments, "--json", str(scores), "--prior", str(card.folder), "--save"]) == 0
     assert "| head.nrrd |" in capsys.readouterr().out
     (score,) = json.loads(scores.read_text())
-    assert score["psnr"] > score["single"] > score["lanczos"] - 1e-6
+    assert score["without"] > score["single"] > score["lanczos"] - 1e-6
     assert score["pose_error"] < 0.25
+    saved = zoo.card(str(card.folder)).gains["stacks 4"]["MR"]
+    assert saved["over_combined"][0] == saved["over_combined_at_least"][0] == round(score["psnr"] - score["without"], 3)
+    assert main([*arguments, "--save"]) == 2 and "name it by --prior" in capsys.readouterr().err
     assert sorted(path.name for path in kept.iterdir()) == [f"head-{v}.nrrd" for v in ("axial", "coronal", "sagittal")]
     assert main(["evaluate", "--volumes", str(kept), "--stacks", "1", "--quiet"]) == 2
     assert main(["evaluate", "--volumes", str(kept), "--scale", "2", "--prior", "auto", "--quiet"]) == 2

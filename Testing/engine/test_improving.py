@@ -11,9 +11,9 @@ from phantoms import head, three
 from safetensors.numpy import save
 from sample_models import model
 from small_networks import difference, enlivened, noise
-from VolumeSuperResolutionLib.engine import improving
+from VolumeSuperResolutionLib.engine import detail, improving
 from VolumeSuperResolutionLib.engine.combine import CombineRequest, combine, estimate
-from VolumeSuperResolutionLib.engine.detail import Seen
+from VolumeSuperResolutionLib.engine.detail import Detail, Seen
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.networks import build, combined
@@ -77,7 +77,8 @@ def test_what_is_combined_gets_detail_by_it(card, name):
     request = replace(plain, model=name)
     assert estimate([volume.grid for volume in volumes], "float32", request).size == (48, 48, 48)
     before, after = combine(volumes, plain), combine(volumes, request)
-    assert after.report.models == (card.title,) and f"combined and improved by {card.title}" in str(after.report)
+    assert after.report.models == () and after.report.together == card.title
+    assert f"as made by {card.title}" in str(after.report) and card.title in after.report.derivation("1").sentence
     assert np.abs(after.volume.array - before.volume.array).max() > 1
 
 
@@ -85,6 +86,29 @@ def test_where_slices_lie_further_apart_than_it_has_seen_it_says_so(card):
     volumes, scanners = scans_of(7.0)
     result = combine(volumes, CombineRequest(scanners=scanners, aligned=True, model="auto"))
     assert result.report.models == () and "No network gains" in result.report.warnings[0]
+
+
+def test_automatic_takes_it_only_where_it_lost_next_to_nothing(card):
+    gains = {"stacks 4": {m: {improving.LEAST: [least]} for m, least in (("MR", -0.05), ("CT", -0.2))}}
+    zoo.write_card(replace(card, gains=gains))
+    assert improving.card("auto", "MR") and not improving.card("auto", "CT") and improving.card("mine", "CT")
+    assert not improving.card("") and not improving.card("lanczos")
+
+
+def test_after_each_scan_by_itself_it_improves_all_together(card, monkeypatch):
+    """The model for several scans sees what the others made already."""
+    seen, real = [], improving.improve
+
+    def looking(model, told, array, *given):
+        seen.append(array)
+        return real(model, told, array, *given)
+
+    monkeypatch.setattr(improving, "improve", looking)
+    monkeypatch.setattr(detail, "prior", lambda scans, first, *_, **__: Detail(first.array + 50, ("Brighter",)))
+    volumes, scanners = scans_of()
+    result = combine(volumes, CombineRequest(scanners=scanners, aligned=True, model="auto"))
+    assert (result.report.models, result.report.together) == (("Brighter",), card.title)
+    assert len(seen) == 1
 
 
 def test_it_is_no_model_for_one_scan(card):

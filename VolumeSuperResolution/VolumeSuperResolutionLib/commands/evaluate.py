@@ -197,6 +197,10 @@ def _stacks(models: Sequence[str], options: argparse.Namespace, tell: Callable[[
         )
         print(stacks_evaluation.table(scores))
         values = stacks_evaluation.to_json(scores)
+        if options.save:
+            card = zoo.card(options.prior)
+            entry = f"stacks {','.join(f'{value:g}' for value in options.stacks)}"
+            zoo.write_card(replace(card, gains={**card.gains, entry: stacks_evaluation.gains(scores)}))
     if options.json_file is not None:
         options.json_file.write_text(json.dumps(values, indent=1, allow_nan=False))
 
@@ -209,6 +213,11 @@ def _check(options: argparse.Namespace, models: list[str]) -> None:
         raise RefusalError("A prior is for stacks; give --stacks or --leave-one-out, too, or leave it out.")
     if options.intervals and (options.scale is None or not models):
         raise RefusalError("Intervals are measured of a model at a factor; give --model and --scale.")
+    if options.save and (options.stacks or options.leave_one_out):
+        if not (options.stacks and options.prior and zoo.card(options.prior).several):
+            raise RefusalError("Of stacks what is saved is what a model for several scans adds; name it by --prior.")
+        outputs.check_file(zoo.card(options.prior).folder / zoo.CARD_FILE)  # type: ignore[operator]  # it is learned
+        return
     for card in map(zoo.card, models if options.save else ()):
         if card.folder is None and options.intervals:
             outputs.check_file(zoo.INTERVALS_FILE)

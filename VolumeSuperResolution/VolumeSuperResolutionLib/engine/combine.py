@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from .callbacks import Cancel, Progress, part
 from .combine_report import CombineReport, StackReport
 from .detail import Detail, Seen
 from .errors import CancelledError, RefusalError
+from .models.automatic import AUTOMATIC
 from .physics import reconstruction, stack_maps
 from .physics.scan import Scan, scan_of, smoothness
 from .physics.scanner import Scanner, slice_axis
@@ -48,8 +50,8 @@ LEAST_SHARED = 0.1
 MARGIN = 8
 # Float volumes of the fine grid that are held at once.
 WORKING_VOLUMES = 12
-# How far the work is after registration, solving, upscaling each scan, and solving again.
-PLAIN, DETAILED = (0.4, 0.99), (0.25, 0.45, 0.9, 0.99)
+# How far the work is after registration, solving, and adding detail; of which so much is to make it.
+PLAIN, DETAILED, MAKING = (0.4, 0.99), (0.25, 0.45, 0.99), 0.8
 
 
 class CombineResult(NamedTuple):
@@ -84,7 +86,7 @@ def combine(
     modality = intensity.guess_modality(volumes[reference].array)
     left_out = [[k for scan, k in request.left_out if scan == n + 1] for n in range(len(volumes))]
     scans = [scan_of(_floats(v), s, modality, left) for v, s, left in zip(volumes, scanners, left_out)]
-    parts = DETAILED if request.model else PLAIN
+    parts: tuple[float, ...] = DETAILED if request.model else PLAIN
     loop = reconstruction.find_places(scans, reference, grid, request.aligned, part(tell, 0, parts[0]), cancel)
     check_places(scans, reference, loop)
     cost = smoothness(scans[reference])
@@ -92,20 +94,17 @@ def combine(
     bending = reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, part(tell, *parts[:2]), cancel)
     _check_slices(scans)
-    prior = Detail(np.empty(0))
-    if request.model:
+    priors, ways = [], _ways(request, modality, intensity.percentiles(volumes[reference].array))
+    for n, way in enumerate(ways):
+        start, end = (parts[1] + m / len(ways) * (parts[2] - parts[1]) for m in (n, n + 1))
+        middle = start + MAKING * (end - start)
         known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
-        first, steps = Volume(values, wide), part(tell, *parts[1:3])
-        model = improving.card(request.model)
-        if model is None:
-            prior = detail.prior(known, first, request, modality, steps, cancel)
-        else:
-            limits = intensity.percentiles(volumes[reference].array)
-            prior = improving.improved(model, known, first, limits, request.device, steps, cancel)
-    if prior.models:
-        values, residuals = reconstruction.detailed(
-            values, prior.values, scans, seen, residuals, cost, prior.together, part(tell, *parts[2:]), cancel
-        )
+        prior = way(known, Volume(values, wide), part(tell, start, middle), cancel)
+        if prior.models:
+            steps = part(tell, middle, end)
+            given = values, prior.values, scans, seen, residuals, cost, prior.together, steps, cancel
+            values, residuals = reconstruction.detailed(*given)
+            priors.append(prior)
     coverage = stack_maps.coverage([(scan.volume.grid, scan.pose) for scan in scans], grid)
     residual = stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
     low = float(volumes[reference].array.min())
@@ -113,7 +112,7 @@ def combine(
     dtype = intensity.output_type(volumes[reference].array)
     result = Volume(np.ascontiguousarray(intensity.to_type(values, dtype)), grid)
     tell(100, 100)
-    report = _report(scans, request, result, coverage, loop, prior, time.monotonic() - started)
+    report = _report(scans, request, result, coverage, loop, priors, time.monotonic() - started)
     return CombineResult(result, report, Volume(coverage, grid), Volume(np.ascontiguousarray(residual), grid))
 
 
@@ -209,11 +208,22 @@ def _check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scan
     return result
 
 
+def _ways(request: CombineRequest, modality: str, limits: tuple[float, float]) -> list[detail.Way]:
+    """What the request's model makes detail by, one after the other: of each scan by itself, and of all together."""
+    found: list[detail.Way] = []
+    together = improving.card(request.model, modality)
+    if request.model and (together is None or request.model == AUTOMATIC):
+        found.append(partial(detail.prior, request=request, modality=modality))
+    if together is not None:
+        found.append(partial(improving.improved, model=together, limits=limits, device=request.device))
+    return found
+
+
 def _check_model(grids: Sequence[Grid], grid: Grid, scanners: Sequence[Scanner], request: CombineRequest) -> None:
     """Refuse a model that is not there, cannot run on the device, or does not make these scans as fine as the grid."""
-    if request.model and improving.card(request.model) is not None:
+    if improving.card(request.model) is not None:
         checks.check_device(request.device)
-    elif request.model:
+    if request.model and (request.model == AUTOMATIC or improving.card(request.model) is None):
         detail.check(grids, grid, scanners, request)
 
 
@@ -304,7 +314,7 @@ def _report(
     result: Volume,
     coverage: np.ndarray,
     loop: float | None,
-    prior: Detail,
+    priors: Sequence[Detail],
     seconds: float,
 ) -> CombineReport:
     middle = result.grid.center()
@@ -333,7 +343,7 @@ def _report(
             )
         )
     warnings = []
-    if request.model and not prior.models:
+    if request.model and not priors:
         warnings.append("No network gains on scans like these, so the result has no detail by networks.")
     if counts[0] > 0.01:
         warnings.append(f"{100 * counts[0]:.0f}% of the result lies outside all scans and was left dark.")
@@ -346,9 +356,9 @@ def _report(
         loop_error_mm=loop,
         coverage=tuple(float(c) for c in counts),
         stacks=tuple(found),
-        models=prior.models,
-        together=prior.together,
+        models=tuple(title for prior in priors for title in prior.models if not prior.together),
+        together="".join(title for prior in priors for title in prior.models if prior.together),
         seconds=seconds,
-        peak_memory_mb=max(prior.peak_mb, memory.peak_bytes() / MEGA),
+        peak_memory_mb=max([memory.peak_bytes() / MEGA, *(prior.peak_mb for prior in priors)]),
         warnings=tuple(warnings),
     )

@@ -52,9 +52,9 @@ class CombineReport(Json):
     stacks: tuple[StackReport, ...]
     seconds: float
     peak_memory_mb: float
-    # Of the models that upscaled each scan by itself, or improved all of them together, for detail: their titles.
+    # For detail: the titles of the models that upscaled each scan by itself, and of that which improved all together.
     models: tuple[str, ...] = ()
-    together: bool = False
+    together: str = ""
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -77,13 +77,15 @@ class CombineReport(Json):
                 dropped = f", {len(stack.followed)} of {stack.slices} slices moved alone" + dropped
             lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
         if self.models:
-            how = "combined and improved" if self.together else "in their mean, each upscaled"
-            lines.append(f"what the scans leave open is as {how} by {' and '.join(self.models)}")
+            lines.append(f"what the scans leave open is as in their mean, each upscaled by {' and '.join(self.models)}")
+        if self.together:
+            lines.append(f"what all of them together leave open is as made by {self.together}")
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])
 
     def derivation(self, version: str) -> Derivation:
         """What a DICOM series of the result says of it."""
         made = f"Combined from {len(self.stacks)} scans by {MAKER} {version}"
-        detail = f", with detail from {' and '.join(self.models)}" if self.models else ""
+        models = [*self.models, *filter(None, [self.together])]
+        detail = f", with detail from {' and '.join(models)}" if models else ""
         sentence = f"{made}{detail}: {describe_grid(self.output_size, self.output_spacing)}. {NOTICE}"
         return Derivation(f"combined from {len(self.stacks)} scans", sentence, version)

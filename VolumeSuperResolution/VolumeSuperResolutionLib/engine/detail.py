@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 import SimpleITK as sitk
@@ -40,13 +40,18 @@ class Seen(NamedTuple):
     residual: np.ndarray
 
 
+# Makes it of scans and a first volume.
+Way = Callable[[Sequence[Seen], Volume, Progress, Optional[Cancel]], Detail]
+
+
 def prior(
     scans: Sequence[Seen],
     first: Volume,
-    request: CombineRequest,
-    modality: str,
     progress: Progress,
     cancel: Cancel | None,
+    *,
+    request: CombineRequest,
+    modality: str,
 ) -> Detail:
     """Each scan made as fine as the first volume by the request's model, in their mean on its grid; what no scan shows
     is as it is in the first volume. Without models where automatic finds no network that gains."""

@@ -20,16 +20,29 @@ from .volumes.grid import Volume
 BLOCK = 2
 # Slices that lie so many voxels apart, and noise as a part of the intensity range, count 1.
 SPACING_UNIT, NOISE_UNIT = 3.0, 0.02
+# What it adds to what is combined without it, mean and deviation over volumes, and at the least, as its card has them.
+GAINED, LEAST = "over_combined", "over_combined_at_least"
+MOST_LOST = 0.1
 # Slices further apart, in voxels, were never seen by it.
 FURTHEST = 8.0
 
 
-def card(model: str) -> Card | None:
-    """The model of the scans together that is meant; None where each scan is upscaled by itself."""
+def card(model: str, modality: str = "") -> Card | None:
+    """The model of all scans together that is meant; None where there is none.
+
+    What is automatic takes it for a modality only where it lost next to nothing on any scan that it was measured on.
+    """
     if model == AUTOMATIC:
-        return zoo.for_several() if automatic.networks_at_hand() else None
-    found = zoo.card(model)
-    return found if found.several else None
+        found = zoo.for_several() if automatic.networks_at_hand() else None
+        return None if found is None or least_gain(found, modality) < -MOST_LOST else found
+    found = zoo.card(model) if model else None
+    return found if found is not None and found.several else None
+
+
+def least_gain(model: Card, modality: str) -> float:
+    """The least that it gained over what was combined without it, in dB; infinite where it was not measured."""
+    measured = (protocol[modality][LEAST][0] for protocol in model.gains.values() if modality in protocol)
+    return min(measured, default=np.inf)
 
 
 def traits(scans: Sequence[Seen], step: float, spread: float) -> np.ndarray:
@@ -47,13 +60,14 @@ def traits(scans: Sequence[Seen], step: float, spread: float) -> np.ndarray:
 
 
 def improved(
-    model: Card,
     scans: Sequence[Seen],
     first: Volume,
-    limits: tuple[float, float],
-    device: str,
     progress: Progress,
     cancel: Cancel | None,
+    *,
+    model: Card,
+    limits: tuple[float, float],
+    device: str,
 ) -> Detail:
     """The first volume as the model makes it; without models where slices lie further apart than it has seen.
 

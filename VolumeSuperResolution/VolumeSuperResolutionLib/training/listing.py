@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..engine.improving import GAINED, LEAST
 from ..engine.models.zoo import Card
 
 HEAD = """# The models
@@ -23,8 +24,6 @@ PAGE_COLUMNS = (
 )
 # What a line of a model's details tells; measurements that lack some of it, as one's own may, have none.
 MEASURED = ("psnr", "ssim", "over_lanczos", "over_backprojection", "over_best_classical")
-# What a model for several scans adds to what they are combined to.
-TOGETHER = "over_combined"
 LOOKS_HEAD = """
 ## How slices look
 
@@ -148,10 +147,12 @@ def _details(card: Card) -> list[str]:
     lines += [f"- {name.replace('_', ' ').capitalize()}: {_words(value)}" for name, value in card.training.items()]
     for protocol, modalities in card.gains.items():
         for modality, values in modalities.items():
-            if TOGETHER in values:
-                gains = " ± ".join(f"{value:.2f}" for value in values[TOGETHER])
-                words = f"{values['volumes'][0]:.0f} volumes"
-                lines.append(f"- {protocol}, {modality} ({words}): over what is combined without it +{gains} dB")
+            if GAINED in values:
+                mean, deviation = values[GAINED]
+                lines.append(
+                    f"- {protocol}, {modality} ({values['volumes'][0]:.0f} volumes): over what is combined without it "
+                    f"{mean:+.2f} ± {deviation:.2f} dB, at the least {values[LEAST][0]:+.2f}"
+                )
             if not {"volumes", *MEASURED} <= set(values):
                 continue
             scans = f"{values['volumes'][0]:.0f} volumes"

@@ -14,6 +14,7 @@ import numpy as np
 from ..engine import quality
 from ..engine.combine import FEWEST, CombineRequest, combine
 from ..engine.errors import RefusalError
+from ..engine.improving import GAINED, LEAST
 from ..engine.physics import registration, simulation, slice_motion, stacks
 from ..engine.physics.scan import scan_of, smoothness
 from ..engine.physics.scanner import Scanner, slice_axis
@@ -46,6 +47,8 @@ class StackScore:
     modality: str
     psnr: float
     ssim: float
+    # Without the prior, where there is one.
+    without: float
     lanczos: float
     # The best of all methods over all stacks, and which it was.
     single: float
@@ -118,9 +121,10 @@ def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: s
     modality = intensity.guess_modality(made[0].truth.array)
     singles = [single for stack in made for single in _singles(stack, models, modality, device)]
     best = max(singles)
-    request = CombineRequest(scanners=tuple(stack.scanner for stack in made), model=prior, device=device)
-    result = combine([stack.volume for stack in made], request)
-    truth = made[0].truth.array
+    plain = CombineRequest(scanners=tuple(stack.scanner for stack in made), device=device)
+    requests = [plain, replace(plain, model=prior)] if prior else [plain]
+    results = [combine([stack.volume for stack in made], request) for request in requests]
+    result, truth = results[-1], made[0].truth.array
     mask, peak = quality.foreground(truth, modality), quality.data_range(truth)
     points = made[0].truth.grid.corners(0.5)
     errors = []
@@ -132,6 +136,7 @@ def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: s
         modality=modality,
         psnr=quality.psnr(result.volume.array, truth, mask, peak),
         ssim=quality.ssim(result.volume.array, truth, mask, peak),
+        without=quality.psnr(results[0].volume.array, truth, mask, peak),
         lanczos=max(s[0] for s in singles if s[2] == "lanczos"),
         single=best[0],
         single_ssim=best[1],
@@ -145,19 +150,34 @@ def score(name: str, made: Sequence[Simulated], models: Sequence[str], device: s
 def table(scores: Sequence[StackScore]) -> str:
     """As Markdown; PSNR / SSIM."""
     lines = [
-        "| volume | best stack, Lanczos | best single-stack result | combined | gain | pose error (voxels) |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| volume | best stack, Lanczos | best single-stack result | without prior | combined | gain | "
+        "pose error (voxels) |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for s in scores:
         lines.append(
-            f"| {s.volume} | {s.lanczos:.2f} | {s.single:.2f} / {s.single_ssim:.3f} ({s.method}) | {s.psnr:.2f} / "
-            f"{s.ssim:.3f} | {s.psnr - s.single:+.2f} | {s.pose_error:.3f} |"
+            f"| {s.volume} | {s.lanczos:.2f} | {s.single:.2f} / {s.single_ssim:.3f} ({s.method}) | {s.without:.2f} | "
+            f"{s.psnr:.2f} / {s.ssim:.3f} | {s.psnr - s.single:+.2f} | {s.pose_error:.3f} |"
         )
     for modality in ("MR", "CT"):
         gains = [s.psnr - s.single for s in scores if s.modality == modality]
         if gains:
-            lines.append(f"| mean of {len(gains)} {modality} | | | | {statistics.fmean(gains):+.2f} | |")
+            lines.append(f"| mean of {len(gains)} {modality} | | | | | {statistics.fmean(gains):+.2f} | |")
     return "\n".join(lines)
+
+
+def gains(scores: Sequence[StackScore]) -> dict[str, dict[str, list[float]]]:
+    """What the prior added, by modality, as a card has it."""
+    found = {}
+    for modality in sorted({s.modality for s in scores}, reverse=True):
+        added = [s.psnr - s.without for s in scores if s.modality == modality]
+        mean, deviation = statistics.fmean(added), statistics.stdev(added) if len(added) > 1 else 0.0
+        found[modality] = {
+            "volumes": [float(len(added))],
+            GAINED: [round(mean, 3), round(deviation, 3)],
+            LEAST: [round(min(added), 3)],
+        }
+    return found
 
 
 def to_json(scores: Sequence[StackScore]) -> list[dict]:
