@@ -96,8 +96,8 @@
         <translation>Der &amp;Patient lag zwischen den Stapeln still</translation>
     </message>
     <message>
-        <source>What all stacks together leave open is as a network makes it, which learned from sharp volumes.</source>
-        <translation>Was alle Stapel zusammen offen lassen, ergänzt ein Netz, das an scharfen Volumen gelernt hat.</translation>
+        <source>Networks add what the stacks leave open: those for one scan of each by itself, and one that sees all together. It takes longer.</source>
+        <translation>Netze ergänzen, was die Stapel offenlassen: jene für eine Aufnahme bei jedem für sich, und eines, das alle zusammen sieht. Es dauert länger.</translation>
     </message>
     <message>
         <source>Detail b&amp;y networks</source>

@@ -96,8 +96,8 @@
         <translation>各序列之间患者未移动(&amp;B)</translation>
     </message>
     <message>
-        <source>What all stacks together leave open is as a network makes it, which learned from sharp volumes.</source>
-        <translation>所有序列合起来仍未确定之处，由一个从清晰体数据中学习过的神经网络补全。</translation>
+        <source>Networks add what the stacks leave open: those for one scan of each by itself, and one that sees all together. It takes longer.</source>
+        <translation>由神经网络补充各序列未确定之处：单幅扫描的网络分别处理每个序列，另有一个网络综合所有序列。耗时更长。</translation>
     </message>
     <message>
         <source>Detail b&amp;y networks</source>

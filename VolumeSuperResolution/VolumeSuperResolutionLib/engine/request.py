@@ -225,8 +225,8 @@ class CombineRequest(Json):
     model: str = field(
         default="",
         metadata=_option(
-            "detail by networks where all scans leave it open: `auto`, from one that improves them together; else a "
-            "model that upscales each by itself, too; default: none",
+            "detail by networks where all scans leave it open: a model that upscales each by itself, too, "
+            "`combined3d`, which improves all of them together, or `auto`: both; default: none",
             "ID",
             str,
         ),
