@@ -234,10 +234,10 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
         (default: that of the finest pixels); `fov`, "reference", "intersection" or "union"; `aligned=True` takes the
         scans where they lie; `thickness` of the slices in mm, one number or one for each volume (default: what DICOM
         says, else how far they are apart); `leftOut`, slices not to use, each as (volume, slice), volumes counted from
-        1 and slices from 0; `model="auto"` adds detail that all stacks leave open, in more time: networks upscale each by
-        itself, and one improves them together; another model upscales each only (default: no network). With `maps`, two
-        more volumes show how many scans saw each voxel and what they say otherwise. progress, cancel and refusals are as
-        in upscale.
+        1 and slices from 0; `model="auto"` adds detail that all stacks leave open, in more time: networks upscale each
+        by itself, and one improves them together; another model upscales each only (default: no network). With `maps`,
+        two more volumes show how many scans saw each voxel and what they say otherwise. progress, cancel and refusals
+        are as in upscale.
 
         >>> sharp = logic.combine([getNode("axial"), getNode("sagittal"), getNode("coronal")])
         """
