@@ -111,6 +111,18 @@ def test_after_each_scan_by_itself_it_improves_all_together(card, monkeypatch):
     assert len(seen) == 1
 
 
+def test_on_ct_half_of_what_it_changes_is_believed(card):
+    volumes, scanners = scans_of()
+    scans = [scan_of(volume, scanner, "MR") for volume, scanner in zip(volumes, scanners)]
+    known = [Seen(scan, scan.on(head().grid), np.empty(0)) for scan in scans]
+    given = {"model": card, "limits": (0.0, 1000.0), "device": "cpu"}
+    mr, ct = (
+        improving.improved(known, head(), lambda done, total: None, None, modality=modality, **given).values
+        for modality in ("MR", "CT")
+    )
+    assert np.allclose(ct, (mr + head().array) / 2, atol=1e-2) and not np.allclose(mr, head().array, atol=1)
+
+
 def test_it_is_no_model_for_one_scan(card):
     assert zoo.for_several() == card and "mine" not in zoo.cards()
     with pytest.raises(RefusalError, match="choose a model for one scan"):

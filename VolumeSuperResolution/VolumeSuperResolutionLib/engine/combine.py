@@ -215,7 +215,9 @@ def _ways(request: CombineRequest, modality: str, limits: tuple[float, float]) -
     if request.model and (together is None or request.model == AUTOMATIC):
         found.append(partial(detail.prior, request=request, modality=modality))
     if together is not None:
-        found.append(partial(improving.improved, model=together, limits=limits, device=request.device))
+        found.append(
+            partial(improving.improved, model=together, modality=modality, limits=limits, device=request.device)
+        )
     return found
 
 

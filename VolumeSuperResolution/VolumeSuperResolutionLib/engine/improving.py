@@ -20,6 +20,9 @@ from .volumes.grid import Volume
 BLOCK = 2
 # Slices that lie so many voxels apart, and noise as a part of the intensity range, count 1.
 SPACING_UNIT, NOISE_UNIT = 3.0, 0.02
+# The part of what it changes that is believed: on CT, which is noisy in truth, all of it gains up to 1.2 dB more in lungs
+# and loses 0.2 to 0.3 dB elsewhere. Chosen on three scans.
+SHARES = {"MR": 1.0, "CT": 0.5}
 # What it adds to what is combined without it, mean and deviation over volumes, and at the least, as its card has them.
 GAINED, LEAST = "over_combined", "over_combined_at_least"
 MOST_LOST = 0.1
@@ -66,6 +69,7 @@ def improved(
     cancel: Cancel | None,
     *,
     model: Card,
+    modality: str,
     limits: tuple[float, float],
     device: str,
 ) -> Detail:
@@ -77,6 +81,7 @@ def improved(
     if told[:3].max() * SPACING_UNIT > FURTHEST:
         return Detail(first.array)
     values = improve(model, told, first.array, limits, device, progress, cancel)
+    values += np.float32(1 - SHARES[modality]) * (first.array - values)
     return Detail(values, (model.title,), memory.peak_bytes() / MEGA, True)
 
 
