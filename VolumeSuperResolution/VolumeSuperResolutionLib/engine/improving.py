@@ -20,8 +20,8 @@ from .volumes.grid import Volume
 BLOCK = 2
 # Slices that lie so many voxels apart, and noise as a part of the intensity range, count 1.
 SPACING_UNIT, NOISE_UNIT = 3.0, 0.02
-# The part of what it changes that is believed: on CT, which is noisy in truth, all of it gains up to 1.2 dB more in lungs
-# and loses 0.2 to 0.3 dB elsewhere. Chosen on three scans.
+# The part of what it changes that is believed: on CT, whose truth is noisy, all of it gained up to 1.2 dB more in lungs
+# and lost 0.2 to 0.3 dB elsewhere. Chosen on three scans.
 SHARES = {"MR": 1.0, "CT": 0.5}
 # What it adds to what is combined without it, mean and deviation over volumes, and at the least, as its card has them.
 GAINED, LEAST = "over_combined", "over_combined_at_least"
