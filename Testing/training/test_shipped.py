@@ -45,7 +45,7 @@ GAINS = {
     "srresnet3d-x4": 1.710,
 }
 # What the model for several scans adds to three stacks of the crop, combined.
-SEVERAL, GAIN_TOGETHER = "combined3d", 0.0
+SEVERAL, GAIN_TOGETHER = "combined3d", 0.930
 TOLERANCE = 0.1
 
 

@@ -60,12 +60,13 @@ def export(
         shutil.copyfile(folders[-1] / CURVE_FILE, output / CURVE_FILE)
     everywhere = not any(config.card["factor"])
     factor = np.array((1, grids.FINEST) if everywhere else config.card["factor"])
-    spacings = np.array([scan.spacing for scan in scans])
     protocols = [stage.protocol for stage in config.stages]
     added = any_grid.NOISES[1] if everywhere else max(map(degradation.training_noise, protocols))
     words = any_grid.words() if everywhere else _degradation(protocols)
     if config.card.get("several"):
         factor, added, words = np.ones(1), several.NOISES[-1], several.words()
+        scans = several.large_enough(scans)
+    spacings = np.array([scan.spacing for scan in scans])
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
         id=output.resolve().name if start_from else config.id,

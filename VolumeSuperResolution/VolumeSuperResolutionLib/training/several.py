@@ -136,11 +136,16 @@ def random_pair(scan: Scan, patch: Shape, random: np.random.Generator) -> Pair |
     return made if fits else None
 
 
+def large_enough(scans: Sequence[Scan]) -> list[Scan]:
+    """Those that stacks can be made of."""
+    return [scan for scan in scans if min(scan.array.shape) >= SHORTEST]
+
+
 class Bank:
     """Pairs by number in files of a folder, each made when it is first wanted."""
 
     def __init__(self, scans: Sequence[Scan], patch: Shape, folder: Path, seed: int):
-        self.scans = [scan for scan in scans if min(scan.array.shape) >= SHORTEST]
+        self.scans = large_enough(scans)
         if not self.scans:
             raise RefusalError(
                 f"No training volume has {SHORTEST} voxels along each axis, so that stacks could be made of it; add "
@@ -265,7 +270,7 @@ class SeveralValidation:
 
     def __init__(self, scans: Sequence[Scan]):
         self.items = []
-        for scan in chosen([scan for scan in scans if min(scan.array.shape) >= SHORTEST]):
+        for scan in chosen(large_enough(scans)):
             volume = simulation.cube(Volume(scan.array.astype(np.float32), Grid(scan.array.shape[::-1])))
             field = simulation.middle(volume.grid, EXTENT)
             for name, slices in WATCHED.items():
