@@ -372,8 +372,7 @@ def test_evaluate_says_what_combining_stacks_is_worth(tmp_path, capsys):
     (tmp_path / "sharp").mkdir()
     files.write(phantoms.head(48), tmp_path / "sharp" / "head.nrrd")
     kept, scores = tmp_path / "kept", tmp_path / "scores.json"
-    arguments = ["evaluate", "--volumes", str(tmp_path / "sharp"), "--stacks", "4", "--crop", "36"]
-    arguments += ["--keep", str(kept), "--quiet"]
+    arguments = f"evaluate --volumes {tmp_path / 'sharp'} --stacks 4 --crop 36 --keep {kept} --quiet".split()
     card = model(tmp_path / "mine", stages=(zoo.Stage("combined3d", {"features": 2}),), several=True)
     assert main([*arguments, "--json", str(scores), "--prior", str(card.folder), "--save"]) == 0
     assert "| head.nrrd |" in capsys.readouterr().out

@@ -39,6 +39,15 @@ def begun(config, volumes, folder, done, steps):
     trainer.save()
 
 
+def check_that_a_resumed_run_is_the_whole(config, volumes, folder, done, steps):
+    """One in one go, in the folder whole/, and one that was stopped after so many steps have the same weights."""
+    loop.train(config, volumes, folder / "whole")
+    begun(config, volumes, folder / "halves", done, steps)
+    loop.train(config, volumes, folder / "halves", resume=True)
+    for kind in ("network", "ema"):
+        assert equal(weights(folder / "halves", kind=kind), weights(folder / "whole", kind=kind))
+
+
 def checkpoint_of_vgg16():
     """What the source package holds of VGG16, with random numbers."""
     random = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_runs import begun, config_file, equal, weights
+from small_runs import check_that_a_resumed_run_is_the_whole, config_file, equal
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import grids as told
 from VolumeSuperResolutionLib.engine.models import zoo
@@ -145,11 +145,7 @@ def test_losses_that_look_at_slices_are_not_for_it():
 
 def test_three_and_three_steps_are_six_and_the_model_runs(tmp_path, volumes):
     config = config_file(tmp_path, STAGE, factor=(0, 0, 0))
-    train(config, volumes, tmp_path / "whole")
-    begun(config, volumes, tmp_path / "halves", 3, 6)
-    train(config, volumes, tmp_path / "halves", resume=True)
-    for kind in ("network", "ema"):
-        assert equal(weights(tmp_path / "halves", kind=kind), weights(tmp_path / "whole", kind=kind))
+    check_that_a_resumed_run_is_the_whole(config, volumes, tmp_path, 3, 6)
     card = zoo.read_card(tmp_path / "whole" / zoo.CARD_FILE)
     assert card.every_grid and card.factor == (0, 0, 0) and card.seconds_per_megavoxel > 0
 

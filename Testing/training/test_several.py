@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 from phantoms import head
-from small_runs import begun, config_file, equal, weights
+from small_runs import check_that_a_resumed_run_is_the_whole, config_file, equal
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.training import configs, export, several
-from VolumeSuperResolutionLib.training.loop import train
 from VolumeSuperResolutionLib.training.patches import read_scan
 from VolumeSuperResolutionLib.training.widening import adopt_for_blocks
 
@@ -70,11 +69,7 @@ def test_three_and_one_steps_are_four_and_the_model_says_what_it_is(few, folder,
     config = config_file(tmp_path, STAGE)
     values = config.read_text().replace('"summary"', '"several": true, "summary"')
     config.write_text(values)
-    train(config, folder, tmp_path / "whole")
-    begun(config, folder, tmp_path / "halves", 3, 4)
-    train(config, folder, tmp_path / "halves", resume=True)
-    for kind in ("network", "ema"):
-        assert equal(weights(tmp_path / "halves", kind=kind), weights(tmp_path / "whole", kind=kind))
+    check_that_a_resumed_run_is_the_whole(config, folder, tmp_path, 3, 4)
     card = zoo.read_card(tmp_path / "whole" / zoo.CARD_FILE)
     assert card.several and card.factor == (2, 2, 2) and card.seconds_per_megavoxel > 0
     assert card.degradation == several.words() and "stacks" in card.degradation

@@ -94,7 +94,7 @@ def combine(
     bending = reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, part(tell, *parts[:2]), cancel)
     _check_slices(scans)
-    priors, ways = [], _ways(request, modality, intensity.percentiles(volumes[reference].array))
+    priors, ways = [], _ways(request, modality, volumes[reference])
     for n, way in enumerate(ways):
         start, end = (parts[1] + m / len(ways) * (parts[2] - parts[1]) for m in (n, n + 1))
         middle = start + MAKING * (end - start)
@@ -208,13 +208,14 @@ def _check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scan
     return result
 
 
-def _ways(request: CombineRequest, modality: str, limits: tuple[float, float]) -> list[detail.Way]:
+def _ways(request: CombineRequest, modality: str, reference: Volume) -> list[detail.Way]:
     """What the request's model makes detail by, one after the other: of each scan by itself, and of all together."""
     found: list[detail.Way] = []
     together = improving.card(request.model, modality)
     if request.model and (together is None or request.model == AUTOMATIC):
         found.append(partial(detail.prior, request=request, modality=modality))
     if together is not None:
+        limits = intensity.percentiles(reference.array)
         found.append(
             partial(improving.improved, model=together, modality=modality, limits=limits, device=request.device)
         )

@@ -182,13 +182,12 @@ def hardware(device: torch.device) -> str:
 def _speed(card: zoo.Card) -> float:
     """Seconds for a million voxels on this machine's CPU, of a model just written."""
     zoo.write_card(card)
+    values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
     if card.several:
-        values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
         started = time.perf_counter()
         improving.improve(card, np.array(USUAL), values, (0.0, 1.0), "cpu")
         return round((time.perf_counter() - started) * 1e6 / SPEED_SIZE**3, 3)
     grid = Grid((SPEED_SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
-    values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
     i, j, k = map(float, card.typical)
     request = Request(model=str(card.folder), scale=(i, j, k), device="cpu", modality="MR")
     seconds = upscale(Volume(values, grid), request).report.seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +38,29 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         return Batch(*(part.to(device) for part in self))
+
+
+class Ahead:
+    """Gives the batch of each step, which depends on the number of the step alone; some are drawn in advance."""
+
+    def __init__(self) -> None:
+        self.pool: ThreadPoolExecutor | None = None
+        self.drawn: dict[int, Future] = {}
+
+    def draw_ahead(self, device: torch.device) -> None:
+        """From now on, patches are drawn in the background: by one thread where the CPU trains the network, too."""
+        self.pool = ThreadPoolExecutor(1 if device.type == "cpu" else os.cpu_count())
+
+    def __call__(self, step: int) -> Any:
+        if self.pool is None:
+            return self._draw(step)
+        for ahead in range(step, step + AHEAD):
+            if ahead not in self.drawn:
+                self.drawn[ahead] = self.pool.submit(self._draw, ahead)
+        return self.drawn.pop(step).result()
+
+    def _draw(self, step: int) -> Any:
+        raise NotImplementedError
 
 
 class Feed:

@@ -7,9 +7,7 @@ patch after the data step with what was told.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -23,6 +21,7 @@ from ..engine.networks.anygrid import AnyGrid3d
 from ..engine.physics import data_step, degradation, interpolation, separable
 from ..engine.physics.data_step import DataStep
 from ..engine.physics.scanner import Axis, Scanner
+from .feed import Ahead
 from .losses import Out, lanczos, resampled
 from .patches import JITTER, Scan, kind_shares
 
@@ -45,7 +44,6 @@ TISSUE = 0.9
 BORDER = 1
 # What an interpolation's error is at the least, in parts of the range: flat patches would drown all others.
 LEAST_ERROR = 0.01
-AHEAD = 4
 LEAST_EXTENT = 4
 # Shapes that are drawn until some volume has room for one.
 TRIALS = 100
@@ -161,28 +159,15 @@ class Trained(nn.Module):
         return y[..., k, j, i], None
 
 
-class Feed:
+class Feed(Ahead):
     """This process's share of each batch. Modalities alternate; within one, kinds count by the root of their number."""
 
     def __init__(self, scans: Sequence[Scan], patch: Shape, seed: int, batch: int, rank: int = 0, world: int = 1):
+        super().__init__()
         self.patch, self.seed, self.batch = patch, seed, batch
         self.indices = range(rank, batch, world)
         self.groups = [[scan for scan in scans if scan.modality == m] for m in sorted({s.modality for s in scans})]
         self.shares = [kind_shares(group) for group in self.groups]
-        self.pool: ThreadPoolExecutor | None = None
-        self.drawn: dict[int, Future] = {}
-
-    def draw_ahead(self, device: torch.device) -> None:
-        """From now on, patches are drawn in the background: by one thread where the CPU trains the network, too."""
-        self.pool = ThreadPoolExecutor(1 if device.type == "cpu" else os.cpu_count())
-
-    def __call__(self, step: int) -> GridBatch:
-        if self.pool is None:
-            return self._draw(step)
-        for ahead in range(step, step + AHEAD):
-            if ahead not in self.drawn:
-                self.drawn[ahead] = self.pool.submit(self._draw, ahead)
-        return self.drawn.pop(step).result()
 
     def _draw(self, step: int) -> GridBatch:
         random = np.random.default_rng([self.seed, step])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from ..engine.physics.scan import scan_of, smoothness
 from ..engine.physics.stacks import STILL
 from ..engine.volumes import intensity
 from ..engine.volumes.grid import Grid, Volume
+from .feed import Ahead
 from .grids_validation import chosen
 from .losses import Out
 from .patches import Scan, kind_shares
@@ -54,7 +55,6 @@ BORDER = 2
 # The least error of what was combined, in parts of the range: flat patches would drown all others.
 LEAST_ERROR = 0.002
 GAIN = 0.05
-AHEAD = 4
 LOSSES = ("l1", "mse")
 # Thickness and gap of what is measured during training: the name has a space, as gains have.
 WATCHED = {"4 voxels": (4.0, 0.0), "4.8 voxels": (4.0, 0.2)}
@@ -222,25 +222,16 @@ class Trained(nn.Module):
         return out[..., inner, inner, inner] * batch.covered, None
 
 
-class Feed:
+class Feed(Ahead):
     """This process's share of each batch, of pairs that become more while the training goes on."""
 
     def __init__(self, bank: Bank, seed: int, batch: int, rank: int = 0, world: int = 1):
+        super().__init__()
         self.bank, self.seed, self.indices = bank, seed, range(rank, batch, world)
-        self.pool: ThreadPoolExecutor | None = None
-        self.drawn: dict[int, Future] = {}
 
     def draw_ahead(self, device: torch.device) -> None:
-        """From now on, patches are drawn in the background."""
+        """From now on, patches are drawn in the background: by one thread, as two could make the same pair."""
         self.pool = ThreadPoolExecutor(1)
-
-    def __call__(self, step: int) -> PairBatch:
-        if self.pool is None:
-            return self._draw(step)
-        for ahead in range(step, step + AHEAD):
-            if ahead not in self.drawn:
-                self.drawn[ahead] = self.pool.submit(self._draw, ahead)
-        return self.drawn.pop(step).result()
 
     def _draw(self, step: int) -> PairBatch:
         count = min(MOST, FIRST + step // EVERY)
