@@ -1,7 +1,8 @@
-"""How hypothesis draws its examples: the same in every run, or, to explore, new ones in many rounds."""
+"""How hypothesis draws its examples: the same in every run, or, to explore, new ones in many rounds. And signals."""
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -14,6 +15,13 @@ ROUNDS = 10
 settings.register_profile("test", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile("test")
+
+
+# Whoever starts the tests in the background may ignore signals, and what they start would, too: some tests send them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

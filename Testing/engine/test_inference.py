@@ -275,10 +275,6 @@ def test_half_precision_keeps_the_interpolation_under_a_residual_exact():
     assert difference(volume.out, whole(network, volume.array)) <= 1e-6
 
 
-def test_on_the_cpu_the_automatic_precision_is_full():
-    assert Volume(small("srcnn3d"), (4, 4, 4)).apply(small("srcnn3d"), precisions=("bf16", "fp16")).precision == "fp32"
-
-
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta"])
 def test_an_absent_device_is_refused(device):
     with pytest.raises(RefusalError, match="auto"):

@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
 def few(monkeypatch):
     """Small pairs, of which there are few."""
     changes = {"EXTENT": 24, "SHORTEST": 24, "BEYOND": 4, "FIRST": 1, "EVERY": 2, "THICKNESSES": (3.0,), "GAPS": (0.0,)}
-    for name, value in {**changes, "WATCHED": {"4 voxels": (4.0, 0.0)}}.items():
+    for name, value in {**changes, "DETAILED": 0.0, "WATCHED": {"4 voxels": (4.0, 0.0, False)}}.items():
         monkeypatch.setattr(several, name, value)
 
 
@@ -53,6 +53,19 @@ def test_a_pair_is_made_once_and_what_was_combined_lies_on_the_truth(few, folder
     other = several.Bank(bank.scans, PATCH, tmp_path / "other", 3)(0)
     assert np.array_equal(other.combined, pair.combined)
     assert not np.array_equal(bank(1).traits, pair.traits)
+
+
+def test_a_pair_may_have_the_detail_that_networks_see_in_each_stack(few, folder, tmp_path, monkeypatch):
+    scans = [read_scan(folder / "head_0.nii.gz")]
+    plain = several.Bank(scans, PATCH, tmp_path / "plain", 3)(0)
+    monkeypatch.setattr(several, "DETAILED", 1.0)
+    detailed = several.Bank(scans, PATCH, tmp_path / "detailed", 3)(0)
+    assert np.array_equal(detailed.truth, plain.truth) and np.array_equal(detailed.traits, plain.traits)
+    errors = [np.abs(each.combined - each.truth)[each.covered].mean() for each in (plain, detailed)]
+    assert not np.array_equal(detailed.combined, plain.combined) and errors[1] < 1.2 * errors[0]
+    monkeypatch.setattr(several.automatic, "networks_at_hand", lambda: False)
+    without = several.Bank(scans, PATCH, tmp_path / "without", 3)(0)
+    assert np.array_equal(without.combined, plain.combined)
 
 
 def test_what_the_network_is_told_turns_with_the_patch():

@@ -17,13 +17,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..engine import combine, improving
+from ..engine import combine, detail, improving
 from ..engine.detail import Seen
 from ..engine.errors import RefusalError
+from ..engine.models import automatic
+from ..engine.models.automatic import AUTOMATIC
 from ..engine.networks.combined import Combined3d
 from ..engine.physics import reconstruction, simulation, stack_maps
 from ..engine.physics.scan import scan_of, smoothness
 from ..engine.physics.stacks import STILL
+from ..engine.request import CombineRequest
 from ..engine.volumes import intensity
 from ..engine.volumes.grid import Grid, Volume
 from .feed import Ahead
@@ -42,6 +45,8 @@ THICKNESSES, GAPS = (2.0, 2.5, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0, 4.0, 5.0, 6.0), (0.
 NOISES = (0.0, 0.005, 0.01, 0.01, 0.01, 0.02, 0.03)
 # How often there are two stacks only, and how often they differ in thickness.
 TWO, UNLIKE = 0.15, 0.2
+# How often what is combined has the detail that networks see in each stack by itself.
+DETAILED = 0.6
 # Motions between stacks, and how well they are known.
 DEGREES, MM = 4.0, 3.0
 ERROR_DEGREES, ERROR_MM = 0.1, 0.05
@@ -49,15 +54,15 @@ ERROR_DEGREES, ERROR_MM = 0.1, 0.05
 STRUCTURE, PATCH_STRUCTURE = 0.25, 0.03
 TRIALS = 20
 # Pairs at the beginning, steps after which there is another one, and the most.
-FIRST, EVERY, MOST = 24, 8, 400
+FIRST, EVERY, MOST = 24, 40, 400
 # Voxels at each side of a patch that are not part of the loss: the network sees nothing beyond.
 BORDER = 2
 # The least error of what was combined, in parts of the range: flat patches would drown all others.
 LEAST_ERROR = 0.002
 GAIN = 0.05
 LOSSES = ("l1", "mse")
-# Thickness and gap of what is measured during training: the name has a space, as gains have.
-WATCHED = {"4 voxels": (4.0, 0.0), "4.8 voxels": (4.0, 0.2)}
+# What is measured during training: thickness, gap, and whether with detail. The name has a space, as gains have.
+WATCHED = {"4 voxels": (4.0, 0.0, False), "4.8 voxels": (4.0, 0.2, False), "4.8 voxels, detailed": (4.0, 0.2, True)}
 
 
 def words() -> str:
@@ -66,8 +71,12 @@ def words() -> str:
         f"Two or three orthogonal stacks with slices {min(THICKNESSES):g} to {max(THICKNESSES):g} voxels thick, gaps "
         f"of up to {100 * max(GAPS):g}%, white noise of up to {100 * max(NOISES):g}% of the intensity range, and "
         f"motions of up to {DEGREES:g} degrees and {MM:g} voxels between them, known but for {ERROR_DEGREES:g} degrees "
-        f"and {ERROR_MM:g} voxels, combined"
+        f"and {ERROR_MM:g} voxels, combined, in {100 * DETAILED:g}% of them with the detail that networks see in each"
     )
+
+
+def _silent(done: float, total: float) -> None:
+    """Nobody waits for a pair."""
 
 
 class Pair(NamedTuple):
@@ -81,9 +90,15 @@ class Pair(NamedTuple):
 
 
 def pair_of(
-    volume: Volume, field: Grid, stacks: Sequence[tuple[int, float, float]], noise: float, random: np.random.Generator
+    volume: Volume,
+    field: Grid,
+    stacks: Sequence[tuple[int, float, float]],
+    noise: float,
+    random: np.random.Generator,
+    detailed: bool = False,
 ) -> Pair:
-    """Stacks of a volume, each along an axis with a thickness and a gap, combined."""
+    """Stacks of a volume, each along an axis with a thickness and a gap, combined; `detailed` with what the shipped
+    networks see in each."""
     modality, center = intensity.guess_modality(volume.array), field.center()
     made, scans = [], []
     for number, (axis, thickness, gap) in enumerate(stacks):
@@ -92,12 +107,18 @@ def pair_of(
         scans.append(scan_of(made[-1].volume, made[-1].scanner, modality))
         if number:
             scans[-1].pose = simulation.random_pose(random, ERROR_DEGREES, ERROR_MM, center).after(pose)
-    grid = combine.target_grid([stack.volume.grid for stack in made], combine.CombineRequest())
+    grid = combine.target_grid([stack.volume.grid for stack in made], CombineRequest())
     wide, inner = combine.with_margin(grid, scans)
     cost, bending = smoothness(scans[0]), reconstruction.BENDING[modality]
-    values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, lambda done, total: None, None)
+    values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, _silent, None)
     low, high = intensity.percentiles(made[0].volume.array)
     known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
+    if detailed:
+        asked = CombineRequest(model=AUTOMATIC, device="cpu")
+        prior = detail.prior(known, Volume(values, wide), _silent, None, request=asked, modality=modality)
+        if prior.models:
+            given = values, prior.values, scans, seen, residuals, cost, prior.together, _silent, None
+            values, _ = reconstruction.detailed(*given)
     covered = stack_maps.coverage([(scan.volume.grid, scan.pose) for scan in scans], grid) == len(scans)
     spread = max(high - low, 1e-6)
     values, truth = ((side - low) / spread for side in (values[inner], made[0].truth.array))
@@ -128,8 +149,9 @@ def random_pair(scan: Scan, patch: Shape, random: np.random.Generator) -> Pair |
     alike, count = slices(), 2 if random.random() < TWO else 3
     axes = random.permutation(simulation.SLICE_AXES)[:count]
     stacks = [(int(axis), *(slices() if random.random() < UNLIKE else alike)) for axis in axes]
+    detailed = random.random() < DETAILED and automatic.networks_at_hand()
     try:
-        made = pair_of(Volume(part, grid), simulation.middle(grid, EXTENT), stacks, noise, random)
+        made = pair_of(Volume(part, grid), simulation.middle(grid, EXTENT), stacks, noise, random, detailed)
     except RefusalError:  # of slices so thick there are too few
         return None
     fits = made.combined.shape == made.truth.shape and all(n >= m for n, m in zip(made.truth.shape, patch))
@@ -264,10 +286,10 @@ class SeveralValidation:
         for scan in chosen(large_enough(scans)):
             volume = simulation.cube(Volume(scan.array.astype(np.float32), Grid(scan.array.shape[::-1])))
             field = simulation.middle(volume.grid, EXTENT)
-            for name, slices in WATCHED.items():
+            for name, (*slices, detailed) in WATCHED.items():
                 random = np.random.default_rng(zlib.crc32(f"{scan.name} {name}".encode()))
                 stacks = [(axis, *slices) for axis in simulation.SLICE_AXES]
-                pair = pair_of(volume, field, stacks, NOISES[2], random)
+                pair = pair_of(volume, field, stacks, NOISES[2], random, detailed and automatic.networks_at_hand())
                 even = tuple(slice(n // 2 * 2) for n in pair.truth.shape)
                 pair = Pair(pair.combined[even], pair.truth[even], pair.covered[even], pair.traits)
                 self.items.append((f"{name} {scan.modality}", pair))
