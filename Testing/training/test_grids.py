@@ -12,11 +12,10 @@ from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.physics.scanner import Axis, Scanner
 from VolumeSuperResolutionLib.engine.volumes.intensity import Window
-from VolumeSuperResolutionLib.training import configs, export, grids
+from VolumeSuperResolutionLib.training import configs, grids, widening
 from VolumeSuperResolutionLib.training.grids import Degraded, Setting
 from VolumeSuperResolutionLib.training.loop import train
 from VolumeSuperResolutionLib.training.patches import Scan, kind_shares
-from VolumeSuperResolutionLib.training.widening import adopt
 
 STAGE = {
     "network": "anygrid3d",
@@ -153,13 +152,13 @@ def test_three_and_three_steps_are_six_and_the_model_runs(tmp_path, volumes):
 def test_it_starts_from_an_edsr_and_from_one_of_its_own(tmp_path, volumes):
     torch.manual_seed(0)
     edsr, network = build("edsr3d", features=4, blocks=1), build("anygrid3d", features=4, blocks=1)
-    adopt(network, edsr)
+    widening.adopt(network, edsr)
     assert torch.equal(network.body.body[0].body[2].weight, edsr.body.body[0].body[2].weight)
     assert not network.tail.weight.any()
     with pytest.raises(RefusalError, match="as many features"):
-        adopt(network, build("edsr3d", features=5, blocks=1))
+        widening.adopt(network, build("edsr3d", features=5, blocks=1))
     config = config_file(tmp_path, STAGE, factor=(0, 0, 0), steps=1)
     train(config, volumes, tmp_path / "first")
-    (start,) = export.start_networks(str(tmp_path / "first"), configs.read(config))
+    (start,) = widening.start_networks(str(tmp_path / "first"), configs.read(config))
     stored = zoo.load(zoo.read_card(tmp_path / "first" / zoo.CARD_FILE))[0]
     assert equal(start.state_dict(), stored.state_dict())

@@ -11,9 +11,8 @@ from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.networks import build
 from VolumeSuperResolutionLib.engine.volumes import files
-from VolumeSuperResolutionLib.training import configs, export, several
+from VolumeSuperResolutionLib.training import configs, several, widening
 from VolumeSuperResolutionLib.training.patches import read_scan
-from VolumeSuperResolutionLib.training.widening import adopt_for_blocks
 
 STAGE = {
     "network": "combined3d",
@@ -86,21 +85,21 @@ def test_three_and_one_steps_are_four_and_the_model_says_what_it_is(few, folder,
     card = zoo.read_card(tmp_path / "whole" / zoo.CARD_FILE)
     assert card.several and card.factor == (2, 2, 2) and card.seconds_per_megavoxel > 0
     assert card.degradation == several.words() and "stacks" in card.degradation
-    (start,) = export.start_networks(str(card.folder), configs.read(config))
+    (start,) = widening.start_networks(str(card.folder), configs.read(config))
     assert equal(start.state_dict(), zoo.load(card)[0].state_dict())
 
 
 def test_it_starts_from_the_features_of_one_for_every_grid():
     torch.manual_seed(0)
     general, network = build("anygrid3d", features=4, blocks=1), build("combined3d", features=4, blocks=1)
-    adopt_for_blocks(network, general)
+    widening.adopt_for_blocks(network, general)
     x = torch.rand(1, 1, 6, 6, 6)
     with torch.no_grad():
         seen = network.head(x.expand(-1, 8, -1, -1, -1))
         assert torch.allclose(seen, general.head(x), atol=1e-5)
     assert not network.tail.weight.any()
     with pytest.raises(RefusalError, match="as many features"):
-        adopt_for_blocks(network, build("anygrid3d", features=5, blocks=1))
+        widening.adopt_for_blocks(network, build("anygrid3d", features=5, blocks=1))
 
 
 def test_volumes_without_room_and_other_losses_are_refused(few, folder, tmp_path, monkeypatch):

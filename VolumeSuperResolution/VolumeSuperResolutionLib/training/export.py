@@ -16,21 +16,15 @@ import numpy as np
 import torch
 
 from ..engine import improving
-from ..engine.errors import RefusalError
-from ..engine.models import domain, grids, weights, zoo
-from ..engine.networks import Network
-from ..engine.networks.anygrid import AnyGrid3d
-from ..engine.networks.combined import NETWORK, USUAL
-from ..engine.networks.edsr import Edsr3d
-from ..engine.physics import degradation
+from ..engine.models import domain, weights, zoo
+from ..engine.networks.combined import USUAL
 from ..engine.upscale import Request, upscale
 from ..engine.volumes.grid import Grid, Volume
-from . import grids as any_grid
-from . import precision, several, widening
+from . import material, precision
 from .checkpoints import read_checkpoint
-from .configs import Config, StageConfig
+from .configs import Config
 from .journal import CURVE_FILE
-from .patches import JITTER, Scan
+from .patches import Scan
 
 INDEX_FILE = "INDEX.tsv"
 SPEED_SIZE = 64
@@ -58,25 +52,19 @@ def export(
     (output / zoo.WEIGHTS_FILE).write_bytes(data)
     if (folders[-1] / CURVE_FILE).is_file():
         shutil.copyfile(folders[-1] / CURVE_FILE, output / CURVE_FILE)
-    everywhere = not any(config.card["factor"])
-    factor = np.array((1, grids.FINEST) if everywhere else config.card["factor"])
-    protocols = [stage.protocol for stage in config.stages]
-    added = any_grid.NOISES[1] if everywhere else max(map(degradation.training_noise, protocols))
-    words = any_grid.words() if everywhere else _degradation(protocols)
-    if config.card.get("several"):
-        factor, added, words = np.ones(1), several.NOISES[-1], several.words()
-        scans = several.large_enough(scans)
-    spacings = np.array([scan.spacing for scan in scans])
+    learned = material.learned(config, scans)
+    spacings = np.array([scan.spacing for scan in learned.scans])
+    finest, coarsest = min(learned.factors), max(learned.factors)
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
         id=output.resolve().name if start_from else config.id,
         stages=tuple(zoo.Stage(stage.network, stage.arguments, stage.views) for stage in config.stages),
         parameters=sum(p.numel() for network in networks for p in network.parameters()),
-        spacing_mm=(round(float(spacings.min() * factor.min()), 3), round(float(spacings.max() * factor.max()), 3)),
-        noise=round(max(domain.noise_level(scan.array) for scan in scans) + added, 4),
-        modalities=tuple(sorted({scan.modality for scan in scans}, reverse=True)),
-        training={**_provenance(config, states, scans), **(_beginning(start_from) if start_from else {})},
-        degradation=words,
+        spacing_mm=(round(float(spacings.min() * finest), 3), round(float(spacings.max() * coarsest), 3)),
+        noise=round(max(domain.noise_level(scan.array) for scan in learned.scans) + learned.noise, 4),
+        modalities=tuple(sorted({scan.modality for scan in learned.scans}, reverse=True)),
+        training={**_provenance(config, states, learned.scans), **(_beginning(start_from) if start_from else {})},
+        degradation=learned.words,
         least_consistency=max(stage.consistency for stage in config.stages),
         weights={"bytes": len(data), "sha256": weights.sha256(data)},
         folder=output,
@@ -88,39 +76,6 @@ def export(
         card = precision.told(card, precision.losses(card, crops))
     zoo.write_card(card)
     return card
-
-
-def start_networks(model: str, config: Config) -> list[Network]:
-    """The config's networks, initialized from a model with the same ones, or with narrower or noiseless ones.
-
-    That for every grid may start from an EDSR, too, and that for several scans from that for every grid.
-    """
-    card = zoo.card(model)
-    if [stage.network for stage in config.stages] == [NETWORK] and card.every_grid:
-        network = config.stages[0].build()
-        widening.adopt_for_blocks(network, zoo.load(card)[0])
-        return [network]
-    if [stage.network for stage in config.stages] == [grids.NETWORK]:
-        edsr, network = zoo.load(card)[0], config.stages[0].build()
-        if isinstance(edsr, Edsr3d) and isinstance(network, AnyGrid3d):
-            widening.adopt(network, edsr)
-            return [network]
-    if _kinds(card.stages) != _kinds(config.stages):
-        raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
-    networks = []
-    for stage, old, known in zip(config.stages, card.stages, zoo.load(card)):
-        like_known = zoo.noiseless(stage) if zoo.noiseless(old) == old else stage
-        wide = like_known.build()
-        widening.widen(wide, known)
-        network = stage.build()
-        network.load_state_dict(wide.state_dict(), strict=like_known == stage)
-        networks.append(network)
-    return networks
-
-
-def _kinds(stages: Sequence[zoo.Stage | StageConfig]) -> list[tuple[str, dict[str, Any]]]:
-    """What two models must have in common so that one can be initialized from the other."""
-    return [(stage.network, {**zoo.noiseless(stage).arguments, "features": None}) for stage in stages]
 
 
 def _provenance(config: Config, states: Sequence[Mapping[str, Any]], scans: Sequence[Scan]) -> dict[str, Any]:
@@ -156,16 +111,6 @@ def _index(scans: Sequence[Scan]) -> dict[str, dict[str, str]]:
                 rows = {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
             return {scan.name: rows[scan.name] for scan in scans if scan.name in rows}
     return {}
-
-
-def _degradation(protocols: Sequence[str]) -> str:
-    """What the stages saw, which mostly is the same."""
-    seen = dict.fromkeys(
-        f"{degradation.training_words(each)}, white noise up to {100 * degradation.training_noise(each):g}% of the "
-        "intensity range"
-        for each in protocols
-    )
-    return f"{'; then '.join(seen)}; intensities scaled by up to {100 * JITTER:g}%"
 
 
 def hardware(device: torch.device) -> str:

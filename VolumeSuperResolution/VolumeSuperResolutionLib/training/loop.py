@@ -24,7 +24,7 @@ from ..engine.networks import Network
 from ..engine.streaming import trials
 from ..engine.streaming.devices import choose_device
 from ..engine.volumes import files
-from . import checkpoints, export, losses, rounding
+from . import checkpoints, export, losses, rounding, widening
 from .adversary import Adversary
 from .configs import StageConfig, read
 from .journal import ACCURACY, Journal
@@ -73,7 +73,7 @@ def train(
     with processes(device) as (place, rank, world):
         starts: Sequence[Network | None] = [None] * len(recipe.stages)
         if start_from:
-            starts = export.start_networks(start_from, recipe)
+            starts = widening.start_networks(start_from, recipe)
         scans, held_out = read_volumes(Path(volumes), fill_nonfinite)
         shares = [stage.minutes or 1.0 for stage in recipe.stages]
         folders = [output / f"stage{n}" for n in range(len(recipe.stages))]

@@ -1,4 +1,4 @@
-"""What a network is trained through, learns from, and is measured on: by what kind of network it is."""
+"""What a network is trained through, learns from, and is measured on, and what is said of it: by its kind."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import nn
 
+from ..engine.models import grids as every_grid
 from ..engine.networks import Network
 from ..engine.networks.anygrid import AnyGrid3d
 from ..engine.networks.combined import Combined3d
+from ..engine.physics import degradation
 from . import features, feed, grids, losses, several
-from .configs import StageConfig
+from .configs import Config, StageConfig
 from .grids_validation import GridsValidation
-from .patches import Scan
+from .patches import JITTER, Scan
 from .validation import Validation
 
 # Where pairs of what is combined and the truth are kept.
@@ -70,3 +72,28 @@ def material(
     lpips = features.lpips() if set(config.losses) & set(losses.BLOCK_WEIGHTS) else None
     patches = feed.Feed(scans, cut, network.dimensions, *share)
     return Material(plain, patches, None if rank else Validation(held_out, cut, network.dimensions, lpips))
+
+
+class Learned(NamedTuple):
+    """What a card says that its networks learned from: scans, made coarser by these factors, the most noise that was
+    added, and how they were degraded in words."""
+
+    scans: Sequence[Scan]
+    factors: Sequence[float]
+    noise: float
+    words: str
+
+
+def learned(config: Config, scans: Sequence[Scan]) -> Learned:
+    """For a model that was trained with these scans."""
+    if config.card.get("several"):
+        return Learned(several.large_enough(scans), (1,), several.NOISES[-1], several.words())
+    if not any(config.card["factor"]):
+        return Learned(scans, (1, every_grid.FINEST), grids.NOISES[1], grids.words())
+    noises = {stage.protocol: degradation.training_noise(stage.protocol) for stage in config.stages}
+    seen = dict.fromkeys(
+        f"{degradation.training_words(protocol)}, white noise up to {100 * noise:g}% of the intensity range"
+        for protocol, noise in noises.items()
+    )
+    words = f"{'; then '.join(seen)}; intensities scaled by up to {100 * JITTER:g}%"
+    return Learned(scans, config.card["factor"], max(noises.values()), words)

@@ -286,9 +286,9 @@ class SeveralValidation:
         for scan in chosen(large_enough(scans)):
             volume = simulation.cube(Volume(scan.array.astype(np.float32), Grid(scan.array.shape[::-1])))
             field = simulation.middle(volume.grid, EXTENT)
-            for name, (*slices, detailed) in WATCHED.items():
+            for name, (thickness, gap, detailed) in WATCHED.items():
                 random = np.random.default_rng(zlib.crc32(f"{scan.name} {name}".encode()))
-                stacks = [(axis, *slices) for axis in simulation.SLICE_AXES]
+                stacks = [(axis, thickness, gap) for axis in simulation.SLICE_AXES]
                 pair = pair_of(volume, field, stacks, NOISES[2], random, detailed and automatic.networks_at_hand())
                 even = tuple(slice(n // 2 * 2) for n in pair.truth.shape)
                 pair = Pair(pair.combined[even], pair.truth[even], pair.covered[even], pair.traits)

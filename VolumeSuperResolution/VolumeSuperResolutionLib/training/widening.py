@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from ..engine.errors import RefusalError
+from ..engine.models import zoo
 from ..engine.networks import Network
 from ..engine.networks.anygrid import AnyGrid3d
+from ..engine.networks.combined import Combined3d
 from ..engine.networks.edsr import Edsr3d
+from .configs import Config, StageConfig
 
 TOLERANCE = 1e-4
+
+
+def start_networks(model: str, config: Config) -> list[Network]:
+    """The config's networks, initialized from a model with the same ones, or with narrower or noiseless ones.
+
+    That for every grid may start from an EDSR, too, and that for several scans from that for every grid.
+    """
+    card = zoo.card(model)
+    trained, network = zoo.load(card), config.stages[0].build()
+    first = trained[0] if trained else None
+    if isinstance(network, Combined3d) and isinstance(first, AnyGrid3d):
+        adopt_for_blocks(network, first)
+        return [network]
+    if isinstance(network, AnyGrid3d) and isinstance(first, Edsr3d):
+        adopt(network, first)
+        return [network]
+    if _kinds(card.stages) != _kinds(config.stages):
+        raise RefusalError(f"{card.id} has other networks than the config {config.id}; start from a model of its kind.")
+    networks = []
+    for stage, old, known in zip(config.stages, card.stages, trained):
+        like_known = zoo.noiseless(stage) if zoo.noiseless(old) == old else stage
+        wide = like_known.build()
+        widen(wide, known)
+        network = stage.build()
+        network.load_state_dict(wide.state_dict(), strict=like_known == stage)
+        networks.append(network)
+    return networks
+
+
+def _kinds(stages: Sequence[zoo.Stage | StageConfig]) -> list[tuple[str, dict[str, Any]]]:
+    """What two models must have in common so that one can be initialized from the other."""
+    return [(stage.network, {**zoo.noiseless(stage).arguments, "features": None}) for stage in stages]
 
 
 def widen(network: Network, narrow: Network) -> None:
@@ -46,7 +84,7 @@ def adopt(network: AnyGrid3d, edsr: Edsr3d) -> None:
     network.load_state_dict({**own, **features, **zero})
 
 
-def adopt_for_blocks(network: Network, other: Network) -> None:
+def adopt_for_blocks(network: Combined3d, other: AnyGrid3d) -> None:
     """Gives the network for several scans the features that one for every grid has of the means of its blocks; its
     tail starts at zero."""
     own, given = network.state_dict(), other.state_dict()
