@@ -21,6 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VolumeSuperResolution"))
 
 from VolumeSuperResolutionLib.engine import combine as front
+from VolumeSuperResolutionLib.engine import combine_checks
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.physics import interpolation, reconstruction, simulation, stacks
 from VolumeSuperResolutionLib.engine.physics.scan import scan_of
@@ -55,7 +56,7 @@ def trial(
         errors.append(float(np.linalg.norm(points @ scan.pose.rotation.T + scan.pose.shift - truth, axis=1).mean()))
     refused = ""
     try:
-        front.check_places(scans, 0, loop)
+        combine_checks.check_places(scans, 0, loop)
     except RefusalError as refusal:
         refused = str(refusal)
     return errors, loop, [scan.alike for scan in scans[1:]], refused

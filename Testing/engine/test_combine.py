@@ -24,6 +24,7 @@ from VolumeSuperResolutionLib.engine.physics.scan import scan_of, smoothness
 from VolumeSuperResolutionLib.engine.physics.scanner import Scanner
 from VolumeSuperResolutionLib.engine.physics.stacks import Pose
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
+from VolumeSuperResolutionLib.engine.volumes.intensity import to_unit_range
 
 ALIGNED = CombineRequest(aligned=True)
 
@@ -206,11 +207,11 @@ def test_what_the_scans_leave_open_is_as_a_model_makes_them(monkeypatch):
     result = combine(volumes_of(made), request, lambda done, total: told.append(done / total))
     assert gain_over_lanczos(result, made) > before - 1
     assert told == sorted(told) and told[-1] == 1
-    real = detail.upscale
+    real, units = detail.upscale, to_unit_range(made[0].volume.array)
 
     def knowing(volume, *given):
         truth = next(m.truth for m in made if m.volume.grid == volume.grid)
-        return real(volume, *given)._replace(volume=truth)
+        return real(volume, *given)._replace(volume=Volume(units.carry(truth.array), truth.grid))
 
     monkeypatch.setattr(detail, "upscale", knowing)
     assert gain_over_lanczos(combine(volumes_of(made), request), made) > before + 2
@@ -231,11 +232,13 @@ def test_a_model_sees_slices_that_do_not_fit_as_the_others_tell_them():
     hurt = second.array.copy()
     hurt[6] = 800
     seen = [Volume(hurt, second.grid), first, third]
-    scans = [scan_of(volume, Scanner(), "MR") for volume in seen]
+    units = to_unit_range(second.array)
+    scans = [scan_of(volume, Scanner(), "MR", units=units) for volume in seen]
     grid = target_grid([volume.grid for volume in seen], CombineRequest())
     found = reconstruction.solve(scans, grid, smoothness(scans[1]), 0.4, lambda n, of: None, None)
     assert scans[0].weights[6] < 0.3
     values = detail._fitting(detail.Seen(scans[0], found[1][0], found[2][0]), Volume(found[0], grid))
+    values = units.to_type(values, np.dtype("float32"))
     away = [np.abs(array[6] - second.array[6]).mean() for array in (hurt, values)]
     assert away[1] < 0.2 * away[0]
     assert np.allclose(np.delete(values, 6, 0), np.delete(hurt, 6, 0), atol=0.25 * second.array.std())
@@ -245,6 +248,7 @@ def test_a_model_sees_slices_that_do_not_fit_as_the_others_tell_them():
     seen = scans[0].on(grid)
     residual = seen.values - seen.see(found[0])
     values = detail._fitting(detail.Seen(scans[0], seen, residual), Volume(found[0], grid))
+    values = units.to_type(values, np.dtype("float32"))
     assert np.abs(values[6] - second.array[6]).mean() < 0.2 * away[0]
 
 

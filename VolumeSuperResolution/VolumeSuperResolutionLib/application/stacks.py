@@ -12,7 +12,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from ..engine.combine import FEWEST, MOST
+from ..engine.combine_checks import FEWEST, MOST
 from ..engine.errors import RefusalError
 from ..engine.physics.scanner import Scanner
 from ..engine.volumes.grid import Grid, Volume

@@ -228,8 +228,7 @@ def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> P
     if min(volume.grid.size) == 1:
         notes.append("The volume is one slice thick, so it was upscaled in plane only.")
     dtype = array.dtype if layout.card.id == "nearest" else intensity.output_type(array)
-    if dtype != array.dtype:
-        notes.append(f"The result is stored as {dtype.name}, since {array.dtype.name} would round or clip it visibly.")
+    notes += stored_otherwise(array.dtype, dtype)
     wanted = (min(volume.grid.spacing),) * 3 if request.isotropic else request.spacing
     if wanted is not None and not np.allclose(layout.grid.spacing, wanted, rtol=1e-4):
         mm = " x ".join(f"{s:.4g}" for s in layout.grid.spacing)
@@ -250,6 +249,13 @@ def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> P
     table, missing = _interval(layout, request, modality, found)
     told = table, missing, tuple(notes)
     return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, *told, storage)
+
+
+def stored_otherwise(given: np.dtype, dtype: np.dtype) -> list[str]:
+    """What is said where a result has another scalar type than its scan."""
+    if dtype == given:
+        return []
+    return [f"The result is stored as {dtype.name}, since {given.name} would round or clip it visibly."]
 
 
 def _interval(

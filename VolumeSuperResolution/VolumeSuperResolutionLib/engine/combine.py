@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from . import checks, detail, improving
+from . import checks, combine_checks, detail, improving
 from .callbacks import Cancel, Progress, part
 from .combine_report import CombineReport, StackReport
 from .detail import Detail, Seen
 from .errors import CancelledError, RefusalError
 from .models.automatic import AUTOMATIC
 from .physics import reconstruction, stack_maps
-from .physics.scan import Scan, scan_of, smoothness
-from .physics.scanner import Scanner, slice_axis
-from .request import MEGA, CombineRequest, Estimate, describe_grid
+from .physics.scan import Scan, blank_slices, scan_of, smoothness
+from .physics.scanner import slice_axis
+from .request import MEGA, CombineRequest, Estimate
 from .streaming import memory
 from .volumes import intensity
 from .volumes.grid import Grid, Volume
@@ -34,22 +34,10 @@ __all__ = [
     "target_grid",
 ]
 
-FEWEST, MOST = 2, 8
-# Scans less alike than this, each with what the others predict for it, are not of one thing in one contrast.
-LEAST_ALIKE = 0.65
-# Nor are they where more than this part of the structure is dark in one and bright in the other. Measured: 0 to 0.01
-# between scans of one contrast, 0.11 and more between T1 and T2.
-MOST_INVERTED = 0.05
-# Points may come home wrong by this part of the thickest slices.
-LARGEST_LOOP = 0.5
-# Of the slices of a scan, so many may be dropped before it is the patient who moved all the time.
-MOST_DROPPED = 0.35
 # The part of the smaller scan that has to lie within the reference.
 LEAST_SHARED = 0.1
 # Fine voxels around the result that are solved with it, as slices are thicker than it ends.
 MARGIN = 8
-# Float volumes of the fine grid that are held at once.
-WORKING_VOLUMES = 12
 # How far the work is after registration, solving, and adding detail; of which so much is to make it.
 PLAIN, DETAILED, MAKING = (0.4, 0.99), (0.25, 0.45, 0.99), 0.8
 
@@ -78,41 +66,44 @@ def combine(
     memory.forget_peak()
     tell = progress or (lambda done, total: None)
     grid = target_grid([volume.grid for volume in volumes], request)
-    scanners = _check_scanners([volume.grid for volume in volumes], request)
-    _check_model([volume.grid for volume in volumes], grid, scanners, request)
-    _check_voxels(volumes)
-    _check_memory(grid, [volume.grid for volume in volumes])
+    scanners = combine_checks.check_scanners([volume.grid for volume in volumes], request)
+    combine_checks.check_model([volume.grid for volume in volumes], grid, scanners, request)
+    combine_checks.check_voxels(volumes)
+    combine_checks.check_memory(grid, [volume.grid for volume in volumes])
     reference = request.reference - 1
     modality = intensity.guess_modality(volumes[reference].array)
-    left_out = [[k for scan, k in request.left_out if scan == n + 1] for n in range(len(volumes))]
-    scans = [scan_of(_floats(v), s, modality, left) for v, s, left in zip(volumes, scanners, left_out)]
+    scans = [scan_of(v, s, modality, left) for v, s, left in zip(volumes, scanners, _left_out(volumes, request))]
+    units = scans[reference].units
     parts: tuple[float, ...] = DETAILED if request.model else PLAIN
     loop = reconstruction.find_places(scans, reference, grid, request.aligned, part(tell, 0, parts[0]), cancel)
-    check_places(scans, reference, loop)
+    combine_checks.check_places(scans, reference, loop)
     cost = smoothness(scans[reference])
     wide, inner = with_margin(grid, scans)
     bending = reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, part(tell, *parts[:2]), cancel)
-    _check_slices(scans)
-    priors, ways = [], _ways(request, modality, volumes[reference])
-    for n, way in enumerate(ways):
-        start, end = (parts[1] + m / len(ways) * (parts[2] - parts[1]) for m in (n, n + 1))
-        middle = start + MAKING * (end - start)
+    combine_checks.check_slices(scans)
+    priors = []
+    for way, making, solving in _ways(request, modality, units, tell):
         known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
-        prior = way(known, Volume(values, wide), part(tell, start, middle), cancel)
+        prior = way(known, Volume(values, wide), making, cancel)
         if prior.models:
-            steps = part(tell, middle, end)
-            given = values, prior.values, scans, seen, residuals, cost, prior.together, steps, cancel
+            given = values, prior.values, scans, seen, residuals, cost, prior.together, solving, cancel
             values, residuals = reconstruction.detailed(*given)
             priors.append(prior)
-    coverage = stack_maps.coverage([(scan.volume.grid, scan.pose) for scan in scans], grid)
-    residual = stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
-    low = float(volumes[reference].array.min())
-    values = np.where(coverage > 0, values[inner], np.float32(low))
+    coverage = stack_maps.coverage([scan.place for scan in scans], grid)
+    residual = np.float32(units.unit) * stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
+    everywhere = stack_maps.coverage([(*scan.place[:2], np.ones(len(scan.weights), bool)) for scan in scans], grid)
+    dark = units.carry_plane(volumes[reference].array.min()[None])
+    values = np.where(everywhere > 0, values[inner], dark)
     dtype = intensity.output_type(volumes[reference].array)
-    result = Volume(np.ascontiguousarray(intensity.to_type(values, dtype)), grid)
+    array = np.empty(values.shape, dtype)
+    for made, plane in zip(array, values):
+        made[...] = units.to_type(plane, dtype)
+    result = Volume(array, grid)
     tell(100, 100)
-    report = _report(scans, request, result, coverage, loop, priors, time.monotonic() - started)
+    notes = checks.stored_otherwise(volumes[reference].array.dtype, dtype)
+    outside = float((everywhere == 0).mean())
+    report = _report(scans, request, result, coverage, outside, loop, priors, notes, time.monotonic() - started)
     return CombineResult(result, report, Volume(coverage, grid), Volume(np.ascontiguousarray(residual), grid))
 
 
@@ -122,15 +113,15 @@ def estimate(grids: Sequence[Grid], dtype: str | np.dtype, request: CombineReque
     `dtype` is that of the reference. How long it takes depends on how the scans lie: the seconds are 0.
     """
     grid = target_grid(grids, request)
-    _check_model(grids, grid, _check_scanners(grids, request), request)
-    need = _check_memory(grid, grids)
+    combine_checks.check_model(grids, grid, combine_checks.check_scanners(grids, request), request)
+    need = combine_checks.check_memory(grid, grids)
     voxels = int(np.prod(np.asarray(grid.size, np.int64)))
     return Estimate(grid.size, grid.spacing, voxels * np.dtype(dtype).itemsize, need, 0.0)
 
 
 def target_grid(grids: Sequence[Grid], request: CombineRequest) -> Grid:
     """The grid of the result; refuses what can be refused without looking at a voxel."""
-    _check_count(grids, request)
+    combine_checks.check_count(grids, request)
     for grid in grids:
         grid.check()
     reference = grids[request.reference - 1]
@@ -164,129 +155,36 @@ def target_grid(grids: Sequence[Grid], request: CombineRequest) -> Grid:
     )
 
 
-def _check_count(grids: Sequence[Grid], request: CombineRequest) -> None:
-    if len(grids) < FEWEST:
-        raise RefusalError("One scan alone cannot be combined; give at least two of the same contrast, or upscale it.")
-    if len(grids) > MOST:
-        raise RefusalError(f"{len(grids)} scans are too many; choose the {MOST} best at most.")
-    if not 1 <= request.reference <= len(grids):
-        raise RefusalError(f"There is no scan {request.reference}; choose a reference from 1 to {len(grids)}.")
-    for scan, k in request.left_out:
-        if not (1 <= scan <= len(grids) and 0 <= k < _slices(grids[scan - 1])):
-            raise RefusalError(
-                f"There is no slice {k} of scan {scan} to leave out; scans count from 1, and slices from 0."
-            )
-    for number, grid in enumerate(grids, start=1):
-        left = sum(scan == number for scan, _ in set(request.left_out))
-        if _slices(grid) - left < 4:
-            raise RefusalError(f"Of scan {number} fewer than 4 slices are left; leave the scan out.")
-        if min(grid.size) < 4:
-            raise RefusalError(
-                f"Scan {number} has {min(grid.size)} slices or fewer; at least 4 are needed to combine it."
-            )
-
-
-def _slices(grid: Grid) -> int:
-    return grid.size[slice_axis(grid.spacing)]
-
-
-def _check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scanner]:
-    """How each was scanned; refuses what no scanner does."""
-    count = len(grids)
-    scanners = list(request.scanners) or [Scanner()] * count
-    if len(scanners) != count or len(request.slice_thickness) not in (0, 1, count):
-        given = len(scanners) if len(scanners) != count else len(request.slice_thickness)
-        raise RefusalError(f"There are {count} scans and {given} thicknesses; give one for all, or one for each.")
-    widths = request.slice_thickness * (count if len(request.slice_thickness) == 1 else 1)
-    result = []
-    for number, (grid, scanner) in enumerate(zip(grids, scanners)):
-        if widths:
-            axis = slice_axis(grid.spacing)
-            scanner = scanner.along(axis, width=widths[number], told="user")
-        scanner.check(grid.spacing)
-        result.append(scanner)
-    return result
-
-
-def _ways(request: CombineRequest, modality: str, reference: Volume) -> list[detail.Way]:
-    """What the request's model makes detail by, one after the other: of each scan by itself, and of all together."""
-    found: list[detail.Way] = []
-    together = improving.card(request.model, modality)
-    if request.model and (together is None or request.model == AUTOMATIC):
-        found.append(partial(detail.prior, request=request, modality=modality))
-    if together is not None:
-        limits = intensity.percentiles(reference.array)
-        found.append(
-            partial(improving.improved, model=together, modality=modality, limits=limits, device=request.device)
-        )
+def _left_out(volumes: Sequence[Volume], request: CombineRequest) -> list[set[int]]:
+    """Slices of each scan that do not count: as asked for, and where nothing was scanned."""
+    found = []
+    for number, volume in enumerate(volumes, start=1):
+        left = {k for scan, k in request.left_out if scan == number}
+        left.update(blank_slices(volume.array, 2 - slice_axis(volume.grid.spacing)))
+        combine_checks.check_left(number, combine_checks.slices_of(volume.grid) - len(left))
+        found.append(left)
     return found
 
 
-def _check_model(grids: Sequence[Grid], grid: Grid, scanners: Sequence[Scanner], request: CombineRequest) -> None:
-    """Refuse a model that is not there, cannot run on the device, or does not make these scans as fine as the grid."""
-    if improving.card(request.model) is not None:
-        checks.check_device(request.device)
-    if request.model and (request.model == AUTOMATIC or improving.card(request.model) is None):
-        detail.check(grids, grid, scanners, request)
+def _ways(
+    request: CombineRequest, modality: str, units: intensity.Carrier, tell: Progress
+) -> Iterator[tuple[detail.Way, Progress, Progress]]:
+    """What the request's model makes detail by, one after the other: of each scan by itself, and of all together.
 
-
-def _check_voxels(volumes: Sequence[Volume]) -> None:
-    for number, volume in enumerate(volumes, start=1):
-        if volume.array.ndim != 3 or volume.array.dtype.kind not in "biuf":
-            raise RefusalError(f"Scan {number} does not hold one real number a voxel; choose a scan.")
-        if not np.isfinite(volume.array.sum(dtype=np.float64)):
-            raise RefusalError(f"Scan {number} holds values that are not numbers; mend it first.")
-        if volume.array.min() == volume.array.max():
-            raise RefusalError(f"Scan {number} holds one value only; choose a scan that shows something.")
-        for other, before in enumerate(volumes[: number - 1], start=1):
-            if before.array.shape == volume.array.shape and np.array_equal(before.array, volume.array):
-                raise RefusalError(f"Scans {other} and {number} are the same; leave one of them out.")
-
-
-def _check_memory(grid: Grid, grids: Sequence[Grid]) -> int:
-    """The bytes that it takes; refuses more than there are."""
-    voxels = [float(np.prod(np.asarray(each.size, float))) for each in grids]
-    need = 4 * int(WORKING_VOLUMES * np.prod(np.asarray(grid.size, float)) + sum(voxels))
-    if need > memory.free_bytes():
-        raise RefusalError(
-            f"{describe_grid(grid.size, grid.spacing)} would need about {need / MEGA:.0f} MB and "
-            f"{memory.free_bytes() / MEGA:.0f} MB are free; ask for a coarser spacing or for the intersection."
-        )
-    return need
-
-
-def check_places(scans: Sequence[Scan], reference: int, loop: float | None) -> None:
-    """Refuse to combine what does not fit together."""
-    thickest = max(max(scan.volume.grid.spacing) for scan in scans)
-    others = [n for n in range(len(scans)) if n != reference]
-    worst = min(others, key=lambda n: scans[n].alike)
-    if loop is not None and loop > LARGEST_LOOP * thickest:
-        raise RefusalError(
-            f"The scans could not be laid over each other: points come home wrong by {loop:.1f} mm after a way through "
-            "all of them; align them by hand first (then ask for them as they lie), or leave one out."
-        )
-    if scans[worst].alike < LEAST_ALIKE or scans[worst].brightness[0] <= 0:
-        raise RefusalError(
-            f"Scan {worst + 1} does not look like the others (correlation {scans[worst].alike:.2f} in tissue, and "
-            f"{LEAST_ALIKE:g} is needed): its contrast is another, or it shows something else; choose scans of one "
-            "contrast and one part of the body."
-        )
-    turned = max(others, key=lambda n: scans[n].inverted)
-    if scans[turned].inverted > MOST_INVERTED:
-        raise RefusalError(
-            f"Scan {turned + 1} has another contrast than the others: {100 * scans[turned].inverted:.0f}% of what is "
-            f"bright in one is dark in the other (correlation {scans[turned].alike:.2f}); choose scans of one contrast."
-        )
-
-
-def _check_slices(scans: Sequence[Scan]) -> None:
-    for number, scan in enumerate(scans, start=1):
-        dropped = int((scan.weights == 0).sum()) - len(scan.left_out)
-        if dropped > MOST_DROPPED * len(scan.weights):
-            raise RefusalError(
-                f"{dropped} of the {len(scan.weights)} slices of scan {number} do not fit the others: the patient or "
-                "an organ moved while it was taken; leave it out."
-            )
+    With how far each is, and how far what is solved with its detail.
+    """
+    found: list[detail.Way] = []
+    together = improving.card(request.model, modality)
+    if request.model and (together is None or request.model == AUTOMATIC):
+        own = detail.units_for(modality, units)
+        found.append(partial(detail.prior, request=request, modality=modality, units=own))
+    if together is not None:
+        found.append(partial(improving.improved, model=together, modality=modality, device=request.device))
+    _, first, last = DETAILED
+    for n, way in enumerate(found):
+        start, end = (first + m / len(found) * (last - first) for m in (n, n + 1))
+        middle = start + MAKING * (end - start)
+        yield way, part(tell, start, middle), part(tell, middle, end)
 
 
 def with_margin(grid: Grid, scans: Sequence[Scan]) -> tuple[Grid, tuple[slice, slice, slice]]:
@@ -307,25 +205,23 @@ def _box(grid: Grid, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return corners.min(axis=0), corners.max(axis=0)
 
 
-def _floats(volume: Volume) -> Volume:
-    return Volume(volume.array.astype(np.float32), volume.grid)
-
-
 def _report(
     scans: Sequence[Scan],
     request: CombineRequest,
     result: Volume,
     coverage: np.ndarray,
+    outside: float,
     loop: float | None,
     priors: Sequence[Detail],
+    notes: Sequence[str],
     seconds: float,
 ) -> CombineReport:
-    middle = result.grid.center()
-    low, high = intensity.percentiles(scans[request.reference - 1].volume.array)
+    middle, own = result.grid.center(), scans[request.reference - 1].units
     counts = np.bincount(coverage.ravel(), minlength=len(scans) + 1) / coverage.size
     found = []
     for scan in scans:
         gain = float(scan.brightness[0])
+        scale = gain * scan.units.unit / own.unit
         angle = np.degrees(np.arccos(np.clip((np.trace(scan.pose.rotation) - 1) / 2, -1, 1)))
         found.append(
             StackReport(
@@ -335,21 +231,30 @@ def _report(
                 turned_degrees=float(angle),
                 alike=scan.alike,
                 inverted=scan.inverted,
-                gain=gain,
-                offset=float(scan.brightness[1]),
-                noise=scan.noise / abs(gain) / max(high - low, 1e-12),
-                residual=scan.residual / max(high - low, 1e-12),
+                gain=scale,
+                offset=scan.units.unit * float(scan.brightness[1]) + scan.units.offset - scale * own.offset,
+                noise=scan.noise / abs(gain),
+                residual=scan.residual,
                 slices=len(scan.weights),
                 dropped=tuple(int(n) for n in np.flatnonzero(scan.weights == 0)),
                 followed=tuple(n for n in sorted(scan.moved) if scan.weights[n] > 0),
                 scanner=scan.scanner.words(scan.volume.grid.spacing),
             )
         )
-    warnings = []
+    warnings = list(notes)
     if request.model and not priors:
         warnings.append("No network gains on scans like these, so the result has no detail by networks.")
-    if counts[0] > 0.01:
-        warnings.append(f"{100 * counts[0]:.0f}% of the result lies outside all scans and was left dark.")
+    shared = float(counts[len(scans)])
+    if request.fov == "intersection" and shared < 0.99:
+        warnings.append(
+            f"{100 * (1 - shared):.0f}% of the result was not seen by all scans, as they lie obliquely to each other "
+            "or slices were left out; the map of coverage shows where."
+        )
+    if outside > 0.01:
+        warnings.append(f"{100 * outside:.0f}% of the result lies outside all scans and was left dark.")
+    if counts[0] - outside > 0.01:
+        between = f"{100 * (counts[0] - outside):.0f}% of the result was seen by slices only that were left out"
+        warnings.append(f"{between}; it is as those beside them have it.")
     return CombineReport(
         reference=request.reference,
         output_size=result.grid.size,

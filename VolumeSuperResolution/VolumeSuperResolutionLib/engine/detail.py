@@ -20,6 +20,7 @@ from .streaming import memory
 from .upscale import upscale
 from .volumes import files
 from .volumes.grid import Grid, Volume
+from .volumes.intensity import PLAIN, Carrier
 
 
 class Detail(NamedTuple):
@@ -44,6 +45,11 @@ class Seen(NamedTuple):
 Way = Callable[[Sequence[Seen], Volume, Progress, Optional[Cancel]], Detail]
 
 
+def units_for(modality: str, units: Carrier) -> Carrier:
+    """Those in which networks get scans that are in `units`: CT in Hounsfield units, everything else as it comes."""
+    return units if modality == "CT" else PLAIN
+
+
 def prior(
     scans: Sequence[Seen],
     first: Volume,
@@ -52,9 +58,11 @@ def prior(
     *,
     request: CombineRequest,
     modality: str,
+    units: Carrier,
 ) -> Detail:
     """Each scan made as fine as the first volume by the request's model, in their mean on its grid; what no scan shows
-    is as it is in the first volume. Without models where automatic finds no network that gains."""
+    is as it is in the first volume. Without models where automatic finds no network that gains. In `units` models get
+    what they make finer."""
     peak = memory.peak_bytes() / MEGA
     total = np.zeros(first.array.shape, np.float32)
     count = np.zeros(first.array.shape, np.uint8)
@@ -67,12 +75,14 @@ def prior(
         if wanted.model == AUTOMATIC and not checks.lay_out(own, wanted).card.learned:
             continue  # Where no network gains, what is classical adds nothing to what was solved.
         tell = part(progress, number / len(scans), (number + 1) / len(scans))
-        result = upscale(Volume(_fitting(seen, first), own), wanted, tell, cancel)
+        values = _fitting(seen, first) * np.float32(units.unit) + np.float32(units.offset)
+        result = upscale(Volume(values, own), wanted, tell, cancel)
         peak = max(peak, result.report.peak_memory_mb)
         ran.update(dict.fromkeys([title for title, _ in result.report.mean_of] or [result.report.title]))
         pose = seen.scan.pose
         there = sitk.AffineTransform(tuple(pose.rotation.ravel()), tuple(pose.shift))
-        image = files.to_image(Volume(result.volume.array.astype(np.float32), result.volume.grid))
+        values = (result.volume.array - np.float32(units.offset)) / np.float32(units.unit)
+        image = files.to_image(Volume(values.astype(np.float32), result.volume.grid))
         laid = sitk.Resample(image, like, there, sitk.sitkBSpline3, float("nan"))
         for plane, sums, counts in zip(sitk.GetArrayViewFromImage(laid), total, count):
             known = ~np.isnan(plane)

@@ -48,9 +48,9 @@ def least_gain(model: Card, modality: str) -> float:
     return min(measured, default=np.inf)
 
 
-def traits(scans: Sequence[Seen], step: float, spread: float) -> np.ndarray:
+def traits(scans: Sequence[Seen], step: float) -> np.ndarray:
     """What the network is told: for each axis (k, j, i) of voxels of `step` mm, how far apart slices across it lie and
-    how thick they are, nothing where there are none; and the noise in values that span so much."""
+    how thick they are, nothing where there are none; and the noise."""
     spacings, widths, noise = np.zeros(3), np.zeros(3), []
     for scan, stack, _ in scans:
         spacing = scan.volume.grid.spacing
@@ -58,7 +58,7 @@ def traits(scans: Sequence[Seen], step: float, spread: float) -> np.ndarray:
         place, width = stack.slice_axis, scan.scanner.axes[axis].width_at(spacing[axis])
         spacings[place] = max(spacings[place], spacing[axis] / step)
         widths[place] = max(widths[place], width / step)
-        noise.append(scan.noise / abs(scan.brightness[0]) / spread)
+        noise.append(scan.noise / abs(scan.brightness[0]))
     return np.array([*spacings / SPACING_UNIT, *widths / SPACING_UNIT, np.mean(noise) / NOISE_UNIT])
 
 
@@ -70,17 +70,13 @@ def improved(
     *,
     model: Card,
     modality: str,
-    limits: tuple[float, float],
     device: str,
 ) -> Detail:
-    """The first volume as the model makes it; without models where slices lie further apart than it has seen.
-
-    `limits` are those of the reference's intensities.
-    """
-    told = traits(scans, min(first.grid.spacing), max(limits[1] - limits[0], 1e-6))
+    """The first volume as the model makes it; without models where slices lie further apart than it has seen."""
+    told = traits(scans, min(first.grid.spacing))
     if told[:3].max() * SPACING_UNIT > FURTHEST:
         return Detail(first.array)
-    values = improve(model, told, first.array, limits, device, progress, cancel)
+    values = improve(model, told, first.array, device, progress, cancel)
     values += np.float32(1 - SHARES[modality]) * (first.array - values)
     return Detail(values, (model.title,), memory.peak_bytes() / MEGA, True)
 
@@ -89,25 +85,23 @@ def improve(
     model: Card,
     told: np.ndarray,
     array: np.ndarray,
-    limits: tuple[float, float],
     device: str,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> np.ndarray:
-    """What the model makes of a volume if it is told this."""
+    """What the model makes of a volume, whose values are about 0 to 1, if it is told this."""
     from .streaming.inference import Compute, apply  # brings torch
 
-    low, spread = np.float32(limits[0]), np.float32(max(limits[1] - limits[0], 1e-6))
     odd = [(0, -n % BLOCK) for n in array.shape]
     values = np.pad(array, odd, "edge") if np.any(odd) else array
     result = np.empty(values.shape, np.float32)
 
     def read(block: Block) -> np.ndarray:
         part = values[tuple(slice(BLOCK * s.start, BLOCK * s.stop) for s in block)]
-        return blocks((part - low) / spread)
+        return blocks(part)
 
     def write(block: Block, made: np.ndarray) -> None:
-        result[block] = made * spread + low
+        result[block] = made
 
     (network,) = zoo.load(model, traits=told)
     shape = tuple(n // BLOCK for n in values.shape)

@@ -130,7 +130,7 @@ def _speed(card: zoo.Card) -> float:
     values = np.random.default_rng(0).random((SPEED_SIZE,) * 3, np.float32)
     if card.several:
         started = time.perf_counter()
-        improving.improve(card, np.array(USUAL), values, (0.0, 1.0), "cpu")
+        improving.improve(card, np.array(USUAL), values, "cpu")
         return round((time.perf_counter() - started) * 1e6 / SPEED_SIZE**3, 3)
     grid = Grid((SPEED_SIZE,) * 3, (1.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     i, j, k = map(float, card.typical)

@@ -24,6 +24,7 @@ from ..engine.models import automatic
 from ..engine.models.automatic import AUTOMATIC
 from ..engine.networks.combined import Combined3d
 from ..engine.physics import reconstruction, simulation, stack_maps
+from ..engine.physics.scan import Scan as SeenScan
 from ..engine.physics.scan import scan_of, smoothness
 from ..engine.physics.stacks import STILL
 from ..engine.request import CombineRequest
@@ -100,29 +101,30 @@ def pair_of(
     """Stacks of a volume, each along an axis with a thickness and a gap, combined; `detailed` with what the shipped
     networks see in each."""
     modality, center = intensity.guess_modality(volume.array), field.center()
-    made, scans = [], []
+    made: list[simulation.Simulated] = []
+    scans: list[SeenScan] = []
     for number, (axis, thickness, gap) in enumerate(stacks):
         pose = STILL if number == 0 else simulation.random_pose(random, DEGREES, MM, center)
         made.append(simulation.simulate(volume, axis, thickness, gap, random, noise, pose, field))
-        scans.append(scan_of(made[-1].volume, made[-1].scanner, modality))
+        units = scans[0].units if scans else None
+        scans.append(scan_of(made[-1].volume, made[-1].scanner, modality, units=units))
         if number:
             scans[-1].pose = simulation.random_pose(random, ERROR_DEGREES, ERROR_MM, center).after(pose)
     grid = combine.target_grid([stack.volume.grid for stack in made], CombineRequest())
     wide, inner = combine.with_margin(grid, scans)
     cost, bending = smoothness(scans[0]), reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, _silent, None)
-    low, high = intensity.percentiles(made[0].volume.array)
     known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
     if detailed:
-        asked = CombineRequest(model=AUTOMATIC, device="cpu")
-        prior = detail.prior(known, Volume(values, wide), _silent, None, request=asked, modality=modality)
+        asked, first = CombineRequest(model=AUTOMATIC, device="cpu"), Volume(values, wide)
+        units = detail.units_for(modality, scans[0].units)
+        prior = detail.prior(known, first, _silent, None, request=asked, modality=modality, units=units)
         if prior.models:
             given = values, prior.values, scans, seen, residuals, cost, prior.together, _silent, None
             values, _ = reconstruction.detailed(*given)
-    covered = stack_maps.coverage([(scan.volume.grid, scan.pose) for scan in scans], grid) == len(scans)
-    spread = max(high - low, 1e-6)
-    values, truth = ((side - low) / spread for side in (values[inner], made[0].truth.array))
-    return Pair(values, truth, covered, improving.traits(known, grid.spacing[0], spread))
+    covered = stack_maps.coverage([scan.place for scan in scans], grid) == len(scans)
+    truth = scans[0].units.carry(made[0].truth.array)
+    return Pair(values[inner], truth, covered, improving.traits(known, grid.spacing[0]))
 
 
 def random_pair(scan: Scan, patch: Shape, random: np.random.Generator) -> Pair | None:

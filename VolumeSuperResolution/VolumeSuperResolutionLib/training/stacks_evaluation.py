@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine import quality
-from ..engine.combine import FEWEST, CombineRequest, combine
+from ..engine.combine import CombineRequest, combine
+from ..engine.combine_checks import FEWEST
 from ..engine.errors import RefusalError
 from ..engine.improving import GAINED, LEAST
 from ..engine.physics import registration, simulation, slice_motion, stacks
@@ -303,5 +304,6 @@ def _singles(stack: Simulated, models: Sequence[str], modality: str, device: str
     scan = scan_of(stack.volume, stack.scanner, modality)
     alone = scan.on(stack.truth.grid)
     if alone is not None:
-        made[SOLVED] = System([alone], truth.shape, smoothness(scan)).solve()
+        solved = System([alone], truth.shape, smoothness(scan)).solve()
+        made[SOLVED] = scan.units.to_type(solved, np.dtype(np.float32))
     return [(quality.psnr(a, truth, mask, peak), quality.ssim(a, truth, mask, peak), name) for name, a in made.items()]

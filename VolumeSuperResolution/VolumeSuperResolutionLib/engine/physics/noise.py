@@ -48,34 +48,35 @@ def _estimate(shape: tuple[int, ...], slabs: Iterable[np.ndarray], limits: tuple
     axes = [axis for axis, n in enumerate(shape) if n >= SHORTEST]
     if not high > low or not axes:
         return 0.0
-    threshold = CT_FOREGROUND if modality == "CT" else low + MR_FOREGROUND * (high - low)
-    parts = [_look(slab, axes) for slab in slabs]
+    threshold = (CT_FOREGROUND - low) / (high - low) if modality == "CT" else MR_FOREGROUND
+    # float32 tells values apart by their difference from the darkest, however large they are.
+    parts = [_look(((slab.astype(np.float64) - low) / (high - low)).astype(np.float32), axes) for slab in slabs]
     details, smooth, gradient = (np.concatenate([part[n] for part in parts]) for n in range(3))
     tissue = smooth > threshold
     if np.count_nonzero(tissue) < FEWEST:
         tissue[:] = True
     chosen = tissue & (gradient <= np.quantile(gradient[tissue], SMOOTHEST))
-    return float(np.median(np.abs(details[chosen]))) / MEDIAN_DEVIATION / (high - low)
+    return float(np.median(np.abs(details[chosen]))) / MEDIAN_DEVIATION
 
 
 def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Small blocks, evenly over a volume, as float32."""
+    """Small blocks, evenly over a volume."""
     starts = []
     for n in array.shape:
         room, count = max(0, n - BLOCK), min(BLOCKS, -(-n // BLOCK))
         starts.append([round((2 * m + 1) * room / (2 * count)) for m in range(count)])
     for start in product(*starts):
-        yield array[tuple(slice(first, first + BLOCK) for first in start)].astype(np.float32)
+        yield array[tuple(slice(first, first + BLOCK) for first in start)]
 
 
 def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Slabs of planes spread evenly, enough of them, as float32; those of a flipped array are the same."""
+    """Slabs of planes spread evenly, enough of them; those of a flipped array are the same."""
     n = array.shape[0]
     thickness = min(n, PLANES + (n - PLANES) % 2)
     count = max(1, min(ENOUGH_VOXELS // (thickness * array[0].size), n // thickness))
     starts = [int((2 * m + 1) * (n - thickness) / (2 * count)) for m in range((count + 1) // 2)]
     for start in sorted({*starts, *(n - thickness - start for start in starts)}):
-        yield array[start : start + thickness].astype(np.float32)
+        yield array[start : start + thickness]
 
 
 def _look(slab: np.ndarray, axes: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

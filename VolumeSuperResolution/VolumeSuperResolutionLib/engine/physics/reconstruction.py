@@ -15,7 +15,7 @@ import numpy as np
 from ..callbacks import Cancel, Progress, end_if
 from ..volumes.grid import Grid, Volume
 from . import registration, slice_motion, stack_maps, stacks
-from .scan import ROUGHNESS, Scan, field_terms, joined, leveled, smoothness, tell_slices
+from .scan import ROUGHNESS, Scan, field_terms, joined, leveled, places_in, smoothness, tell_slices
 from .stacks import Stack
 from .system import TOLERANCE, System
 
@@ -50,7 +50,7 @@ def find_places(
     scans: Sequence[Scan], reference: int, grid: Grid, still: bool, progress: Progress, cancel: Cancel | None
 ) -> float | None:
     """Poses, brightness and weights of all scans, in place; the loop error in mm where they were moved."""
-    factor = int(np.ceil((np.prod(grid.size, dtype=float) / WORKING_VOXELS) ** (1 / 3) - 0.05))
+    factor = max(1, int(np.ceil((np.prod(grid.size, dtype=float) / WORKING_VOXELS) ** (1 / 3) - 0.05)))
     working = [joined(scan, grid, factor) for scan in scans]
     rough = grid.refined([max(8, round(n / factor)) for n in grid.size])
     others = [n for n in range(len(scans)) if n != reference]
@@ -63,14 +63,15 @@ def find_places(
     cost = smoothness(working[reference])
     done = len(others) + 1
 
-    def fine(known: Sequence[int]) -> Volume:
+    def fine(known: Sequence[int]) -> slice_motion.Seen:
         nonlocal done
         end_if(cancel)
         done += 1
         progress(done, steps)
-        return _solved([working[m] for m in known], rough, cost, ROUGH)
+        made = _solved([working[m] for m in known], rough, cost, ROUGH)
+        return slice_motion.Seen(made, stack_maps.coverage([working[m].place for m in known], rough) > 0)
 
-    def follow(n: int, made: Volume) -> None:
+    def follow(n: int, made: slice_motion.Seen) -> None:
         nonlocal done
         start, done = done, done + 1
         _follow(working, n, made, lambda laid, of: progress(start * of + laid, steps * of), cancel)
@@ -92,7 +93,7 @@ def find_places(
         scan.pose = found.pose
         tell_slices(scan, found)
         scan.alike, scan.inverted = found.alike, found.inverted
-        scan.brightness = found.brightness
+        scan.brightness, scan.compared = found.brightness, found.compared
         scan.level = leveled(scan)
     return loop
 
@@ -165,7 +166,8 @@ def _left(scans: Sequence[Scan], seen: Sequence[Stack | None], x: np.ndarray) ->
         residual = stack.values - stack.see(x)
         residual[~stack.seen] = 0.0
         residuals.append(residual)
-        scan.residual = _robust(residual[stack.seen])
+        used = stack.seen & (stack.along_slices(stack.slice_weights) > 0)
+        scan.residual = _robust(residual[used])
     return residuals
 
 
@@ -200,45 +202,55 @@ def _match_all(
     return max(loops)
 
 
-def _compare(scan: Scan, fine: Volume, still: bool) -> None:
-    """Pose, brightness and weights of a scan from the volume that others made."""
+def _compare(scan: Scan, made: slice_motion.Seen, still: bool) -> None:
+    """Pose, brightness and weights of a scan from the volume that others made, where they cover it."""
+    fine, covered = made.fine, None if made.covered.all() else made.covered.astype(np.float32)
     level = Volume(scan.level, scan.volume.grid)
     weights = scan.weights.copy()
     weights[list(scan.moved)] = 0.0
     still = still or int(np.count_nonzero(weights)) < FEWEST_SLICES
-    found = registration.refine(level, scan.scanner, fine, scan.pose, weights, 1 if still else registration.STEPS)
+    steps = 1 if still else registration.STEPS
+    found = registration.refine(level, scan.scanner, fine, scan.pose, weights, steps, covered)
     scan.pose, scan.alike = found.pose, found.alike
     stack, prediction = found.stack, found.prediction
     if scan.moved:
-        stack = scan.on(fine.grid)
+        stack = _looking(scan, fine.grid, covered)
         prediction = None if stack is None else stack.see(fine.array)
     # The brightness is always that of the scan as it came.
     raw = stacks.observe(scan.volume, scan.scanner, fine.grid, scan.pose)
-    if stack is None or prediction is None or raw is None:
+    if stack is None or prediction is None or raw is None or not stack.seen.any():
         return
     if scan.moved:
         scan.alike = registration.fit(stack, prediction)[1]
     scan.inverted = registration.inverted(stack, prediction)
     stack.values = raw.values
-    shape = np.array(scan.volume.array.shape)
-    terms = [term * prediction for term in field_terms(stack.points(Grid(tuple(shape[::-1]))), shape)]
+    shape = scan.volume.array.shape
+    places = places_in(stack.points(Grid(shape[::-1])), shape)
+    scan.compared = places[stack.seen].min(axis=0), places[stack.seen].max(axis=0)
+    terms = [term * prediction for term in field_terms(places)]
     scan.brightness, _alike, _sigma = registration.fit(stack, prediction, terms)
     scan.level = leveled(scan)
-    after = scan.on(fine.grid)
+    after = _looking(scan, fine.grid, covered)
     if after is not None:
         _reweigh(scan, after, np.where(after.seen, after.values - after.see(fine.array), 0.0))
 
 
-def _follow(scans: Sequence[Scan], n: int, made: Volume, progress: Progress, cancel: Cancel | None) -> None:
+def _looking(scan: Scan, grid: Grid, covered: np.ndarray | None) -> Stack | None:
+    """The scan as the fine grid sees it, where that is covered."""
+    stack = scan.on(grid)
+    if stack is not None and covered is not None:
+        stack.look_at(covered)
+    return stack
+
+
+def _follow(scans: Sequence[Scan], n: int, made: slice_motion.Seen, progress: Progress, cancel: Cancel | None) -> None:
     """Where slices of a scan lie that moved alone, from the volume that others made."""
     if min(scan.alike for scan in scans) < WORTH_FOLLOWING:
         return  # Then it is of another thing, however its slices are laid.
-    placed = [(scan.volume.grid, scan.pose) for m, scan in enumerate(scans) if m != n]
-    covered = stack_maps.coverage(placed, made.grid) > 0
     scan = scans[n]
     level = Volume(scan.level, scan.volume.grid)
     known = scan.moved, scan.weights
-    found = slice_motion.find(level, scan.scanner, made, scan.pose, covered, *known, progress, cancel)
+    found = slice_motion.find(level, scan.scanner, made.fine, scan.pose, made.covered, *known, progress, cancel)
     scan.moved = {k: pose for k, pose in found.items() if k not in scan.left_out}
     scan.weights[list(scan.moved)] = 1.0
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
 import numpy as np
 
 from ..volumes.grid import Grid, Volume
-from ..volumes.intensity import MR_FOREGROUND, percentiles
+from ..volumes.intensity import MR_FOREGROUND, Carrier, to_unit_range
 from . import stacks
 from .noise import white_noise
 from .scanner import Scanner, slice_axis
@@ -23,18 +23,26 @@ MODEL_ERROR = 0.005
 # The brightness of a scan relative to the reference: a polynomial of this degree, held within this factor.
 FIELD_DEGREE = 2
 FIELD_LIMIT = 3.0
+# A slice of one value is no air beyond the patient if one beside it shows this part of what slices usually show.
+STRUCTURE = 0.3
 
 
 @dataclass
 class Scan:
-    """A scan and what is found out about it on the way. Slices are along its coarsest axis, in its own order."""
+    """A scan and what is found out about it on the way. Slices are along its coarsest axis, in its own order.
+
+    Its values are brought to about 0 to 1; `units` brings them back.
+    """
 
     volume: Volume
     scanner: Scanner
     noise: float
+    units: Carrier
     pose: Pose = stacks.STILL
     # Relative to the reference: gain, offset, and the terms of a smooth field.
     brightness: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0]))
+    # Where that was found, from -1 to 1 along each axis (i, j, k): beyond, the field is as at its edge.
+    compared: tuple[np.ndarray, np.ndarray] = (-np.ones(3), np.ones(3))
     # Values brought to the brightness of the reference.
     level: np.ndarray = field(default_factory=lambda: np.zeros(0))
     weights: np.ndarray = field(default_factory=lambda: np.ones(0))
@@ -54,6 +62,11 @@ class Scan:
         """In array order."""
         return 2 - slice_axis(self.volume.grid.spacing)
 
+    @property
+    def place(self) -> tuple[Grid, Pose, np.ndarray]:
+        """Where it lies, and which of its slices are used."""
+        return self.volume.grid, self.pose, self.weights > 0
+
     def weigh(self, weights: np.ndarray) -> None:
         """Take the weights of all slices that are used."""
         self.weights = weights
@@ -68,31 +81,69 @@ class Scan:
         return stack
 
 
-def scan_of(volume: Volume, scanner: Scanner, modality: str, left_out: Iterable[int] = ()) -> Scan:
-    """A scan whose noise is told or estimated, in its own units."""
-    low, high = percentiles(volume.array)
-    noise = scanner.noise if scanner.noise is not None else white_noise(volume.array, modality)
-    noise = float(np.hypot(noise, MODEL_ERROR)) * max(high - low, 1e-6)
-    return Scan(volume, scanner, noise, left_out=frozenset(left_out))
+def scan_of(
+    volume: Volume, scanner: Scanner, modality: str, left_out: Iterable[int] = (), units: Carrier | None = None
+) -> Scan:
+    """A scan whose noise is told or estimated. Slices that are left out become what those beside them say.
+
+    `units` are those of scans as bright as it, if that is known.
+    """
+    axis, unused = 2 - slice_axis(volume.grid.spacing), frozenset(left_out)
+    used = np.delete(volume.array, list(unused), axis) if unused else volume.array
+    units = units or to_unit_range(used)
+    values = units.carry(volume.array) if not units.plain else volume.array.astype(np.float32)
+    noise = scanner.noise if scanner.noise is not None else white_noise(used, modality)
+    noise = float(np.hypot(noise, MODEL_ERROR))
+    return Scan(Volume(_bridged(values, axis, unused), volume.grid), scanner, noise, units, left_out=unused)
+
+
+def _bridged(values: np.ndarray, axis: int, unused: Iterable[int]) -> np.ndarray:
+    """Values with slices that are not used made of the nearest that are."""
+    slices = np.moveaxis(values, axis, 0)
+    used = np.setdiff1d(np.arange(len(slices)), list(unused))
+    for n in unused:
+        after = int(np.searchsorted(used, n))
+        low, high = used[max(after - 1, 0)], used[min(after, len(used) - 1)]
+        part = np.float32((n - low) / (high - low) if low < n < high else 0.0)
+        slices[n] = (1 - part) * slices[low] + part * slices[high]
+    return values
+
+
+def blank_slices(array: np.ndarray, axis: int) -> list[int]:
+    """Slices of one value beside one that shows much: nothing was scanned there, or it was lost."""
+    spread = np.array([float(plane.std(dtype=np.float64)) for plane in np.moveaxis(array, axis, 0)])
+    shown = np.flatnonzero(spread > 0)
+    if not len(shown) or len(shown) == len(spread):
+        return []
+    usual = STRUCTURE * float(np.median(spread[shown]))
+    blank = []
+    for n in np.flatnonzero(spread == 0):
+        after = int(np.searchsorted(shown, n))
+        if max(spread[shown[max(after - 1, 0)]], spread[shown[min(after, len(shown) - 1)]]) > usual:
+            blank.append(int(n))
+    return blank
 
 
 def smoothness(scan: Scan) -> float:
     """One over the mean square difference of neighboring pixels in tissue, without noise: what differences cost."""
     array = scan.volume.array
-    low, high = percentiles(array)
     total, count = 0.0, 0
     for axis in (a for a in range(3) if a != scan.slice_axis):
-        change = np.diff(array.astype(np.float32), axis=axis)
-        inside = np.delete(array, -1, axis=axis) > low + MR_FOREGROUND * (high - low)
+        change = np.diff(array, axis=axis)
+        inside = np.delete(array, -1, axis=axis) > MR_FOREGROUND
         total += float(np.square(change[inside], dtype=np.float64).sum())
         count += int(inside.sum())
     power = total / max(count, 1) - 2 * scan.noise**2
-    return 1.0 / ROUGHNESS / max(power, (MODEL_ERROR * (high - low)) ** 2, 1e-12)
+    return 1.0 / ROUGHNESS / max(power, MODEL_ERROR**2)
 
 
-def field_terms(points: np.ndarray, shape: np.ndarray) -> Iterable[np.ndarray]:
-    """The terms of a polynomial without its constant, for voxels (i, j, k) of an array of this shape (k, j, i)."""
-    places = 2 * points / np.maximum(shape[::-1] - 1, 1) - 1
+def places_in(points: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """From -1 to 1 along each axis, for voxels (i, j, k) of an array of this shape (k, j, i)."""
+    return 2 * points / np.maximum(np.array(shape[::-1]) - 1, 1) - 1
+
+
+def field_terms(places: np.ndarray) -> Iterable[np.ndarray]:
+    """The terms of a polynomial without its constant."""
     for degree in range(1, FIELD_DEGREE + 1):
         for axes in combinations_with_replacement(range(3), degree):
             yield np.prod([places[..., a] for a in axes], axis=0).astype(np.float32)
@@ -103,13 +154,13 @@ def leveled(scan: Scan) -> np.ndarray:
     gain, offset, *others = scan.brightness
     if not others:
         return scan.volume.array
-    shape = np.array(scan.volume.array.shape)
-    result = np.empty(scan.volume.array.shape, np.float32)
+    shape = scan.volume.array.shape
+    result = np.empty(shape, np.float32)
     j, i = np.meshgrid(np.arange(shape[1]), np.arange(shape[2]), indexing="ij")
     for k in range(shape[0]):
-        points = np.stack([i, j, np.full_like(i, k)], axis=-1)
+        places = places_in(np.stack([i, j, np.full_like(i, k)], axis=-1), shape).clip(*scan.compared)
         field_here = np.full(i.shape, gain, np.float32)
-        for coefficient, term in zip(others, field_terms(points, shape)):
+        for coefficient, term in zip(others, field_terms(places)):
             field_here += np.float32(coefficient) * term
         limits = sorted((gain / FIELD_LIMIT, gain * FIELD_LIMIT))
         result[k] = (scan.volume.array[k] - offset) / np.clip(field_here, *limits)
@@ -134,10 +185,8 @@ def joined(scan: Scan, grid: Grid, factor: int) -> Scan:
     means = part.reshape([n for pair in shape[::-1] for n in pair]).mean(axis=(1, 3, 5), dtype=np.float32)
     place = scan.volume.grid.cropped(tuple(region)).refined(counts)  # type: ignore[arg-type]
     pixels = int(np.prod([pair[1] for pair in shape]))
-    low, high = percentiles(array)
-    least = MODEL_ERROR * (high - low)
-    noise = float(np.hypot(np.sqrt(max(0.0, scan.noise**2 - least**2) / pixels), least))
-    result = Scan(Volume(means, place), scanner, noise)
+    noise = float(np.hypot(np.sqrt(max(0.0, scan.noise**2 - MODEL_ERROR**2) / pixels), MODEL_ERROR))
+    result = Scan(Volume(means, place), scanner, noise, scan.units)
     if result.slice_axis == scan.slice_axis:
         together = shape[2 - scan.slice_axis][1]
         result.left_out = frozenset(min(k // together, len(result.weights) - 1) for k in scan.left_out)

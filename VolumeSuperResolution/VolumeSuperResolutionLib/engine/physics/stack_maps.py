@@ -8,28 +8,32 @@ import numpy as np
 
 from ..volumes.grid import Grid
 from . import separable
+from .scanner import slice_axis
 from .stacks import Pose, Stack
 
 
-def coverage(scans: Iterable[tuple[Grid, Pose]], grid: Grid) -> np.ndarray:
-    """How many scans hold each voxel of the grid, uint8; slices that moved alone count where their scan lies."""
+def coverage(scans: Iterable[tuple[Grid, Pose, np.ndarray]], grid: Grid) -> np.ndarray:
+    """How many scans hold each voxel of the grid, uint8, each with which of its slices count; those that moved alone do
+    where their scan lies."""
     result = np.zeros(grid.size[::-1], np.uint8)
     j, i = np.meshgrid(np.arange(grid.size[1]), np.arange(grid.size[0]), indexing="ij")
     places = []
-    for own, pose in scans:
+    for own, pose, used in scans:
         axes = np.asarray(own.direction).reshape(3, 3)
         # From the grid's voxels (i, j, k) to the scan's.
         to_scan = axes.T @ pose.rotation @ np.asarray(grid.direction).reshape(3, 3) * np.asarray(grid.spacing)
         origin = pose.rotation @ np.asarray(grid.origin) + pose.shift
         start = axes.T @ (origin - np.asarray(own.origin)) / own.spacing
-        places.append((own.size, start, to_scan / np.asarray(own.spacing)[:, None]))
+        places.append((own.size, start, to_scan / np.asarray(own.spacing)[:, None], slice_axis(own.spacing), used))
 
     def one(k: int) -> None:
-        for size, start, steps in places:
+        for size, start, steps, across, used in places:
             inside = np.ones(i.shape, bool)
-            for n, first, (along, down, up) in zip(size, start, steps):
+            for axis, (n, first, (along, down, up)) in enumerate(zip(size, start, steps)):
                 place = along * i + down * j + (first + up * k)
                 inside &= (place > -0.5) & (place < n - 0.5)
+                if axis == across and not used.all():
+                    inside &= used[np.rint(place).clip(0, n - 1).astype(np.intp)]
             result[k] += inside
 
     separable.for_all(one, range(grid.size[2]))

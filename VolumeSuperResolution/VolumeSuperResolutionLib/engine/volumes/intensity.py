@@ -163,7 +163,7 @@ class Carrier:
         if plane.dtype.kind == "f":
             return ((plane.astype(np.float64) - self.offset) / self.unit).astype(np.float32)
         whole = (plane.astype(np.uint64) - np.uint64(int(self.offset) % 2**64)).view(np.int64)
-        return whole.astype(np.float32)
+        return (whole / self.unit).astype(np.float32) if self.unit != 1 else whole.astype(np.float32)
 
     def to_type(self, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """What traveled, in its own units and a scalar type."""
@@ -220,6 +220,15 @@ class Conversion:
     def typed(self, values: np.ndarray) -> np.ndarray:
         """In the scan's units and the final type."""
         return self.carrier.to_type(values, self.dtype)
+
+
+def to_unit_range(array: np.ndarray) -> Carrier:
+    """The carrier that brings the 0.1 percentile to 0 and the 99.9 percentile to 1, or about so."""
+    low, high = percentiles(array)
+    if high <= low:
+        low, high = float(array.min()), float(array.max())
+    low = low if array.dtype.kind == "f" else float(np.floor(low))
+    return Carrier(low, high - low or 1.0)
 
 
 def carrier_for(array: np.ndarray) -> Carrier:
