@@ -207,7 +207,7 @@ def test_what_the_scans_leave_open_is_as_a_model_makes_them(monkeypatch):
     result = combine(volumes_of(made), request, lambda done, total: told.append(done / total))
     assert gain_over_lanczos(result, made) > before - 1
     assert told == sorted(told) and told[-1] == 1
-    real, units = detail.upscale, to_unit_range(made[0].volume.array)
+    real, units = detail.upscale, to_unit_range(made[0].volume.array, "MR")
 
     def knowing(volume, *given):
         truth = next(m.truth for m in made if m.volume.grid == volume.grid)
@@ -232,7 +232,7 @@ def test_a_model_sees_slices_that_do_not_fit_as_the_others_tell_them():
     hurt = second.array.copy()
     hurt[6] = 800
     seen = [Volume(hurt, second.grid), first, third]
-    units = to_unit_range(second.array)
+    units = to_unit_range(second.array, "MR")
     scans = [scan_of(volume, Scanner(), "MR", units=units) for volume in seen]
     grid = target_grid([volume.grid for volume in seen], CombineRequest())
     found = reconstruction.solve(scans, grid, smoothness(scans[1]), 0.4, lambda n, of: None, None)

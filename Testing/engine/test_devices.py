@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import ClassVar
 
 import numpy as np
@@ -47,6 +48,7 @@ def test_a_cpu_with_bfloat16_takes_it_where_it_gains(monkeypatch):
 @pytest.mark.parametrize(("half", "gain"), [(0.7, True), (0.9, False), (40.0, False)])
 def test_half_precision_on_the_cpu_has_to_be_clearly_faster(half, gain, monkeypatch):
     monkeypatch.setattr(kernels, "is_native", lambda dtype: True)
+    monkeypatch.setattr(trials, "X86", ())
     monkeypatch.setattr(trials, "_direct", lambda *_: half if len(_) > 3 else 1.0)
     monkeypatch.setattr(trials, "_in_blocks", lambda *_: 1.0)
     monkeypatch.setattr(trials, "_seconds", lambda work: work)
@@ -55,6 +57,20 @@ def test_half_precision_on_the_cpu_has_to_be_clearly_faster(half, gain, monkeypa
     trials._bfloat16_gains.cache_clear()
     monkeypatch.setattr(kernels, "is_native", lambda dtype: False)
     assert not trials.bfloat16_gains()
+
+
+@pytest.mark.parametrize(
+    ("instructions", "gain"), [((True, False), True), ((False, True), True), ((False, False), False)]
+)
+def test_where_instructions_for_half_precision_are_known_nothing_is_timed(instructions, gain, monkeypatch):
+    monkeypatch.setattr(kernels, "is_native", lambda dtype: True)
+    monkeypatch.setattr(trials, "X86", (platform.machine(),))
+    for name, there in zip(trials.INSTRUCTIONS, instructions):
+        monkeypatch.setattr(torch.cpu, name, lambda there=there: there, raising=False)
+    monkeypatch.setattr(trials, "wins", lambda *_: pytest.fail("it was timed"))
+    trials._bfloat16_gains.cache_clear()
+    assert trials.bfloat16_gains() == any(instructions)
+    trials._bfloat16_gains.cache_clear()
 
 
 def test_a_precision_that_was_not_found_good_is_not_used():

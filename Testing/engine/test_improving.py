@@ -116,7 +116,7 @@ def test_on_ct_half_of_what_it_changes_is_believed(card):
     volumes, scanners = scans_of()
     scans = [scan_of(volume, scanner, "MR") for volume, scanner in zip(volumes, scanners)]
     known = [Seen(scan, scan.on(head().grid), np.empty(0)) for scan in scans]
-    given, first = {"model": card, "device": "cpu"}, Volume(head().array / 1000, head().grid)
+    given, first = {"model": card, "dark": 0.0, "device": "cpu"}, Volume(head().array / 1000, head().grid)
     mr, ct = (
         improving.improved(known, first, lambda done, total: None, None, modality=modality, **given).values
         for modality in ("MR", "CT")

@@ -83,7 +83,7 @@ def combine(
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, part(tell, *parts[:2]), cancel)
     combine_checks.check_slices(scans)
     priors = []
-    for way, making, solving in _ways(request, modality, units, tell):
+    for way, making, solving in _ways(request, modality, scans[reference], tell):
         known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
         prior = way(known, Volume(values, wide), making, cancel)
         if prior.models:
@@ -167,7 +167,7 @@ def _left_out(volumes: Sequence[Volume], request: CombineRequest) -> list[set[in
 
 
 def _ways(
-    request: CombineRequest, modality: str, units: intensity.Carrier, tell: Progress
+    request: CombineRequest, modality: str, reference: Scan, tell: Progress
 ) -> Iterator[tuple[detail.Way, Progress, Progress]]:
     """What the request's model makes detail by, one after the other: of each scan by itself, and of all together.
 
@@ -176,10 +176,11 @@ def _ways(
     found: list[detail.Way] = []
     together = improving.card(request.model, modality)
     if request.model and (together is None or request.model == AUTOMATIC):
-        own = detail.units_for(modality, units)
+        own = detail.units_for(modality, reference.units)
         found.append(partial(detail.prior, request=request, modality=modality, units=own))
     if together is not None:
-        found.append(partial(improving.improved, model=together, modality=modality, device=request.device))
+        improved = partial(improving.improved, model=together, modality=modality)
+        found.append(partial(improved, dark=reference.dark, device=request.device))
     _, first, last = DETAILED
     for n, way in enumerate(found):
         start, end = (first + m / len(found) * (last - first) for m in (n, n + 1))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import checks, detail, improving
-from .errors import RefusalError
+from .errors import RefusalError, about
 from .models.automatic import AUTOMATIC
 from .physics.scan import Scan
 from .physics.scanner import Scanner, slice_axis
@@ -68,7 +68,8 @@ def check_scanners(grids: Sequence[Grid], request: CombineRequest) -> list[Scann
         if widths:
             axis = slice_axis(grid.spacing)
             scanner = scanner.along(axis, width=widths[number], told="user")
-        scanner.check(grid.spacing)
+        with about(f"Scan {number + 1}"):
+            scanner.check(grid.spacing)
         result.append(scanner)
     return result
 

@@ -77,7 +77,7 @@ class CombineReport(Json):
                 dropped = f", {len(stack.followed)} of {stack.slices} slices moved alone" + dropped
             lines.append(f"scan {number}: {stack.scanner}; {place}, residual {100 * stack.residual:.1f}%{dropped}")
         if self.models:
-            lines.append(f"what the scans leave open is as in their mean, each upscaled by {' and '.join(self.models)}")
+            lines.append(f"what the scans leave open is as in their mean, each upscaled by: {'; '.join(self.models)}")
         if self.together:
             lines.append(f"what all of them together leave open is as made by {self.together}")
         return "\n".join(lines + [f"note: {warning}" for warning in self.warnings])

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from . import checks
 from .callbacks import Cancel, Progress, end_if, part
+from .errors import about
 from .models.automatic import AUTOMATIC
 from .physics import stacks
 from .physics.scan import Scan
@@ -95,8 +96,9 @@ def prior(
 
 def check(grids: Sequence[Grid], grid: Grid, scanners: Sequence[Scanner], request: CombineRequest) -> None:
     """Refuse a model that is not there, or does not make these scans as fine as the grid."""
-    for own, scanner in zip(grids, scanners):
-        checks.lay_out(own, _request(own, grid, scanner, request))
+    for number, (own, scanner) in enumerate(zip(grids, scanners), start=1):
+        with about(f"Scan {number}"):
+            checks.lay_out(own, _request(own, grid, scanner, request))
 
 
 def _request(own: Grid, grid: Grid, scanner: Scanner, request: CombineRequest, modality: str = "auto") -> Request:

@@ -70,13 +70,18 @@ def improved(
     *,
     model: Card,
     modality: str,
+    dark: float,
     device: str,
 ) -> Detail:
-    """The first volume as the model makes it; without models where slices lie further apart than it has seen."""
+    """The first volume as the model makes it; without models where slices lie further apart than it has seen.
+
+    `dark` is that of the reference.
+    """
     told = traits(scans, min(first.grid.spacing))
     if told[:3].max() * SPACING_UNIT > FURTHEST:
         return Detail(first.array)
-    values = improve(model, told, first.array, device, progress, cancel)
+    values = improve(model, told, first.array - np.float32(dark), device, progress, cancel)
+    values += np.float32(dark)
     values += np.float32(1 - SHARES[modality]) * (first.array - values)
     return Detail(values, (model.title,), memory.peak_bytes() / MEGA, True)
 

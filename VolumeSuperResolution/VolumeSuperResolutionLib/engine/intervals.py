@@ -62,7 +62,7 @@ def find(
         return None, f"The interval of {card.title} was measured on {known}, and this looks like {modality}; {advice}"
     near = [table for table in tables if _is_near(table.factor, factor)]
     if not near:
-        known = " and ".join(dict.fromkeys(_times(table.factor) for table in tables))
+        known = ", ".join(dict.fromkeys(_times(table.factor) for table in tables))
         return None, (
             f"The interval of {card.title} was measured at {known}, and this is {_times(factor)}; choose such a "
             "target, or leave the interval out."

@@ -74,7 +74,7 @@ def read_slices(text: str) -> tuple[tuple[int, int], ...]:
     except ValueError:
         pairs = [()]
     if any(len(pair) != 2 for pair in pairs):
-        raise ValueError("is not pairs of whole numbers as 2:5")
+        raise ValueError("does not name slices as SCAN:SLICE")
     return tuple(pairs)  # type: ignore[arg-type]
 
 

@@ -94,7 +94,8 @@ class Request(Json):
     precision: str = field(
         default="auto",
         metadata=_option(
-            "half precision is faster on a GPU; `auto` takes it where a model's card allows",
+            "half precision is faster on a GPU, and on a CPU with instructions for bfloat16; `auto` takes it where a "
+            "model's card allows",
             choices=("auto", "fp32", "tf32", "fp16", "bf16"),
         ),
     )

@@ -123,8 +123,9 @@ def pair_of(
             given = values, prior.values, scans, seen, residuals, cost, prior.together, _silent, None
             values, _ = reconstruction.detailed(*given)
     covered = stack_maps.coverage([scan.place for scan in scans], grid) == len(scans)
-    truth = scans[0].units.carry(made[0].truth.array)
-    return Pair(values[inner], truth, covered, improving.traits(known, grid.spacing[0]))
+    sides = values[inner], scans[0].units.carry(made[0].truth.array)
+    values, truth = (side - np.float32(scans[0].dark) for side in sides)
+    return Pair(values, truth, covered, improving.traits(known, grid.spacing[0]))
 
 
 def random_pair(scan: Scan, patch: Shape, random: np.random.Generator) -> Pair | None:

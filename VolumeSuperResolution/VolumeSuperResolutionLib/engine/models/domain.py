@@ -79,7 +79,8 @@ def beyond(card: Card, traits: Traits) -> tuple[str, ...]:
             f"{card.title} was trained for voxels of {finest:.2g} to {coarsest:.2g} mm; these are "
             f"{' x '.join(f'{s:.3g}' for s in spacing)} mm."
         )
-    if not (card.through_plane or card.every_grid) and max(spacing) > MOST_ANISOTROPY * min(spacing):
+    serves = card.through_plane or card.every_grid or card.averaged_with
+    if not serves and max(spacing) > MOST_ANISOTROPY * min(spacing):
         warnings.append("The slices are much thicker than the pixels; a through-plane model may serve better.")
     if traits.noise > card.noise:
         warnings.append(

@@ -9,7 +9,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from ..volumes.grid import Grid, Volume
-from ..volumes.intensity import MR_FOREGROUND, Carrier, to_unit_range
+from ..volumes.intensity import MR_FOREGROUND, Carrier, percentiles, to_unit_range
 from . import stacks
 from .noise import white_noise
 from .scanner import Scanner, slice_axis
@@ -31,13 +31,14 @@ STRUCTURE = 0.3
 class Scan:
     """A scan and what is found out about it on the way. Slices are along its coarsest axis, in its own order.
 
-    Its values are brought to about 0 to 1; `units` brings them back.
+    Its values are brought to a range of about 1, from `dark` on; `units` brings them back.
     """
 
     volume: Volume
     scanner: Scanner
     noise: float
     units: Carrier
+    dark: float
     pose: Pose = stacks.STILL
     # Relative to the reference: gain, offset, and the terms of a smooth field.
     brightness: np.ndarray = field(default_factory=lambda: np.array([1.0, 0.0]))
@@ -90,11 +91,12 @@ def scan_of(
     """
     axis, unused = 2 - slice_axis(volume.grid.spacing), frozenset(left_out)
     used = np.delete(volume.array, list(unused), axis) if unused else volume.array
-    units = units or to_unit_range(used)
+    units = units or to_unit_range(used, modality)
     values = units.carry(volume.array) if not units.plain else volume.array.astype(np.float32)
     noise = scanner.noise if scanner.noise is not None else white_noise(used, modality)
     noise = float(np.hypot(noise, MODEL_ERROR))
-    return Scan(Volume(_bridged(values, axis, unused), volume.grid), scanner, noise, units, left_out=unused)
+    values = _bridged(values, axis, unused)
+    return Scan(Volume(values, volume.grid), scanner, noise, units, percentiles(values)[0], left_out=unused)
 
 
 def _bridged(values: np.ndarray, axis: int, unused: Iterable[int]) -> np.ndarray:
@@ -130,7 +132,7 @@ def smoothness(scan: Scan) -> float:
     total, count = 0.0, 0
     for axis in (a for a in range(3) if a != scan.slice_axis):
         change = np.diff(array, axis=axis)
-        inside = np.delete(array, -1, axis=axis) > MR_FOREGROUND
+        inside = np.delete(array, -1, axis=axis) > scan.dark + MR_FOREGROUND
         total += float(np.square(change[inside], dtype=np.float64).sum())
         count += int(inside.sum())
     power = total / max(count, 1) - 2 * scan.noise**2
@@ -186,7 +188,7 @@ def joined(scan: Scan, grid: Grid, factor: int) -> Scan:
     place = scan.volume.grid.cropped(tuple(region)).refined(counts)  # type: ignore[arg-type]
     pixels = int(np.prod([pair[1] for pair in shape]))
     noise = float(np.hypot(np.sqrt(max(0.0, scan.noise**2 - MODEL_ERROR**2) / pixels), MODEL_ERROR))
-    result = Scan(Volume(means, place), scanner, noise, scan.units)
+    result = Scan(Volume(means, place), scanner, noise, scan.units, scan.dark)
     if result.slice_axis == scan.slice_axis:
         together = shape[2 - scan.slice_axis][1]
         result.left_out = frozenset(min(k // together, len(result.weights) - 1) for k in scan.left_out)

@@ -222,13 +222,15 @@ class Conversion:
         return self.carrier.to_type(values, self.dtype)
 
 
-def to_unit_range(array: np.ndarray) -> Carrier:
-    """The carrier that brings the 0.1 percentile to 0 and the 99.9 percentile to 1, or about so."""
+def to_unit_range(array: np.ndarray, modality: str) -> Carrier:
+    """The carrier that makes the range between the 0.1 and 99.9 percentile one; zero is the darkest, in CT water."""
     low, high = percentiles(array)
     if high <= low:
         low, high = float(array.min()), float(array.max())
-    low = low if array.dtype.kind == "f" else float(np.floor(low))
-    return Carrier(low, high - low or 1.0)
+    unit = high - low or 1.0
+    if modality == "CT":
+        return Carrier(0.0, unit)
+    return Carrier(low if array.dtype.kind == "f" else float(np.floor(low)), unit)
 
 
 def carrier_for(array: np.ndarray) -> Carrier:
