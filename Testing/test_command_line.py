@@ -344,7 +344,7 @@ def test_combine_writes_the_volume_its_report_and_the_maps(three_stacks, tmp_pat
     for path in (out, folder / "coverage.nrrd", folder / "residual.nrrd"):
         assert files.read(path).volume.array.shape == (32, 32, 32)
     assert main(["combine", *three_stacks, str(tmp_path / "more.nrrd"), "--aligned", "--model", "linear"]) == 0
-    assert "each upscaled by Linear" in capsys.readouterr().out
+    assert "each upscaled by: Linear" in capsys.readouterr().out
 
 
 def test_combine_refuses_in_a_sentence_and_writes_nothing(three_stacks, tmp_path, capsys):

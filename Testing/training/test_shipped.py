@@ -88,6 +88,6 @@ def test_the_shipped_model_for_several_scans_gains_what_it_did():
     stacks = [(axis, 4.0, 0.0) for axis in simulation.SLICE_AXES]
     pair = several.pair_of(volume, volume.grid.cropped(REGION), stacks, 0.01, np.random.default_rng(0))
     assert zoo.for_several() == zoo.card(SEVERAL)
-    made = improving.improve(zoo.for_several(), pair.traits, pair.combined, (0.0, 1.0), "cpu")
+    made = improving.improve(zoo.for_several(), pair.traits, pair.combined, "cpu")
     before, after = (np.square((side - pair.truth)[pair.covered]).mean() for side in (pair.combined, made))
     assert 10 * np.log10(before / after) == pytest.approx(GAIN_TOGETHER, abs=TOLERANCE)

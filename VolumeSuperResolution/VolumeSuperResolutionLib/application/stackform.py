@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..engine.combine import MOST
+from ..engine.combine_checks import MOST
 from ..engine.errors import RefusalError
 from ..engine.models.automatic import AUTOMATIC
 from . import combining, scene, stacks, targets, wording
