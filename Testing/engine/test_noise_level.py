@@ -104,3 +104,12 @@ def test_noise_added_to_real_scans_is_found(name):
         found = white_noise(more, modality) * spread(more) / spread(array)
         # Own and added noise do not have the same places where the scan is smoothest.
         assert found == pytest.approx(np.hypot(own, level), rel=0.12)
+
+
+@pytest.mark.parametrize(
+    ("unit", "offset", "dtype"), [(1e-9, 5.0, "float64"), (1.0, 3e9, "uint32"), (1e30, 0.0, "float64")]
+)
+def test_it_is_found_whatever_the_units(unit, offset, dtype):
+    array = np.rint(noisy(head("MR"), 0.02)).astype(np.float64)
+    scaled = (unit * (array - array.min()) + offset).astype(dtype)
+    assert white_noise(scaled, "MR") == pytest.approx(white_noise(array, "MR"), rel=0.02)
