@@ -16,7 +16,7 @@ from small_networks import SMALL, difference, enlivened, noise, small, whole
 from torch import nn
 from VolumeSuperResolutionLib.engine.errors import CancelledError, RefusalError
 from VolumeSuperResolutionLib.engine.networks import build
-from VolumeSuperResolutionLib.engine.streaming import devices, inference, kernels
+from VolumeSuperResolutionLib.engine.streaming import devices, inference, kernels, trials
 from VolumeSuperResolutionLib.engine.streaming.inference import Compute, apply
 
 torch.set_num_threads(1)
@@ -273,6 +273,11 @@ def test_half_precision_keeps_the_interpolation_under_a_residual_exact():
     volume = Volume(network, (6, 7, 8))
     assert volume.apply(network, Compute("cpu", "bf16"), precisions=("bf16", "fp16")).precision == "bf16"
     assert difference(volume.out, whole(network, volume.array)) <= 1e-6
+
+
+def test_on_a_cpu_without_fast_half_precision_the_automatic_one_is_full(monkeypatch):
+    monkeypatch.setattr(trials, "bfloat16_gains", lambda: False)
+    assert Volume(small("srcnn3d"), (4, 4, 4)).apply(small("srcnn3d"), precisions=("bf16", "fp16")).precision == "fp32"
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", "meta"])

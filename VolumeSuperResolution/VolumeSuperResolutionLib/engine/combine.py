@@ -12,7 +12,7 @@ import numpy as np
 from . import checks, combine_checks, detail, improving
 from .callbacks import Cancel, Progress, part
 from .combine_report import CombineReport, StackReport
-from .detail import Detail, Seen
+from .detail import Detail
 from .errors import CancelledError, RefusalError
 from .models.automatic import AUTOMATIC
 from .physics import reconstruction, stack_maps
@@ -84,15 +84,16 @@ def combine(
     combine_checks.check_slices(scans)
     priors = []
     for way, making, solving in _ways(request, modality, scans[reference], tell):
-        known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
-        prior = way(known, Volume(values, wide), making, cancel)
+        prior = way(detail.seen_of(scans, seen, residuals), Volume(values, wide), making, cancel)
         if prior.models:
             given = values, prior.values, scans, seen, residuals, cost, prior.together, solving, cancel
             values, residuals = reconstruction.detailed(*given)
             priors.append(prior)
     coverage = stack_maps.coverage([scan.place for scan in scans], grid)
     residual = np.float32(units.unit) * stack_maps.residual(seen, residuals, wide.size[::-1])[inner]
-    everywhere = stack_maps.coverage([(*scan.place[:2], np.ones(len(scan.weights), bool)) for scan in scans], grid)
+    everywhere = coverage
+    if any((scan.weights == 0).any() for scan in scans):
+        everywhere = stack_maps.coverage([(*scan.place[:2], np.ones(len(scan.weights), bool)) for scan in scans], grid)
     dark = units.carry_plane(volumes[reference].array.min()[None])
     values = np.where(everywhere > 0, values[inner], dark)
     dtype = intensity.output_type(volumes[reference].array)

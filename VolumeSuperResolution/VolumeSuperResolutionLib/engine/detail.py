@@ -42,6 +42,13 @@ class Seen(NamedTuple):
     residual: np.ndarray
 
 
+def seen_of(
+    scans: Sequence[Scan], stacks: Sequence[Stack | None], residuals: Sequence[np.ndarray | None]
+) -> list[Seen]:
+    """Those of the scans that the grid sees."""
+    return [Seen(n, s, r) for n, s, r in zip(scans, stacks, residuals) if s is not None and r is not None]
+
+
 # Makes it of scans and a first volume.
 Way = Callable[[Sequence[Seen], Volume, Progress, Optional[Cancel]], Detail]
 

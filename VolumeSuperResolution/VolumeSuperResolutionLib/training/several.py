@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from ..engine import combine, detail, improving
-from ..engine.detail import Seen
 from ..engine.errors import RefusalError
 from ..engine.models import automatic
 from ..engine.models.automatic import AUTOMATIC
@@ -114,7 +113,7 @@ def pair_of(
     wide, inner = combine.with_margin(grid, scans)
     cost, bending = smoothness(scans[0]), reconstruction.BENDING[modality]
     values, seen, residuals = reconstruction.solve(scans, wide, cost, bending, _silent, None)
-    known = [Seen(n, s, r) for n, s, r in zip(scans, seen, residuals) if s is not None and r is not None]
+    known = detail.seen_of(scans, seen, residuals)
     if detailed:
         asked, first = CombineRequest(model=AUTOMATIC, device="cpu"), Volume(values, wide)
         units = detail.units_for(modality, scans[0].units)

@@ -104,8 +104,7 @@ def _bridged(values: np.ndarray, axis: int, unused: Iterable[int]) -> np.ndarray
     slices = np.moveaxis(values, axis, 0)
     used = np.setdiff1d(np.arange(len(slices)), list(unused))
     for n in unused:
-        after = int(np.searchsorted(used, n))
-        low, high = used[max(after - 1, 0)], used[min(after, len(used) - 1)]
+        low, high = _beside(n, used)
         part = np.float32((n - low) / (high - low) if low < n < high else 0.0)
         slices[n] = (1 - part) * slices[low] + part * slices[high]
     return values
@@ -120,10 +119,16 @@ def blank_slices(array: np.ndarray, axis: int) -> list[int]:
     usual = STRUCTURE * float(np.median(spread[shown]))
     blank = []
     for n in np.flatnonzero(spread == 0):
-        after = int(np.searchsorted(shown, n))
-        if max(spread[shown[max(after - 1, 0)]], spread[shown[min(after, len(shown) - 1)]]) > usual:
+        low, high = _beside(n, shown)
+        if max(spread[low], spread[high]) > usual:
             blank.append(int(n))
     return blank
+
+
+def _beside(n: int, numbers: np.ndarray) -> tuple[int, int]:
+    """Those of some rising numbers that are next below and above another one; the nearest twice at the ends."""
+    after = int(np.searchsorted(numbers, n))
+    return numbers[max(after - 1, 0)], numbers[min(after, len(numbers) - 1)]
 
 
 def smoothness(scan: Scan) -> float:
