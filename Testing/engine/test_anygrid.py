@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -157,8 +158,6 @@ def test_a_region_comes_out_as_within_the_whole(card, axis):
     request = Request(str(card.folder), scale=tuple(scale), device="cpu", modality="MR", noise=0.5)
     grid = Grid(tuple(shape[::-1]))
     everything = upscale(Volume(scan, grid), request).volume.array
-    from dataclasses import replace
-
     part = upscale(Volume(scan, grid), replace(request, region=tuple(region))).volume.array
     cut = [slice(None)] * 3
     cut[axis] = slice(45, 55)
@@ -177,3 +176,15 @@ def test_orders_fall():
     for factors in product((1, 2, 3), repeat=3):
         order = grids.order((4, 4, 4), [4 * f for f in factors])
         assert [factors[axis] for axis in order] == sorted(factors, reverse=True)
+
+
+@pytest.mark.parametrize(("modality", "part"), [("MR", 1.0), ("CT", 0.5)])
+def test_of_an_estimated_noise_on_ct_half_counts_and_all_of_one_that_is_told(card, modality, part):
+    scan = Volume(noise((7, 8, 9)) * 100, Grid((9, 8, 7)))
+    request = Request(str(card.folder), scale=(2.0, 2.0, 2.0), device="cpu", modality=modality)
+    estimated = upscale(scan, request)
+    assert estimated.report.scanner.noise > 0.005
+    told = replace(request, noise=100 * part * estimated.report.scanner.noise)
+    assert np.allclose(upscale(scan, told).volume.array, estimated.volume.array, atol=1e-3)
+    more = replace(request, noise=150 * part * estimated.report.scanner.noise)
+    assert not np.allclose(upscale(scan, more).volume.array, estimated.volume.array, atol=1e-1)

@@ -16,6 +16,7 @@ from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 SCAN = np.random.default_rng(0).uniform(0, 1000, (5, 7, 9)).astype(np.float32)
 MODELS = {
     "whole": (zoo.Stage("edsr3d", {"factor": 2, "features": 4, "blocks": 2}),),
+    "turned": (zoo.Stage("edsr3d", {"factor": 2, "features": 4, "blocks": 2}, turns=4),),
     "two stages": STAGES,
     "depth": STAGES[1:],
     "interpolated": (zoo.Stage("srcnn3d", {"features": [4, 3]}),),
@@ -50,7 +51,8 @@ def by_hand(card, array):
     x = torch.from_numpy(window.to_network(x))
     for stage, network in zip(card.stages, networks):
         if not stage.views:
-            x = network(x[None, None])[0, 0]
+            turns = [(), (1, 2), (0, 2), (0, 1)][: stage.turns]
+            x = torch.stack([network(x.flip(axes)[None, None])[0, 0].flip(axes) for axes in turns]).mean(0)
             continue
         results = []
         for view in stage.views:
@@ -107,7 +109,7 @@ def test_uncertainty_is_the_deviation_over_flips(card):
     assert np.allclose(result.volume.array, run(card).volume.array, atol=1e-3)
     flipped = []
     for axes in [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]:
-        turned = by_hand(card, np.ascontiguousarray(np.flip(SCAN, axes)))
+        turned = by_hand(card.unturned, np.ascontiguousarray(np.flip(SCAN, axes)))
         flipped.append(np.flip(turned, axes))
     assert np.allclose(result.uncertainty.array, np.std(flipped, axis=0), atol=0.05)
     assert result.uncertainty.grid == result.volume.grid
@@ -153,7 +155,8 @@ def test_the_estimate_names_the_size_and_the_seconds(card):
     request = Request(str(card.folder), scale=tuple(map(float, card.factor)))
     assert estimate(volume().grid, SCAN.dtype, request).size == run(card).volume.grid.size
     zoo.write_card(replace(card, seconds_per_megavoxel=10.0))
-    for extra, times in (({}, 1), ({"ensemble": True}, 8), ({"uncertainty": True}, 8)):
+    flips = 8 / card.turns
+    for extra, times in (({}, 1), ({"ensemble": True}, flips), ({"uncertainty": True}, flips)):
         foreseen = estimate(volume().grid, SCAN.dtype, replace(request, **extra))
         assert np.isclose(foreseen.seconds, times * 10.0 * SCAN.size / 1e6)
     part = estimate(volume().grid, SCAN.dtype, replace(request, region=((0, 3), (0, 7), (0, 5))))
@@ -165,6 +168,7 @@ EXTRAS = {
     "rounds": {"consistency": 2},
     "flips": {"uncertainty": True, "ensemble": True},
     "resampled": {"scale": (2.4, 2.4, 2.4)},
+    "turned": {"model": "turned"},
 }
 
 
@@ -173,11 +177,13 @@ def test_the_estimate_counts_what_is_held(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "folders", list)
     stages = (zoo.Stage("edsr3d", {"factor": 2, "features": 2, "blocks": 1}),)
     card = model(tmp_path / "mine", stages=stages)
+    model(tmp_path / "turned", stages=(replace(stages[0], turns=2),))
     scan = volume(np.random.default_rng(0).uniform(0, 10000, (24, 25, 32)).astype(np.int16))
 
     def held(**extra):
         """(foreseen, measured) bytes; torch's own are not measured."""
-        request = Request(**{"model": str(card.folder), "scale": (2.0, 2.0, 2.0), "memory_mb": 35, **extra})
+        request = {"model": "mine", "scale": (2.0, 2.0, 2.0), "memory_mb": 35, **extra}
+        request = Request(**{**request, "model": str(tmp_path / request["model"])})
         foreseen = estimate(scan.grid, scan.array.dtype, request)
         tracemalloc.start()
         try:

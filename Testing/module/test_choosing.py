@@ -112,16 +112,18 @@ class TestAutomatic:
         assert "PyTorch does not work." in opened.ui.warningLabel.text
 
     def test_a_run_keeps_what_was_chosen_and_how(self, models, opened, volume, wait):
-        rewrite(models, "quick", gains=measured(MR=99.0, CT=99.0))  # better than those that the worker finds as well
+        rewrite(
+            models, "quick", gains=measured(MR=99.0, CT=99.0)
+        )  # the worker finds the network for every grid as well
         opened.ui.deviceSelector.currentIndex = opened.ui.deviceSelector.findData("cpu")
         opened.ui.applyButton.click()
         wait(scenes.results, 60)
         (result,) = scenes.results()
         report = wording.reportOf(result)
-        assert (report.model, report.automatic) == ("quick", True)
-        assert result.GetName() == "T1 x2 quick"
+        assert (report.model, report.automatic) == ("anygrid3d", True)
+        assert result.GetName() == "T1 x2 anygrid3d"
         wait(lambda: not opened.ui.resultLabel.isHidden())
-        assert "EDSR, chosen automatically" in opened.ui.resultLabel.text
+        assert "EDSR for every grid, chosen automatically" in opened.ui.resultLabel.text
 
 
 class TestCatalog:

@@ -184,11 +184,12 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
     flips = card.learned and (request.uncertainty or request.ensemble)
     if card.learned:
         natural = read * int(np.prod(card.factor))
-        several = len(card.stages) > 1 or len(card.stages[-1].views) > 1
+        means = [len(stage.views) > 1 or stage.turns > 1 for stage in card.stages]
+        several = len(card.stages) > 1 or means[-1]
         floats += natural * (several + (natural != voxels))
-        kept += natural * any(len(stage.views) > 1 for stage in card.stages)
+        kept += natural * any(means)
     agrees = layout.rounds > 0 or layout.step
-    seconds = card.seconds_per_megavoxel * read / MEGA * (len(FLIPS) if flips else 1)
+    seconds = card.seconds_per_megavoxel * read / MEGA * (len(FLIPS) / card.turns if flips else 1)
     if layout.other is not None:
         other = estimate(grid, dtype, _of_other(card, request))
         floats, seconds = floats + 2 * voxels + other.working_bytes // 4, seconds + other.seconds

@@ -43,6 +43,16 @@ class Layout(NamedTuple):
             return [1.0]
         return [self.card.share, *((1 - self.card.share) * share for share in self.other.shares)]
 
+    @property
+    def turns(self) -> int:
+        """The most turns of the volume that a network of the chain is averaged over."""
+        return max(each.card.turns for each in self.chain)
+
+    @property
+    def unturned(self) -> Layout:
+        """The same without such averages."""
+        return self._replace(card=self.card.unturned, other=self.other and self.other.unturned)
+
     def on(self, modality: str) -> Layout:
         """For scans of a modality: without those that it is not averaged with on it."""
         if self.other is None or modality not in (*self.card.averaged_on, AUTO):

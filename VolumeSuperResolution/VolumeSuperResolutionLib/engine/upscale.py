@@ -88,7 +88,9 @@ def upscale(
 
 def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
     """The account of what is done, shared by all passes."""
-    passes = sum(map(_passes, prepared.layout.chain))
+    flips, turned = _flips(prepared, request), _turned_apart(prepared, request)
+    passes = sum(map(_passes, prepared.layout.chain)) if turned or len(flips) == 1 else 0
+    passes += len(flips) * sum(map(_passes, prepared.layout.unturned.chain)) if len(flips) > 1 else 0
     return plan.Run(
         device=request.device,
         precision=request.precision,
@@ -99,8 +101,7 @@ def _work(prepared: Prepared, request: Request, progress: Progress | None, cance
         empty=prepared.storage.room,
         another=prepared.storage.another,
         begin=prepared.storage.begin,
-        passes=len(_flips(prepared, request)) * passes
-        + _residual_part(prepared) * (1 + request.interval + request.invented),
+        passes=passes + _residual_part(prepared) * (1 + request.interval + request.invented),
     )
 
 
@@ -138,13 +139,16 @@ def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.n
     room = storage.room(size, np.float32)
     if len(flips) == 1:
         return _stored(prepared, _restore(prepared, request, networks, low, room, work)[crop], work), None
+    apart = _turned_apart(prepared, request)
+    if apart:
+        plain = _stored(prepared, _restore(prepared, request, networks, low, room, work)[crop], work, copy=True)
+    prepared, length = prepared._replace(layout=prepared.layout.unturned), size[0]
     averaged = _ensemble_by_flips(prepared, request)
-    length = size[0]
-    plain, totals = room, storage.room((length * (1 + request.uncertainty), *size[1:]), np.float32)
+    totals = storage.room((length * (1 + request.uncertainty), *size[1:]), np.float32)
     for count, steps in enumerate(flips, start=1):
         with storage.again():
             values = _restore(prepared, request, networks, low, room, work, steps)
-        if count == 1 and not averaged:
+        if count == 1 and not (averaged or apart):
             plain = _stored(prepared, values[crop], work, copy=True)
         totals = work.changed(totals, partial(_accumulate, values, count))
     result = _stored(prepared, totals[:length][crop], work) if averaged else plain
@@ -190,7 +194,8 @@ def _networks(prepared: Prepared, layout: Layout, request: Request) -> list:
         return []
     if layout.card.every_grid:
         low, high = layout.source.size[::-1], layout.grid.size[::-1]
-        traits = grids.traits(low, high, prepared.scanner, layout.source.spacing)
+        scanner = grids.heard(prepared.scanner, prepared.modality)
+        traits = grids.traits(low, high, scanner, layout.source.spacing)
     return zoo.load(layout.card, request.realism, traits)
 
 
@@ -232,8 +237,10 @@ def _agree(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
     """The data step, in place, on a result that lies as the scan does."""
-    layout = prepared.layout
-    given = (high, low, prepared.scanner, layout.source.spacing)
+    layout, scanner = prepared.layout, prepared.scanner
+    if layout.card.every_grid:
+        scanner = grids.heard(scanner, prepared.modality)
+    given = (high, low, scanner, layout.source.spacing)
     with work.step() as tell:
         rest = tell, work.cancel, work.place(), prepared.fit
         if layout.card.every_grid:
@@ -245,6 +252,11 @@ def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.R
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:
     """The flips of the whole volume that are run: all of them for an uncertainty map or a 3D self-ensemble."""
     return FLIPS if request.uncertainty or _ensemble_by_flips(prepared, request) else FLIPS[:1]
+
+
+def _turned_apart(prepared: Prepared, request: Request) -> bool:
+    """Whether the result is a mean over turns, and so none of the results whose deviation is asked for."""
+    return request.uncertainty and not _ensemble_by_flips(prepared, request) and prepared.layout.turns > 1
 
 
 def _ensemble_by_flips(prepared: Prepared, request: Request) -> bool:

@@ -31,6 +31,7 @@ CHECKS = {
     "losses": schema.table(schema.number(0, 1e6)),
     "steps": schema.whole(1, 10**12),
     "views": schema.several(schema.one_of("k", "j", "i"), 0, 3),
+    "turns": schema.whole(1, card.MOST_TURNS),
     "flat_share": _SHARE,
     "step": schema.whole(1, 64),
     "protocol": schema.one_of(EXPECTED, *UNTOLD),
@@ -68,6 +69,7 @@ class StageConfig:
     degraded: tuple[int, int, int] = (1, 1, 1)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     views: tuple[str, ...] = ()
+    turns: int = 1
     target: tuple[int, int, int] = (1, 1, 1)
     flat_share: float = 0.0
     step: int = 1

@@ -58,7 +58,7 @@ def export(
     described: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in config.card.items()}
     card = zoo.Card(
         id=output.resolve().name if start_from else config.id,
-        stages=tuple(zoo.Stage(stage.network, stage.arguments, stage.views) for stage in config.stages),
+        stages=tuple(zoo.Stage(stage.network, stage.arguments, stage.views, stage.turns) for stage in config.stages),
         parameters=sum(p.numel() for network in networks for p in network.parameters()),
         spacing_mm=(round(float(spacings.min() * finest), 3), round(float(spacings.max() * coarsest), 3)),
         noise=round(max(domain.noise_level(scan.array) for scan in learned.scans) + learned.noise, 4),

@@ -133,7 +133,9 @@ def _gain(gains: Mapping, protocol: str, modality: str, column: str) -> str:
 def _details(card: Card) -> list[str]:
     lines = [f"## {card.id}", "", f"{card.title}. {card.summary}", "", f"- Paper: {card.paper}"]
     networks = ", then ".join(
-        f"`{stage.network}`" + (f" on the slices across {' and '.join(stage.views)}" if stage.views else "")
+        f"`{stage.network}`"
+        + (f" on the slices across {' and '.join(stage.views)}" if stage.views else "")
+        + (f" on the volume turned {stage.turns} ways, averaged" if stage.turns > 1 else "")
         for stage in card.stages
     )
     lines.append(f"- Applied as: {networks}; data consistency by default: {card.consistency} rounds")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Callable
 
 import numpy as np
@@ -17,33 +16,24 @@ AUTOMATIC = "auto"
 PROTOCOL = "scanner"
 # What is left where no network gains: measured, the best of the classical methods on noisy scans.
 CLASSICAL = "backprojection"
-# The specialist's part of a mean with the network for every grid, which stands alone where it gained so many decibels
-# more. Chosen on crops of ten scans, six of which no training saw: the mean gains 0.1 to 0.5 dB over the better one.
-SHARE, ALONE = 0.4, 0.25
 
 
 def choose(distance: Callable[[Card], float | None], modality: str, factors: Sequence[float] = ()) -> Card:
-    """The card for a target: of the models that gain on noisy scans, the one nearest to it, then the best.
+    """The card for a target: of the models that gain on noisy scans one for every grid, else the one nearest to it.
 
+    Of equally near ones it is the best. Gains are not compared further than that, as each model's were measured on whatever scans there were.
     `distance` tells how far a target is from what a card's networks give by themselves; None if it is out of reach. A
-    network for every grid and the nearest specialist make a mean, which errs less than either; the former stands alone
-    where it gained clearly more by factors like these (i, j, k) than the specialist by its own. Where the modality is
-    not known a model counts as much as on the one where it gains least. Without torch, or where no model reaches the
-    target or gains, it is the best classical method.
+    network for every grid counts with what it gained by factors like these (i, j, k). Where the modality is not known
+    a model counts as much as on the one where it gains least. Without torch, or where no model reaches the target or
+    gains, it is the best classical method.
     """
     suited = []
     for card in zoo.cards().values() if networks_at_hand() else ():
         far, gained = distance(card) if card.learned else None, gain(card, modality, factors)
         # Models for looks, which may draw what is not there, are for those who choose them.
         if far is not None and gained > 0 and not card.caution and not card.partner:
-            suited.append((round(far, 3), -gained, card.id, card))
-    specialist = min((each for each in suited if not each[-1].every_grid), default=None)
-    general = min((each for each in suited if each[-1].every_grid), default=None)
-    if specialist is None or (general is not None and general[1] < specialist[1] - ALONE):
-        return general[-1] if general is not None else classical()
-    if general is None or specialist[-1].averaged_with:
-        return specialist[-1]
-    return replace(specialist[-1], averaged_with=general[-1].id, share=SHARE)
+            suited.append((not card.every_grid, round(far, 3), -gained, card.id, card))
+    return min(suited)[-1] if suited else classical()
 
 
 def classical() -> Card:

@@ -21,6 +21,7 @@ PRECISIONS = ("tf32", "bf16", "fp16")
 LARGEST_SCALE = 16
 LARGEST_ARGUMENT = 4096
 MOST_STAGES = 8
+MOST_TURNS = 4  # none, and about three axes
 MOST_ROUNDS = 10
 MOST_WEIGHT_BYTES = 2**30
 ANY_FACTOR = (0, 0, 0)
@@ -69,6 +70,18 @@ class Stage:
         schema.several(schema.one_of("k", "j", "i"), 0, 3),
         default=(),
     )
+    turns: int = schema.entry(
+        "of a 3D network: over how many turns of the volume its results are averaged, each half a circle about an axis",
+        schema.whole(1, MOST_TURNS),
+        default=1,
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a card says of it."""
+        values = dict(vars(self))
+        if self.turns == 1:
+            del values["turns"]
+        return values
 
 
 def _stage(value: Any) -> Stage:
@@ -210,6 +223,16 @@ class Card:
         return replace(self, factor=tuple(factor[::-1]), stages=(stage,))  # type: ignore[arg-type]
 
     @property
+    def turns(self) -> int:
+        """The most turns of the volume that one of its networks is averaged over."""
+        return max((stage.turns for stage in self.stages), default=1)
+
+    @property
+    def unturned(self) -> Card:
+        """The same without such averages."""
+        return replace(self, stages=tuple(replace(stage, turns=1) for stage in self.stages))
+
+    @property
     def through_plane(self) -> bool:
         """Whether it scales one axis only: for thick slices."""
         return self.factor[:2] == (1, 1)
@@ -217,7 +240,7 @@ class Card:
     def to_dict(self) -> dict[str, Any]:
         """What card.json holds."""
         values = {f.name: getattr(self, f.name) for f in described()}
-        values["stages"] = [vars(stage) for stage in self.stages]
+        values["stages"] = [stage.to_dict() for stage in self.stages]
         values["intervals"] = [vars(table) for table in self.intervals]
         if not self.averaged_with:
             del values["averaged_with"], values["share"], values["averaged_on"]
@@ -278,6 +301,8 @@ def _check_agreement(card: Card) -> None:
     if (card.factor == ANY_FACTOR) != card.every_grid or (0 in card.factor and any(card.factor)):
         wrong, wanted = (max, "0: it is known with a target only") if card.every_grid else (min, "1 or more")
         raise ValueError(f"factor is {wrong(card.factor)}, but has to be {wanted}")
+    if any(stage.views and stage.turns > 1 for stage in card.stages):
+        raise ValueError("turns are of networks that see the whole volume, not of those with views")
     if card.spacing_mm[0] > card.spacing_mm[1]:
         raise ValueError("spacing_mm names the coarsest voxels first")
     if card.partner == card.id:

@@ -33,6 +33,12 @@ Shape = tuple[int, int, int]
 # contain the through-plane axis k have it last, where the depth networks scale.
 VIEW_ORDERS = {"k": (0, 1, 2), "j": (1, 2, 0), "i": (2, 1, 0)}
 WHOLE = (0, 1, 2)
+# The volume as it is, and half a circle about each axis: the errors of a 3D network differ and average out.
+FORWARD = (1, 1, 1)
+TURNS = (FORWARD, (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
+# The order of axes in which a pass sees a volume, and the direction of each of the volume's own.
+Aspect = tuple[Shape, Shape]
+AS_IT_IS: Aspect = (WHOLE, FORWARD)
 ENSEMBLE_SLICES = 16
 
 
@@ -223,7 +229,7 @@ def _stage_reach(stage: Stage, network: Network, streams: inference.Streams) -> 
 
 def count_passes(card: Card) -> int:
     """How many times networks go over the volume."""
-    return sum(max(1, len(stage.views)) for stage in card.stages)
+    return sum(len(_ways(stage)) for stage in card.stages)
 
 
 def run(
@@ -301,25 +307,26 @@ def _apply_stage(
     reduction: str,
     convert: Convert | None = None,
 ) -> None:
-    """One network over the volume; with several views, their mean. What is written is converted."""
-    views = stage.views or ("",)
-    total = work.empty(_stage_shape(stage, network, shape), np.float32) if len(views) > 1 else None
+    """One network over the volume; with several views or turns, their mean. What is written is converted."""
+    ways, out_shape = _ways(stage), _stage_shape(stage, network, shape)
+    total = work.empty(out_shape, np.float32) if len(ways) > 1 else None
     before: np.ndarray | None = None
 
     def add(region: Block, values: np.ndarray) -> None:
         assert total is not None
-        part = values * np.float32(1 / len(views))
+        part = values * np.float32(1 / len(ways))
         total[region] = part if before is None else before[region] + part
 
-    for number, view in enumerate(views):
+    slicewise = bool(reduction and stage.views)
+    for number, way in enumerate(ways):
         if total is not None and number:
             before, total = total, work.another(total)
-        order = VIEW_ORDERS.get(view, WHOLE)
-        alone = total is None and not (reduction and view)  # so that it is converted where it is computed
+        alone = total is None and not slicewise  # so that it is converted where it is computed
         sink = add if total is not None else write if alone else _converting(write, convert)
-        view_read, view_write = _turned(read, sink, order)
-        view_shape = (shape[order[0]], shape[order[1]], shape[order[2]])
-        if reduction and view:
+        view_read, view_write = _turned(read, sink, way, shape, out_shape)
+        k, j, i = way[0]
+        view_shape = (shape[k], shape[j], shape[i])
+        if slicewise:
             _apply_ensemble(network, view_read, view_shape, view_write, work, reduction)
         else:
             work.apply(network, view_read, view_shape, view_write, convert=convert if alone else None)
@@ -327,27 +334,43 @@ def _apply_stage(
         work.resample(total, (None, None, None), write, convert=convert)
 
 
+def _ways(stage: Stage) -> list[Aspect]:
+    """How each pass of a stage's network sees the volume."""
+    if stage.views:
+        return [(VIEW_ORDERS[view], FORWARD) for view in stage.views]
+    return [(WHOLE, steps) for steps in TURNS[: stage.turns]]
+
+
 def _converting(write: WriteBlock, convert: Convert | None) -> WriteBlock:
     """Writing what is converted first."""
     return write if convert is None else lambda region, values: write(region, convert(values))
 
 
-def _turned(read: ReadBlock, write: WriteBlock, order: Sequence[int]) -> tuple[ReadBlock, WriteBlock]:
-    """Reading and writing with the axes in another order."""
-    if tuple(order) == WHOLE:
+def _turned(
+    read: ReadBlock, write: WriteBlock, way: Aspect, shape: Shape, out_shape: Shape
+) -> tuple[ReadBlock, WriteBlock]:
+    """Reading and writing volumes of these shapes with the axes in another order, or the other way round."""
+    if way == AS_IT_IS:
         return read, write
-    back = np.argsort(order)
+    order, steps = way
+    back, turn = np.argsort(order), tuple(slice(None, None, step) for step in steps)
 
-    def original(region: Block) -> Block:
-        return tuple(region[axis] for axis in back)  # type: ignore[return-value]
+    def original(region: Block, lengths: Shape) -> Block:
+        parts = zip((region[axis] for axis in back), steps, lengths)
+        return tuple(part if step > 0 else _mirrored(part, n) for part, step, n in parts)  # type: ignore[return-value]
 
     def turned_read(region: Block) -> np.ndarray:
-        return np.ascontiguousarray(read(original(region)).transpose(order))
+        return np.ascontiguousarray(read(original(region, shape))[turn].transpose(order))
 
     def turned_write(region: Block, values: np.ndarray) -> None:
-        write(original(region), values.transpose(back))
+        write(original(region, out_shape), values.transpose(back)[turn])
 
     return turned_read, turned_write
+
+
+def _mirrored(part: slice, length: int) -> slice:
+    start, stop, _ = part.indices(length)
+    return slice(length - stop, length - start)
 
 
 def _apply_ensemble(
