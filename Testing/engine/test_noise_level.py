@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from VolumeSuperResolutionLib.engine.physics.noise import at_a_glance, white_noise
+from scipy import ndimage
+from VolumeSuperResolutionLib.engine.physics.noise import at_a_glance, white_noise, white_part
 from VolumeSuperResolutionLib.engine.volumes import files, intensity
 
 LEVELS = (0.0, 0.005, 0.01, 0.02, 0.04)
@@ -113,3 +114,20 @@ def test_it_is_found_whatever_the_units(unit, offset, dtype):
     array = np.rint(noisy(head("MR"), 0.02)).astype(np.float64)
     scaled = (unit * (array - array.min()) + offset).astype(dtype)
     assert white_noise(scaled, "MR") == pytest.approx(white_noise(array, "MR"), rel=0.02)
+
+
+@pytest.mark.parametrize("across", range(3))
+def test_noise_that_neighbors_share_is_not_white(across):
+    clean = head("CT", (60, 64, 68))
+    random, level = np.random.default_rng(0), 0.01 * spread(clean)
+    white, shared = (random.normal(0, level, clean.shape).astype(np.float32) for _ in range(2))
+    shared = ndimage.gaussian_filter(shared, 0.6)
+    shared *= level / shared.std()
+    parts = [white_part(clean + noise, "CT", across) for noise in (white, white + shared, shared)]
+    assert parts[0] > 0.85 > parts[1] > 0.5 > parts[2] == 0
+
+
+def test_where_there_is_little_to_see_noise_counts_as_white():
+    for shape in ((1, 1, 9), (3, 3, 3), (9, 9, 1)):
+        assert white_part(np.random.default_rng(0).normal(0, 1, shape).astype(np.float32), "CT", 0) == 1
+    assert white_part(np.zeros((20, 20, 20), np.float32), "CT", 0) == 1

@@ -189,7 +189,7 @@ def test_what_is_learned_stands_beside_the_mean_that_automatic_takes(scan, tmp_p
     )
     gains = {"scanner": {"MR": {"over_best_classical": [1.0, 0.0]}}}
     stages = (zoo.Stage("anygrid3d", {"features": 3}, turns=2),)
-    told = dict(factor=(0, 0, 0), gains=gains, averaged_with="backprojection", share=0.7)
+    told = {"factor": (0, 0, 0), "gains": gains, "averaged_with": "backprojection", "share": 0.7}
     model(tmp_path / "models" / "any", save(tensors_of(stages)), stages, **told)
     monkeypatch.setattr(zoo, "folders", lambda: [tmp_path / "models"])
     request = replace(REQUEST, model="auto", learn_steps=2)

@@ -17,8 +17,8 @@ from .models.automatic import AUTOMATIC
 from .models.card import ANY_FACTOR, MOST_ROUNDS, Card
 from .models.domain import Traits, beyond, traits
 from .models.interval_table import IntervalTable
-from .physics.noise import white_noise
-from .physics.scanner import Scanner, named_profile
+from .physics.noise import white_noise, white_part
+from .physics.scanner import Scanner, named_profile, slice_axis
 from .readers import AUTO
 from .request import MEGA, Estimate, Request
 from .storage import IN_MEMORY, Storage
@@ -243,13 +243,17 @@ def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> P
     scanner = layout.scanner
     if scanner.noise is None and layout.card.id != "nearest":
         scanner = replace(scanner, noise=white_noise(array, modality), noise_told="estimated")
-    sigma = 0.0
+    heard, sigma = scanner, 0.0
+    if modality == "CT" and scanner.noise_told == "estimated" and any(each.card.every_grid for each in layout.chain):
+        # Most of what looks like noise is texture there, of lungs and bone, and true.
+        white = white_part(array, modality, 2 - slice_axis(volume.grid.spacing))
+        heard = replace(scanner, noise=white * (scanner.noise or 0.0))
     if any(each.step for each in layout.chain):
         low, high = intensity.percentiles(array)
         sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit
     table, missing = _interval(layout, request, modality, found)
     told = table, missing, tuple(notes)
-    return Prepared(layout, array, dtype, modality, window, carrier, scanner, sigma, *told, storage)
+    return Prepared(layout, array, dtype, modality, window, carrier, scanner, heard, sigma, *told, storage)
 
 
 def stored_otherwise(given: np.dtype, dtype: np.dtype) -> list[str]:

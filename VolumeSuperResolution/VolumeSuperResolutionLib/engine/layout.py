@@ -71,6 +71,8 @@ class Prepared(NamedTuple):
     carrier: intensity.Carrier
     # With the noise that was told or estimated.
     scanner: Scanner
+    # The same with what a network for every grid takes for noise.
+    heard: Scanner
     # Of the noise, as it travels; only known where a data step needs it.
     sigma: float
     # Within what the truth lies, or why that is not known.

@@ -194,8 +194,7 @@ def _networks(prepared: Prepared, layout: Layout, request: Request) -> list:
         return []
     if layout.card.every_grid:
         low, high = layout.source.size[::-1], layout.grid.size[::-1]
-        scanner = grids.heard(prepared.scanner, prepared.modality)
-        traits = grids.traits(low, high, scanner, layout.source.spacing)
+        traits = grids.traits(low, high, prepared.heard, layout.source.spacing)
     return zoo.load(layout.card, request.realism, traits)
 
 
@@ -237,16 +236,14 @@ def _agree(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run
 
 def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
     """The data step, in place, on a result that lies as the scan does."""
-    layout, scanner = prepared.layout, prepared.scanner
-    if layout.card.every_grid:
-        scanner = grids.heard(scanner, prepared.modality)
-    given = (high, low, scanner, layout.source.spacing)
+    layout, spacing = prepared.layout, prepared.layout.source.spacing
     with work.step() as tell:
         rest = tell, work.cancel, work.place(), prepared.fit
         if layout.card.every_grid:
-            data_step.explain_as_trained(*given, *rest, empty=prepared.storage.empty)
+            data_step.explain_as_trained(high, low, prepared.heard, spacing, *rest, empty=prepared.storage.empty)
         else:
-            data_step.explain(*given, prepared.sigma, layout.card.learned, *rest, empty=prepared.storage.empty)
+            given = high, low, prepared.scanner, spacing, prepared.sigma, layout.card.learned
+            data_step.explain(*given, *rest, empty=prepared.storage.empty)
 
 
 def _flips(prepared: Prepared, request: Request) -> tuple[tuple[int, ...], ...]:

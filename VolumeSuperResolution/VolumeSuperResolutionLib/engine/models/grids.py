@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -18,9 +17,6 @@ FURTHEST_STRETCH = 1.5
 AS_IT_IS = 1.02
 # Noise as a part of the range that counts as much as a factor of 2.
 NOISE_UNIT = 0.02
-# What part of an estimated noise counts: on CT half of what looks like noise is texture, of lungs and bone. Chosen on
-# three CT that no training saw.
-NOISE_TAKEN = {"CT": 0.5}
 # How like a box a profile is.
 SHAPES, MEASURED = {"gaussian": 0.0, "box": 1.0}, 0.5
 
@@ -54,13 +50,6 @@ def traits(low: Sequence[int], high: Sequence[int], scanner: Scanner, spacing: S
     boxes = np.mean([_boxiness(scanner.axes[2 - axis]) for axis in refined])
     known = scanner.told_shape([2 - n in refined for n in range(3)])
     return np.array([*factors, *widths, boxes, known, (scanner.noise or 0.0) / NOISE_UNIT])
-
-
-def heard(scanner: Scanner, modality: str) -> Scanner:
-    """The scanner as the network and the step after it are told of it: with that part of an estimated noise."""
-    if scanner.noise is None or scanner.noise_told != "estimated":
-        return scanner
-    return replace(scanner, noise=scanner.noise * NOISE_TAKEN.get(modality, 1.0))
 
 
 def _boxiness(axis: Axis) -> float:

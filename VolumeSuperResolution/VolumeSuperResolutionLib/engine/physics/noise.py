@@ -8,6 +8,10 @@ The median absolute deviation of what is left gives sigma.
 Measured with known noise added to 21 training volumes (MR and CT): what is found grows by the noise that was added
 within 10% for noise of 1 to 4% of the range, where that exceeds what the scan has of its own. Noise that neighbors
 share (scans interpolated by the scanner, soft kernels) is found to be less than it is.
+
+Texture, and noise that neighbors share, show on half as fine a grid more than white noise would: in 12 training CT
+(with slices or all voxels made twice as large) 1.4 to 5 times as much, in the median 2.5; with 1% white noise added 0.9
+to 1.7 times, in the median 1.1. In brains by MR it is 1.5 to 2.2 times even then, as nothing in them is smooth.
 """
 
 from __future__ import annotations
@@ -31,11 +35,26 @@ PLANES = 9
 FEWEST = 100
 # At a glance, in blocks of so many voxels along each edge, and so many along each axis at the most.
 BLOCK, BLOCKS = 14, 4
+# So much more of what seems to be noise is on half as fine a grid where none of it is white.
+SHARED = 1.6
 
 
 def white_noise(array: np.ndarray, modality: str | None = None) -> float:
     """Sigma of the white noise as a part of the 0.1-99.9 percentile range; 0 for a volume too small to tell."""
     return _estimate(array.shape, _slabs(array), percentiles(array), modality or guess_modality(array))
+
+
+def white_part(array: np.ndarray, modality: str, across: int) -> float:
+    """What part of what white_noise finds is white: 0 to 1. `across` is the axis across the slices."""
+    sizes = [1 if axis == across or n < 2 * SHORTEST else 2 for axis, n in enumerate(array.shape)]
+    limits = percentiles(array)
+    found = _estimate(array.shape, _slabs(array), limits, modality)
+    if not found:
+        return 1.0
+    shape = tuple(n // size for n, size in zip(array.shape, sizes))
+    coarse = _estimate(shape, (_means(slab, sizes) for slab in _slabs(array)), limits, modality)
+    more = coarse * np.sqrt(np.prod(sizes)) / found
+    return float(np.sqrt(np.clip((SHARED**2 - more**2) / (SHARED**2 - 1), 0, 1)))
 
 
 def at_a_glance(array: np.ndarray, sample: np.ndarray, modality: str) -> float:
@@ -77,6 +96,15 @@ def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:
     starts = [int((2 * m + 1) * (n - thickness) / (2 * count)) for m in range((count + 1) // 2)]
     for start in sorted({*starts, *(n - thickness - start for start in starts)}):
         yield array[start : start + thickness]
+
+
+def _means(slab: np.ndarray, sizes: list[int]) -> np.ndarray:
+    """Of blocks of these sizes; what is left over at the ends is not in any."""
+    for axis, size in enumerate(sizes):
+        count = slab.shape[axis] // size
+        whole = slab[(slice(None),) * axis + (slice(count * size),)]
+        slab = whole.reshape(*slab.shape[:axis], count, size, *slab.shape[axis + 1 :]).mean(axis + 1, dtype=np.float64)
+    return slab
 
 
 def _look(slab: np.ndarray, axes: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
