@@ -244,10 +244,11 @@ def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> P
     if scanner.noise is None and layout.card.id != "nearest":
         scanner = replace(scanner, noise=white_noise(array, modality), noise_told="estimated")
     heard, sigma = scanner, 0.0
-    if modality == "CT" and scanner.noise_told == "estimated" and any(each.card.every_grid for each in layout.chain):
-        # Most of what looks like noise is texture there, of lungs and bone, and true.
-        white = white_part(array, modality, 2 - slice_axis(volume.grid.spacing))
-        heard = replace(scanner, noise=white * (scanner.noise or 0.0))
+    noise = scanner.noise if modality == "CT" and scanner.noise_told == "estimated" else None
+    if noise and any(each.card.every_grid for each in layout.chain):
+        # Much of what looks like noise is texture there, of lungs and bone, and true.
+        across = 2 - slice_axis(volume.grid.spacing)
+        heard = replace(scanner, noise=noise * white_part(array, noise, modality, across))
     if any(each.step for each in layout.chain):
         low, high = intensity.percentiles(array)
         sigma = (scanner.noise or 0.0) * (high - low) / carrier.unit

@@ -22,10 +22,10 @@ def choose(distance: Callable[[Card], float | None], modality: str, factors: Seq
     """The card for a target: of the models that gain on noisy scans one for every grid, else the one nearest to it.
 
     Of equally near ones it is the best. Gains are not compared further than that, as each model's were measured on
-    whatever scans there were. `distance` tells how far a target is from what a card's networks give by themselves; None
-    if it is out of reach. A network for every grid counts with what it gained by factors like these (i, j, k). Where
-    the modality is not known a model counts as much as on the one where it gains least. Without torch, or where no model
-    reaches the target or gains, it is the best classical method.
+    whatever scans there were. `distance` tells how far a target is from what a card's networks give by themselves;
+    None if it is out of reach. A network for every grid counts with what it gained by factors like these (i, j, k).
+    Where the modality is not known a model counts as much as on the one where it gains least. Without torch, or where
+    no model reaches the target or gains, it is the best classical method.
     """
     suited = []
     for card in zoo.cards().values() if networks_at_hand() else ():

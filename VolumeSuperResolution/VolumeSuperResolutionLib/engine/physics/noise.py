@@ -44,16 +44,14 @@ def white_noise(array: np.ndarray, modality: str | None = None) -> float:
     return _estimate(array.shape, _slabs(array), percentiles(array), modality or guess_modality(array))
 
 
-def white_part(array: np.ndarray, modality: str, across: int) -> float:
-    """What part of what white_noise finds is white: 0 to 1. `across` is the axis across the slices."""
-    sizes = [1 if axis == across or n < 2 * SHORTEST else 2 for axis, n in enumerate(array.shape)]
-    limits = percentiles(array)
-    found = _estimate(array.shape, _slabs(array), limits, modality)
-    if not found:
+def white_part(array: np.ndarray, noise: float, modality: str, across: int) -> float:
+    """What part of the noise that white_noise has found is white: 0 to 1. `across` is the axis across the slices."""
+    if not noise:
         return 1.0
+    sizes = [1 if axis == across or n < 2 * SHORTEST else 2 for axis, n in enumerate(array.shape)]
     shape = tuple(n // size for n, size in zip(array.shape, sizes))
-    coarse = _estimate(shape, (_means(slab, sizes) for slab in _slabs(array)), limits, modality)
-    more = coarse * np.sqrt(np.prod(sizes)) / found
+    coarse = _estimate(shape, (_means(slab, sizes) for slab in _slabs(array)), percentiles(array), modality)
+    more = coarse * np.sqrt(np.prod(sizes)) / noise
     return float(np.sqrt(np.clip((SHARED**2 - more**2) / (SHARED**2 - 1), 0, 1)))
 
 
