@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from VolumeSuperResolutionLib.engine.volumes import files, intensity, labels, ma
 from VolumeSuperResolutionLib.engine.volumes.grid import Grid, Volume
 
 SMALL = (zoo.Stage("edsr3d", {"factor": 2, "features": 2, "blocks": 1}),)
+TURNED = (replace(SMALL[0], turns=4),)
 OBLIQUE = {"spacing": (0.5, 0.75, 2.0), "origin": (10.0, -20.0, 30.0), "direction": (0.0, -1, 0, 1, 0, 0, 0, 0, 1)}
 
 
@@ -85,6 +87,7 @@ RUNS = {
     "a network and a step": ("scan.nrrd", texture(), "--model small --scale 2 --profile gaussian", "out.nrrd"),
     "a network's region": ("scan.nrrd", texture(), "--model small --scale 2 --region 4:8,4:8,4:8", "out.nrrd"),
     "a network over flips": ("scan.nrrd", texture(), "--model small --scale 2 --ensemble", "out.nrrd"),
+    "a network over turns": ("scan.nrrd", texture(), "--model turned --scale 2.2", "out.nrrd"),
     "slice by slice": ("scan.nrrd", texture(), "--model slices --scale 2", "out.nrrd"),
     "an average of two": ("scan.nrrd", texture(), "--model both --scale 2", "out.nrrd"),
 }
@@ -108,7 +111,7 @@ def go_to(folder, models, monkeypatch):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return put_models(tmp_path_factory.mktemp("models"), slices=STAGES)
+    return put_models(tmp_path_factory.mktemp("models"), slices=STAGES, turned=TURNED)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import sys
 import broken_off
 import numpy as np
 import pytest
-from test_larger import contents, go_to, put_models, save, texture, vsr
+from test_larger import TURNED, contents, go_to, put_models, save, texture, vsr
 from VolumeSuperResolutionLib.commands import larger, main, outputs
 from VolumeSuperResolutionLib.commands.batches import claims
 from VolumeSuperResolutionLib.engine import resuming
@@ -35,6 +35,7 @@ RUNS = {
     "invented": (np.int16, "--model linear --scale 2 --invented", (0.75,)),
     "network": (np.int16, "--model small --scale 2", (0.5, 0.8)),
     "network-step": (np.float32, "--model small --scale 2 --profile gaussian", (0.65, 0.8, 0.97)),
+    "network-turned": (np.int16, "--model turned --scale 2.2", (0.4, 0.8)),
     "network-resampled-rounds": (np.int16, "--model small --scale 2.3,2,1.9 --consistency 2", (0.4, 0.7)),
 }
 LONG_RUNS = {
@@ -42,6 +43,7 @@ LONG_RUNS = {
     "network-means": (np.int16, "--model pooled --scale 2", (0.75, 0.9)),
     "network-flips": (np.int16, "--model small --scale 2 --consistency 1 --ensemble", (0.33, 0.72)),
     "network-uncertainty": (np.int16, "--model small --scale 2 --uncertainty --invented", (0.4, 0.7, 0.96)),
+    "network-turned-uncertainty": (np.int16, "--model turned --scale 2 --uncertainty", (0.2, 0.6)),
     "slices": (np.int16, "--model slices --scale 2", (0.3, 0.6, 0.8)),
     "slices-flips": (np.int16, "--model slices --scale 2 --ensemble", (0.5,)),
     "average": (np.int16, "--model both --scale 2 --profile gaussian", (0.4, 0.8)),
@@ -51,7 +53,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return put_models(tmp_path_factory.mktemp("models"), pooled=POOLED, slices=STAGES)
+    return put_models(tmp_path_factory.mktemp("models"), pooled=POOLED, slices=STAGES, turned=TURNED)
 
 
 @pytest.fixture
