@@ -9,7 +9,7 @@ import numpy as np
 from . import intervals
 from .callbacks import Progress
 from .layout import Prepared
-from .models import plan
+from .models.work import Run
 from .request import Request
 from .volumes import intensity
 
@@ -18,7 +18,7 @@ Fill = Callable[[np.ndarray, Progress], None]
 
 
 def of(
-    prepared: Prepared, request: Request, values: np.ndarray, part: float, work: plan.Run
+    prepared: Prepared, request: Request, values: np.ndarray, part: float, work: Run
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What the report says of intervals and of what was invented, and the maps of these that are asked for.
 
@@ -52,7 +52,7 @@ def of(
     return found, maps
 
 
-def uncertainty(prepared: Prepared, squares: np.ndarray, count: int, work: plan.Run) -> np.ndarray:
+def uncertainty(prepared: Prepared, squares: np.ndarray, count: int, work: Run) -> np.ndarray:
     """The map of the standard deviation of so many results, of which these are the sums of squared deviations."""
 
     def fill(result: np.ndarray, tell: Progress) -> None:
@@ -64,7 +64,7 @@ def uncertainty(prepared: Prepared, squares: np.ndarray, count: int, work: plan.
     return _map(prepared, "uncertainty", fill, 0.0, work)
 
 
-def certain(prepared: Prepared, work: plan.Run) -> np.ndarray:
+def certain(prepared: Prepared, work: Run) -> np.ndarray:
     """The same of results that are all alike."""
 
     def fill(result: np.ndarray, tell: Progress) -> None:
@@ -75,7 +75,7 @@ def certain(prepared: Prepared, work: plan.Run) -> np.ndarray:
     return _map(prepared, "uncertainty", fill, 0.0, work)
 
 
-def _map(prepared: Prepared, name: str, fill: Fill, part: float, work: plan.Run) -> np.ndarray:
+def _map(prepared: Prepared, name: str, fill: Fill, part: float, work: Run) -> np.ndarray:
     """A map in the scan's units; a step of the run."""
     storage, carrier, grid = prepared.storage, prepared.carrier, prepared.layout.grid
     result = storage.map(name, grid, np.dtype(np.float32 if carrier.plain else np.float64))

@@ -18,6 +18,7 @@ from .errors import CancelledError, RefusalError
 from .layout import Layout, Prepared
 from .models import grids, plan, zoo
 from .models.automatic import AUTOMATIC
+from .models.work import Run
 from .physics import data_step, interpolation
 from .request import MAPS, MEGA, Estimate, Report, Request
 from .storage import IN_MEMORY, Storage
@@ -86,12 +87,13 @@ def upscale(
     return Result(Volume(values, grid), replace(report, **told), **volumes)
 
 
-def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> plan.Run:
+def _work(prepared: Prepared, request: Request, progress: Progress | None, cancel: Cancel | None) -> Run:
     """The account of what is done, shared by all passes."""
-    flips, turned = _flips(prepared, request), _turned_apart(prepared, request)
-    passes = sum(map(_passes, prepared.layout.chain)) if turned or len(flips) == 1 else 0
-    passes += len(flips) * sum(map(_passes, prepared.layout.unturned.chain)) if len(flips) > 1 else 0
-    return plan.Run(
+    flips, passes = len(_flips(prepared, request)), sum(map(_passes, prepared.layout.chain))
+    if flips > 1:
+        apart = passes if _turned_apart(prepared, request) else 0
+        passes = apart + flips * sum(map(_passes, prepared.layout.unturned.chain))
+    return Run(
         device=request.device,
         precision=request.precision,
         memory=None if request.memory_mb is None else int(request.memory_mb * MEGA),
@@ -114,7 +116,7 @@ def _residual_part(prepared: Prepared) -> float:
     return NETWORKS_RESIDUAL if prepared.layout.card.learned else 1.0
 
 
-def _compute(prepared: Prepared, request: Request, work: plan.Run) -> tuple[np.ndarray, np.ndarray | None]:
+def _compute(prepared: Prepared, request: Request, work: Run) -> tuple[np.ndarray, np.ndarray | None]:
     """The voxels of the result, and their deviation over flips if asked for."""
     networks = [_networks(prepared, layout, request) for layout in prepared.layout.chain]
     region, added, fit = _with_margin(prepared, networks, work, request.margin)
@@ -162,7 +164,7 @@ def _restore(
     networks: Sequence[list],
     low: np.ndarray,
     high: np.ndarray,
-    work: plan.Run,
+    work: Run,
     flips: tuple[int, ...] = FLIPS[0],
 ) -> np.ndarray:
     """`low` made fine in `high` or another, to explain the scan, turned on the way; averaged with the other model's."""
@@ -204,7 +206,7 @@ def _once(
     networks: list,
     low: np.ndarray,
     high: np.ndarray,
-    work: plan.Run,
+    work: Run,
     carrier: intensity.Carrier = intensity.PLAIN,
 ) -> None:
     """One upscaling of `low` into `high`; `carrier` takes it to the scan's own units."""
@@ -225,7 +227,7 @@ def _once(
             work.resample(source, matrices, target.__setitem__, tell, conversion)
 
 
-def _agree(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
+def _agree(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: Run) -> None:
     """The rounds of data consistency, in place."""
     order = orientation(prepared.layout.card, low.shape, high.shape)
     source, target, fit = low.transpose(order), high.transpose(order), prepared.fit and prepared.fit.along(order)
@@ -234,7 +236,7 @@ def _agree(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run
         interpolation.back_project(target, source, prepared.layout.rounds, *rest)
 
 
-def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: plan.Run) -> None:
+def _explain(prepared: Prepared, low: np.ndarray, high: np.ndarray, work: Run) -> None:
     """The data step, in place, on a result that lies as the scan does."""
     layout, spacing = prepared.layout, prepared.layout.source.spacing
     with work.step() as tell:
@@ -273,7 +275,7 @@ def _accumulate(values: np.ndarray, count: int, totals: np.ndarray) -> None:
             squares[k] += change * (values[k] - mean[k])
 
 
-def _stored(prepared: Prepared, values: np.ndarray, work: plan.Run, copy: bool = False) -> np.ndarray:
+def _stored(prepared: Prepared, values: np.ndarray, work: Run, copy: bool = False) -> np.ndarray:
     """The result in the scan's units and the final type; without a copy, unless asked for, where nothing changes."""
     storage, dtype, carrier, grid = prepared.storage, prepared.dtype, prepared.carrier, prepared.layout.grid
     if values.dtype == dtype and carrier.plain and not copy:
@@ -288,7 +290,7 @@ def _stored(prepared: Prepared, values: np.ndarray, work: plan.Run, copy: bool =
 
 
 def _with_margin(
-    prepared: Prepared, networks: Sequence[list], work: plan.Run, most: int | None
+    prepared: Prepared, networks: Sequence[list], work: Run, most: int | None
 ) -> tuple[Region, list[tuple[int, int]], interpolation.Fit | None]:
     """The region grown by what its result depends on, and the output voxels that adds before and after each axis.
 
@@ -318,7 +320,7 @@ def _with_margin(
     return tuple(grown), added[::-1], fit  # type: ignore[return-value]
 
 
-def _margins(layout: Layout, networks: list, work: plan.Run) -> list[int]:
+def _margins(layout: Layout, networks: list, work: Run) -> list[int]:
     """How many voxels around it a voxel of the result depends on, along (k, j, i)."""
     low, high = layout.source.size[::-1], layout.grid.size[::-1]
     factors = [m / n for n, m in zip(low, high)]
@@ -337,7 +339,7 @@ def _margins(layout: Layout, networks: list, work: plan.Run) -> list[int]:
 
 
 def _report(
-    prepared: Prepared, request: Request, work: plan.Run, dtype: np.dtype, residual: float, seconds: float
+    prepared: Prepared, request: Request, work: Run, dtype: np.dtype, residual: float, seconds: float
 ) -> Report:
     layout, accounts = prepared.layout, work.accounts
     tiles = ""

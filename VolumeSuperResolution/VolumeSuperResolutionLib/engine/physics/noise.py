@@ -22,6 +22,7 @@ from itertools import product
 import numpy as np
 
 from ..volumes.intensity import CT_FOREGROUND, MR_FOREGROUND, guess_modality, percentiles
+from .separable import block_means
 
 # A normal variable's median distance from its mean, in sigmas.
 MEDIAN_DEVIATION = 0.6745
@@ -50,7 +51,9 @@ def white_part(array: np.ndarray, noise: float, modality: str, across: int) -> f
         return 1.0
     sizes = [1 if axis == across or n < 2 * SHORTEST else 2 for axis, n in enumerate(array.shape)]
     shape = tuple(n // size for n, size in zip(array.shape, sizes))
-    coarse = _estimate(shape, (_means(slab, sizes) for slab in _slabs(array)), percentiles(array), modality)
+    coarse = _estimate(
+        shape, (block_means(slab, sizes, np.float64) for slab in _slabs(array)), percentiles(array), modality
+    )
     more = coarse * np.sqrt(np.prod(sizes)) / noise
     return float(np.sqrt(np.clip((SHARED**2 - more**2) / (SHARED**2 - 1), 0, 1)))
 
@@ -94,15 +97,6 @@ def _slabs(array: np.ndarray) -> Iterator[np.ndarray]:
     starts = [int((2 * m + 1) * (n - thickness) / (2 * count)) for m in range((count + 1) // 2)]
     for start in sorted({*starts, *(n - thickness - start for start in starts)}):
         yield array[start : start + thickness]
-
-
-def _means(slab: np.ndarray, sizes: list[int]) -> np.ndarray:
-    """Of blocks of these sizes; what is left over at the ends is not in any."""
-    for axis, size in enumerate(sizes):
-        count = slab.shape[axis] // size
-        whole = slab[(slice(None),) * axis + (slice(count * size),)]
-        slab = whole.reshape(*slab.shape[:axis], count, size, *slab.shape[axis + 1 :]).mean(axis + 1, dtype=np.float64)
-    return slab
 
 
 def _look(slab: np.ndarray, axes: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

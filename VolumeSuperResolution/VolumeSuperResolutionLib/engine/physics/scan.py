@@ -13,6 +13,7 @@ from ..volumes.intensity import MR_FOREGROUND, Carrier, percentiles, to_unit_ran
 from . import stacks
 from .noise import white_noise
 from .scanner import Scanner, slice_axis
+from .separable import block_means
 from .stacks import Pose, Stack
 
 # By how much the mean square of a difference between neighbors is exceeded by what it is let be: with much less the
@@ -178,24 +179,23 @@ def joined(scan: Scan, grid: Grid, factor: int) -> Scan:
     """The scan with its pixels joined to about the width of the coarser grid's, as means."""
     step = factor * min(grid.spacing)
     array, scanner = scan.volume.array, scan.scanner
-    region, shape, counts = [], [], []
+    region, sizes, counts = [], [], []
     for axis in range(3):
         spacing = scan.volume.grid.spacing[axis]
         together = max(1, round(step / spacing)) if factor > 1 else 1
         n = scan.volume.grid.size[axis] // together
         region.append((0, n * together))
         counts.append(n)
-        shape.append((n, together))
+        sizes.append(together)
         if together > 1:
             scanner = scanner.along(axis, width=max(scanner.axes[axis].width_at(spacing), together * spacing))
-    part = array[tuple(slice(a, b) for a, b in region[::-1])]
-    means = part.reshape([n for pair in shape[::-1] for n in pair]).mean(axis=(1, 3, 5), dtype=np.float32)
+    means = block_means(array, sizes[::-1], np.float32)
     place = scan.volume.grid.cropped(tuple(region)).refined(counts)  # type: ignore[arg-type]
-    pixels = int(np.prod([pair[1] for pair in shape]))
+    pixels = int(np.prod(sizes))
     noise = float(np.hypot(np.sqrt(max(0.0, scan.noise**2 - MODEL_ERROR**2) / pixels), MODEL_ERROR))
     result = Scan(Volume(means, place), scanner, noise, scan.units, scan.dark)
     if result.slice_axis == scan.slice_axis:
-        together = shape[2 - scan.slice_axis][1]
+        together = sizes[2 - scan.slice_axis]
         result.left_out = frozenset(min(k // together, len(result.weights) - 1) for k in scan.left_out)
         result.weigh(result.weights)
     return result

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, Callable, Optional, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from ..callbacks import NOTHING_KEPT, Cancel, Convert, Place, Progress, Step, Way, end_if
 
@@ -263,3 +264,11 @@ def _along(slab: np.ndarray, matrix: np.ndarray, axis: int) -> np.ndarray:
             else:
                 np.matmul(slab[:, some, used], block.T, out=result[:, some, out])
     return result
+
+
+def block_means(array: np.ndarray, sizes: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
+    """The means of blocks of these sizes, summed in a type; what is left over at the ends is in none."""
+    counts = [n // size for n, size in zip(array.shape, sizes)]
+    whole = array[tuple(slice(n * size) for n, size in zip(counts, sizes))]
+    split = whole.reshape([n for pair in zip(counts, sizes) for n in pair])
+    return split.mean(axis=tuple(range(1, split.ndim, 2)), dtype=dtype)
