@@ -91,6 +91,12 @@ class TestAutomatic:
         request = opened.panel.choosing.request()
         assert (request.model, opened.panel.choosing.card().id) == ("auto", "quick")
 
+    @pytest.mark.parametrize("modality, both", [("MR", False), ("CT", True)])
+    def test_it_names_what_a_result_is_averaged_with_only_where_it_is(self, modality, both):
+        card = replace(zoo.card("quick"), averaged_with="backprojection", share=0.5, averaged_on=("CT",))
+        text = wording.methodMarkup(card, True, modality, True)
+        assert ("Back-projection" in text) == both
+
     def test_where_no_model_reaches_it_is_an_interpolation_and_says_so(self, opened):
         choose(opened.ui.targetSelector, "slices4")
         assert "takes Back-projection, as no network is made for this target" in opened.ui.methodLabel.text

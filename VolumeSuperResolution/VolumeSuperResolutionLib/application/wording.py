@@ -72,7 +72,7 @@ def methodMarkup(card: Any, isAutomatic: bool, modality: str, networks: bool) ->
         text = _("<b>Automatic</b> takes {title}, as no network is made for this target. {trust}")
     else:
         text = _("<b>Automatic</b> takes {title}, as the networks need PyTorch, which is not at hand. {trust}")
-    titles = [card.title, *([zoo.card(card.averaged_with).title] if card.averaged_with else [])]
+    titles = [card.title, *([zoo.card(card.averaged_with).title] if card.averaged_for(modality) else [])]
     return text.format(title=escape(_(" and ").join(titles)), trust=escape(trust(card, modality)))
 
 

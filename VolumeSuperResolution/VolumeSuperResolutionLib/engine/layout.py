@@ -10,7 +10,6 @@ from .models.card import Card
 from .models.interval_table import IntervalTable
 from .physics.interpolation import Fit
 from .physics.scanner import Scanner
-from .readers import AUTO
 from .storage import Storage
 from .volumes import intensity
 from .volumes.grid import Grid, Region
@@ -55,7 +54,7 @@ class Layout(NamedTuple):
 
     def on(self, modality: str) -> Layout:
         """For scans of a modality: without those that it is not averaged with on it."""
-        if self.other is None or modality not in (*self.card.averaged_on, AUTO):
+        if self.other is None or not self.card.averaged_for(modality):
             return self._replace(other=None)
         return self._replace(other=self.other.on(modality))
 

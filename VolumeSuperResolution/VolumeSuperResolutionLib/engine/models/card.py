@@ -222,6 +222,10 @@ class Card:
         stage = replace(self.stages[0], arguments={**self.stages[0].arguments, "factor": list(factor)})
         return replace(self, factor=tuple(factor[::-1]), stages=(stage,))  # type: ignore[arg-type]
 
+    def averaged_for(self, modality: str) -> bool:
+        """Whether its result is a mean with another model's on scans of a modality, or may be while that is unknown."""
+        return bool(self.averaged_with) and (modality in self.averaged_on or modality not in MODALITIES)
+
     @property
     def turns(self) -> int:
         """The most turns of the volume that one of its networks is averaged over."""
