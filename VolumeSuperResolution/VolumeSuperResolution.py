@@ -188,7 +188,7 @@ class VolumeSuperResolutionLogic(ScriptedLoadableModuleLogic):
     def upscale(self, inputVolume, model=None, scale=2, outputVolume=None, progress=None, cancel=None, **options):
         """Upscale a volume in this process and return the node of the result.
 
-        `model` is one of models(), or "auto", as if none is named: the published model that serves the target best, or
+        `model` is one of models(), or "auto", as if none is named: the network that serves the target best, or
         an interpolation where none does; the node's report names it. A model that is named runs, or none does.
         `scale` is one factor, or one for each axis (i, j, k). Instead of it: `spacing` (three numbers, mm),
         `isotropic=True`, or `slices`, a factor for the through-plane axis alone. Other options: `region` (an ROI node,

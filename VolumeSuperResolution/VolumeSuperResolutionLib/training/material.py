@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -24,15 +24,6 @@ from .validation import Validation
 PAIRS = "pairs"
 
 
-class Feed(Protocol):
-    """Gives the batch of each step."""
-
-    def draw_ahead(self, device: torch.device) -> None:
-        """From now on, patches are drawn in the background."""
-
-    def __call__(self, step: int) -> Any: ...
-
-
 class Measure(Protocol):
     """Measures on scans that were held out."""
 
@@ -44,7 +35,7 @@ class Material(NamedTuple):
     """The network as its losses see it, what it learns from, and, in the first process, what it is measured on."""
 
     trained: nn.Module
-    feed: Feed
+    feed: feed.Ahead
     validation: Measure | None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -249,13 +248,12 @@ class Trained(nn.Module):
 class Feed(Ahead):
     """This process's share of each batch, of pairs that become more while the training goes on."""
 
+    # Two could make the same pair.
+    one_by_one = True
+
     def __init__(self, bank: Bank, seed: int, batch: int, rank: int = 0, world: int = 1):
         super().__init__()
         self.bank, self.seed, self.indices = bank, seed, range(rank, batch, world)
-
-    def draw_ahead(self, device: torch.device) -> None:
-        """From now on, patches are drawn in the background: by one thread, as two could make the same pair."""
-        self.pool = ThreadPoolExecutor(1)
 
     def _draw(self, step: int) -> PairBatch:
         count = min(MOST, FIRST + step // EVERY)
