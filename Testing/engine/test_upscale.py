@@ -115,6 +115,13 @@ def test_the_estimate_is_what_comes_out():
         assert foreseen.output_bytes == result.array.nbytes
 
 
+def test_the_estimate_counts_maps_as_they_are():
+    volume = on_grid(noise(dtype=np.uint8))
+    request = Request("linear", scale=(2, 2, 2), invented=True)
+    foreseen = estimate(volume.grid, volume.array.dtype, request)
+    assert foreseen.map_bytes == upscale(volume, request).invented.array.nbytes
+
+
 def test_requests_and_reports_survive_json():
     import json
 

@@ -147,6 +147,15 @@ def test_models_describe_and_estimate(logic, volume, tmp_path, monkeypatch):
     assert forecast.output_bytes == 14 * 12 * 30 * 2
 
 
+def test_the_size_before_a_run_is_that_of_the_result(logic, volume):
+    few = slicer.util.arrayFromVolume(volume) % 7  # which whole numbers would round visibly
+    slicer.util.updateVolumeFromArray(volume, few.astype(np.uint8))
+    foreseen = logic.estimate(volume, "linear", 2)
+    result = slicer.util.arrayFromVolume(logic.upscale(volume, "linear", 2))
+    assert result.dtype == np.float32
+    assert foreseen.output_bytes == result.nbytes
+
+
 def test_without_a_model_it_is_chosen_and_a_named_one_is_never_replaced(logic, volume, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "folders", lambda: [tmp_path])
     assert logic.defaultModel() == "auto"

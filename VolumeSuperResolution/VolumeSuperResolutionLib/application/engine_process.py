@@ -207,6 +207,7 @@ class Child:
 
     def _upscale(self, job: int, volumes: list, request: dict, *callbacks: Any) -> Any:
         from VolumeSuperResolutionLib.engine import upscale as engine
+        from VolumeSuperResolutionLib.engine.checks import result_type
         from VolumeSuperResolutionLib.learning.upscale import upscale
 
         def learning(standing: Any) -> None:
@@ -217,8 +218,8 @@ class Child:
 
         (volume,) = volumes
         wanted = engine.Request.from_dict(request)
-        size = engine.estimate(volume.grid, volume.array.dtype, wanted).output_bytes
-        self._check_disk(size * (1 + len(wanted.maps)))
+        need = engine.estimate(volume.grid, result_type(volume.array, wanted.model), wanted)
+        self._check_disk(need.output_bytes + need.map_bytes)
         return upscale(volume, wanted, *callbacks, learning, lambda: job in self._enough)
 
     def _combine(self, _job: int, volumes: list, request: dict, *callbacks: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from ..engine.checks import lay_out
+from ..engine.checks import lay_out, result_type
 from ..engine.errors import RefusalError
 from ..engine.models import zoo
 from ..engine.models.automatic import AUTOMATIC
@@ -100,7 +100,10 @@ def estimateRequest(inputVolume: Any, request: Request) -> Estimate:
     """Size, spacing, memory and time of a request; refuses what the engine would refuse."""
     if request.learns:
         check(scene.gridFromNode(inputVolume), request)
-    return estimate(scene.gridFromNode(inputVolume), scene.volumeFromNode(inputVolume).array.dtype, request)
+    volume = scene.volumeFromNode(inputVolume)
+    # VTK remembers the range for as long as the voxels stay as they are.
+    extremes = tuple(map(float, inputVolume.GetImageData().GetScalarRange()))
+    return estimate(volume.grid, result_type(volume.array, request.model, extremes), request)
 
 
 def runHere(

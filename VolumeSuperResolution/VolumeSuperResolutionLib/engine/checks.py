@@ -177,7 +177,10 @@ def _of_other(card: Card, request: Request) -> Request:
 
 
 def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
-    """What a request would give and take, without looking at a voxel; refuses what `upscale` would refuse of it."""
+    """What a request would give and take, without looking at a voxel; refuses what `upscale` would refuse of it.
+
+    `dtype` is that of the result.
+    """
     layout = lay_out(grid, request).on(request.modality)
     card, size = layout.card, layout.grid.size
     voxels, read, floats, kept = int(np.prod(size)), int(np.prod(layout.source.size)), 0, 0
@@ -204,8 +207,14 @@ def estimate(grid: Grid, dtype: np.dtype, request: Request) -> Estimate:
         output_bytes=voxels * np.dtype(dtype).itemsize,
         working_bytes=4 * floats + (SLAB_BYTES if card.learned else 0),
         seconds=seconds,
+        map_bytes=4 * voxels * len(request.maps),
         kept_bytes=4 * kept,
     )
+
+
+def result_type(array: np.ndarray, model: str, extremes: tuple[float, float] | None = None) -> np.dtype:
+    """The scalar type of what a model makes of a volume, whose lowest and highest value may be known."""
+    return array.dtype if model == "nearest" else intensity.output_type(array, extremes)
 
 
 def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> Prepared:
@@ -220,15 +229,15 @@ def prepare(volume: Volume, request: Request, storage: Storage = IN_MEMORY) -> P
         raise RefusalError("A label map can only be upscaled with the model nearest; others would invent labels.")
     if request.label_map and request.invented:
         raise RefusalError("Of a label map nothing is invented; leave that map out.")
-    storage.check(estimate(volume.grid, array.dtype, request), request)
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
+    dtype = result_type(array, layout.card.id)
+    storage.check(estimate(volume.grid, dtype, request), request)
     if not all_numbers(array):
         array = filled(array, request.fill_nonfinite, storage.empty)
         notes.append("Values that are not numbers were replaced with the lowest value.")
     if min(volume.grid.size) == 1:
         notes.append("The volume is one slice thick, so it was upscaled in plane only.")
-    dtype = array.dtype if layout.card.id == "nearest" else intensity.output_type(array)
     notes += stored_otherwise(array.dtype, dtype)
     wanted = (min(volume.grid.spacing),) * 3 if request.isotropic else request.spacing
     if wanted is not None and not np.allclose(layout.grid.spacing, wanted, rtol=1e-4):

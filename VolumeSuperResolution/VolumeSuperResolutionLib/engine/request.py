@@ -370,7 +370,8 @@ class Report(Json):
 class Estimate:
     """What a request would give and take. Seconds are for the CPU the card was measured on; 0 if unknown.
 
-    `kept_bytes` is what it takes beside that where another process could go on with it.
+    `map_bytes` are those of the maps beside the result, and are part of the working bytes, too. `kept_bytes` is what it
+    takes beside that where another process could go on with it.
     """
 
     size: Size
@@ -378,6 +379,7 @@ class Estimate:
     output_bytes: int
     working_bytes: int
     seconds: float
+    map_bytes: int = 0
     kept_bytes: int = 0
 
 

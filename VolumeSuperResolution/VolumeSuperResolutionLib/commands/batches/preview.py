@@ -45,7 +45,7 @@ def tell(scans: Iterable[Scan], before: dict[str, Outcome], place: Place, worker
             else:
                 voxels = math.prod(need.size)
                 own = voxels * STORED_BYTES + need.size[2] * SAID_BYTES if scan.derived else need.output_bytes
-                size = own + need.output_bytes * len(place.request.maps)
+                size = own + need.map_bytes
                 todo, disk, seconds = todo + 1, disk + size, seconds + need.seconds
                 line = f"{describe_grid(grid.size, grid.spacing)} -> {describe_grid(need.size, need.spacing)}"
                 line += f", as a DICOM series in {scan.target}" if scan.derived else ""

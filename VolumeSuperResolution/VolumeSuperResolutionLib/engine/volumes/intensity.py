@@ -79,16 +79,17 @@ def tissue_above(window: Window, modality: str) -> float:
     return CT_FOREGROUND if modality == "CT" else window.low + MR_FOREGROUND * (window.high - window.low)
 
 
-def output_type(array: np.ndarray) -> np.dtype:
+def output_type(array: np.ndarray, extremes: tuple[float, float] | None = None) -> np.dtype:
     """The input's scalar type, or float32 where integers would round or clip visibly.
 
-    A limit that the input itself touches (the zero of a magnitude image) is the scan's own and does not count.
+    A limit that the input itself touches (the zero of a magnitude image) is the scan's own and does not count. Lowest
+    and highest value need not be looked for where they are known.
     """
     if array.dtype.kind == "f":
         return array.dtype if array.dtype.itemsize >= 4 else np.dtype(np.float32)
     if array.dtype.kind == "b":
         return np.dtype(np.uint8)
-    low, high = float(array.min()), float(array.max())
+    low, high = extremes or (float(array.min()), float(array.max()))
     reach = high - low
     limits = np.iinfo(array.dtype)
     rounds = 0 < reach < FEWEST_LEVELS
