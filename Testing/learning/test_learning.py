@@ -204,6 +204,17 @@ def test_what_is_learned_stands_beside_the_mean_that_automatic_takes(scan, tmp_p
     assert np.array_equal(again, result.volume.array)
 
 
+def test_a_model_that_does_not_reach_the_pixels_is_judged_as_far_as_it_goes(scan, tmp_path, monkeypatch):
+    stages = (zoo.Stage("anygrid3d", {"features": 3}),)
+    model(tmp_path / "models" / "any", save(tensors_of(stages)), stages, factor=(0, 0, 0))
+    monkeypatch.setattr(zoo, "folders", lambda: [tmp_path / "models"])
+    thin = Volume(scan.array, Grid((96, 96, 12), (0.6, 0.6, 4.0)))  # slices 6.7 times as far apart: it reaches 6
+    request = replace(REQUEST, model="any", isotropic=False, scale=(1.0, 1.0, 5.0), learn_steps=2)
+    result = subject.upscale(thin, request)
+    assert result.volume.array.shape == (60, 96, 96)
+    assert result.report.learning_steps == 2 and np.isfinite(result.report.learning_gain)
+
+
 def test_without_learning_it_is_the_engine(scan, plain):
     result = subject.upscale(scan, replace(REQUEST, learn_steps=None))
     assert np.array_equal(result.volume.array, plain) and result.report.learning_gain is None

@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from ..engine import checks
 from ..engine.callbacks import Cancel
+from ..engine.errors import RefusalError
 from ..engine.physics import data_step, interpolation
 from ..engine.physics.scanner import Scanner
 from ..engine.request import Request
@@ -87,11 +89,13 @@ class HeldOut:
         self.border = max(1, round(m / n)) * BORDER if n > 3 * BORDER else 0
 
     def beat(self, model: str, request: Request, scanner: Scanner, window: Window, cancel: Cancel | None) -> None:
-        """The model to be beaten, as the engine runs it for this request."""
-        factor = len(self.truth) / len(self.scans[0])
+        """The model to be beaten, as the engine runs it for this request, whose scale is (1, 1, factor).
+
+        A model that does not reach the pixels makes it as fine as the request is, and the rest is interpolated.
+        """
         wanted = Request(
             model=model,
-            scale=(1.0, 1.0, factor),
+            scale=(1.0, 1.0, len(self.truth) / len(self.scans[0])),
             device=request.device,
             precision=request.precision,
             memory_mb=request.memory_mb,
@@ -100,10 +104,14 @@ class HeldOut:
             label_map=False,
             scanner=scanner,
         )
+        try:
+            checks.lay_out(self.grid, wanted)
+        except RefusalError:
+            wanted = replace(wanted, scale=request.scale)
 
         def restore(coarse: np.ndarray) -> np.ndarray:
             result = upscale(Volume(window.to_scanner(coarse), self.grid), wanted, cancel=cancel)
-            return window.to_network(result.volume.array)
+            return window.to_network(interpolation.resample(result.volume.array, self.truth.shape))
 
         self.beaten = self._errors(restore)
 

@@ -143,9 +143,12 @@ def _learn(
     held_out = HeldOut(scan, SEED)
     others = [k for k in range(len(scan.slices)) if k not in held_out.numbers]
     pairs = Pairs(scan, others, SEED)
-    scanner = _across_k(prepared.scanner, slice_axis(grid.spacing))
+    across = slice_axis(grid.spacing)
+    scanner = _across_k(prepared.scanner, across)
     window = prepared.carrier.window(prepared.window)
-    held_out.beat(model.beside(prepared, request), request, scanner, window, cancel)
+    factor = prepared.layout.grid.size[across] / prepared.layout.source.size[across]
+    asked = replace(request, scale=(1.0, 1.0, factor), spacing=None, isotropic=False, region=None)
+    held_out.beat(model.beside(prepared, request), asked, scanner, window, cancel)
     steps = checks.steps(model.card_for(grid, prepared.modality), request, scanner, (False, False, True))
 
     def explain(high: np.ndarray, low: np.ndarray) -> None:
