@@ -31,8 +31,9 @@ COMMAND = [
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    """A folder with a thick scan, and few patches at a time."""
+    """A folder with a thick scan, and few patches at a time, which need not gain much."""
     monkeypatch.setattr(thick, "BATCH", 2)
+    monkeypatch.setattr("VolumeSuperResolutionLib.learning.upscale.MARGIN", 0.25)
     monkeypatch.chdir(tmp_path)
     array = phantoms.head(96).array[24:56:4].astype(np.int16)
     files.write(Volume(array, Grid((96, 96, 8), (1.0, 1.0, 4.0))), "thick.nrrd")

@@ -29,8 +29,9 @@ REQUEST = Request(model="backprojection", isotropic=True, modality="MR", label_m
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, tmp_path):
-    """Few patches at a time, and temporary folders where it is seen whether they stay."""
+    """Few patches at a time, which need not gain much, and temporary folders where it is seen whether they stay."""
     monkeypatch.setattr(thick, "BATCH", 2)
+    monkeypatch.setattr(subject, "MARGIN", 0.25)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     yield
