@@ -14,8 +14,10 @@ import standins
 from sliceviews import Look, SliceViews, frame, picture
 from VolumeSuperResolutionLib.commands.bar import Bar
 from VolumeSuperResolutionLib.engine import quality
+from VolumeSuperResolutionLib.engine.checks import lay_out
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
+from VolumeSuperResolutionLib.engine.models.automatic import AUTOMATIC
 from VolumeSuperResolutionLib.engine.physics import degradation
 from VolumeSuperResolutionLib.engine.request import Request, describe_grid
 from VolumeSuperResolutionLib.engine.upscale import Result, upscale
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 2 when something was refused."""
     parser = argparse.ArgumentParser(prog="run.py demo", description=__doc__)
     parser.add_argument("--sample", choices=SAMPLES, default="MRBrain")
-    parser.add_argument("--model", metavar="ID", help="instead of the best one installed for the sample")
+    parser.add_argument("--model", metavar="ID", help="instead of what automatic takes")
     parser.add_argument("--output", type=Path, default=ROOT / "demo-output", metavar="FOLDER")
     options = parser.parse_args(arguments)
     try:
@@ -72,10 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(name: str, model: str | None, output: Path) -> None:
     """Everything that the demo shows, for one sample."""
     sample = SAMPLES[name]
-    card = zoo.card(model or best_model(sample.modality))
+    if model is not None:
+        zoo.card(model)  # which refuses a wrong name before anything is made
     output.mkdir(parents=True, exist_ok=True)
     scene = slicer.vtkMRMLScene()
     scan = load(scene, ROOT / "Resources" / "SampleData" / f"{name}.nrrd", sample)
+    card = zoo.card(model or best_model(scan, sample.modality))
     patience = " This takes a few minutes." if card.learned else ""
     print(f"{name}: {describe(scan)}. Model: {card.title} ({card.id}).{patience}\n", flush=True)
 
@@ -104,14 +108,10 @@ def show(name: str, model: str | None, output: Path) -> None:
     print(f"Degraded, restored:  {restored_path}\nThe report:          {report_path}\n{mrml.NOTICE}")
 
 
-def best_model(modality: str) -> str:
-    """The installed network with the most to show for itself on such volumes; back-projection where there is none."""
-
-    def gain(card: zoo.Card) -> float:
-        return card.gains.get("scanner", {}).get(modality, {}).get("over_best_classical", [float("-inf")])[0]
-
-    fitting = [c for c in zoo.cards().values() if c.factor == (FACTOR,) * 3 and modality in c.modalities]
-    return max(fitting, key=gain).id if fitting else "backprojection"
+def best_model(scan: Any, modality: str) -> str:
+    """What automatic takes of all that is installed."""
+    request = Request(AUTOMATIC, scale=(FACTOR,) * 3, modality=modality)
+    return lay_out(mrml.gridFromNode(scan), request).card.id
 
 
 def load(scene: Any, path: Path, sample: Sample) -> Any:
