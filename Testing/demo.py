@@ -14,7 +14,6 @@ import standins
 from sliceviews import Look, SliceViews, frame, picture
 from VolumeSuperResolutionLib.commands.bar import Bar
 from VolumeSuperResolutionLib.engine import quality
-from VolumeSuperResolutionLib.engine.checks import lay_out
 from VolumeSuperResolutionLib.engine.errors import RefusalError
 from VolumeSuperResolutionLib.engine.models import zoo
 from VolumeSuperResolutionLib.engine.models.automatic import AUTOMATIC
@@ -25,6 +24,7 @@ from VolumeSuperResolutionLib.engine.volumes import files
 from VolumeSuperResolutionLib.engine.volumes.grid import Volume
 
 standins.install()  # what Slicer adds to its own Python: the application's modules translate their sentences
+from VolumeSuperResolutionLib.application import runs  # noqa: E402
 from VolumeSuperResolutionLib.application import scene as mrml  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,12 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(name: str, model: str | None, output: Path) -> None:
     """Everything that the demo shows, for one sample."""
     sample = SAMPLES[name]
-    if model is not None:
-        zoo.card(model)  # which refuses a wrong name before anything is made
-    output.mkdir(parents=True, exist_ok=True)
     scene = slicer.vtkMRMLScene()
     scan = load(scene, ROOT / "Resources" / "SampleData" / f"{name}.nrrd", sample)
-    card = zoo.card(model or best_model(scan, sample.modality))
+    card = runs.cardOf(scan, request_for(model or AUTOMATIC, sample.modality))
+    output.mkdir(parents=True, exist_ok=True)
     patience = " This takes a few minutes." if card.learned else ""
     print(f"{name}: {describe(scan)}. Model: {card.title} ({card.id}).{patience}\n", flush=True)
 
@@ -108,12 +106,6 @@ def show(name: str, model: str | None, output: Path) -> None:
     print(f"Degraded, restored:  {restored_path}\nThe report:          {report_path}\n{mrml.NOTICE}")
 
 
-def best_model(scan: Any, modality: str) -> str:
-    """What automatic takes of all that is installed."""
-    request = Request(AUTOMATIC, scale=(FACTOR,) * 3, modality=modality)
-    return lay_out(mrml.gridFromNode(scan), request).card.id
-
-
 def load(scene: Any, path: Path, sample: Sample) -> Any:
     """A volume node from a file, read by MRML as Slicer does it."""
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", path.stem)
@@ -137,9 +129,14 @@ def save(scene: Any, node: Any, path: Path) -> None:
         raise RefusalError(f"{path} could not be written; check the space and the rights in its folder.")
 
 
+def request_for(model: str, modality: str) -> Request:
+    """Voxels twice as fine."""
+    return Request(model, scale=(FACTOR,) * 3, modality=modality)
+
+
 def run(scene: Any, scan: Any, model: str, modality: str) -> tuple[Any, Result]:
     """Upscale a node as the module does, and add the result to its scene."""
-    request = Request(model, scale=(FACTOR,) * 3, modality=modality)
+    request = request_for(model, modality)
     with Bar(model) as bar:
         result = upscale(mrml.volumeFromNode(scan), request, progress=bar)
     return mrml.addResultNode(scene, scan, result, request), result

@@ -26,7 +26,7 @@ from VolumeSuperResolutionLib.engine.physics.scanner import Scanner
 from VolumeSuperResolutionLib.engine.request import Report, Request
 from VolumeSuperResolutionLib.engine.volumes import files, intensity
 from VolumeSuperResolutionLib.engine.volumes.grid import Volume
-from VolumeSuperResolutionLib.learning.upscale import upscale
+from VolumeSuperResolutionLib.learning import upscale as learning
 from VolumeSuperResolutionLib.training.precision import middle
 
 PIXELS, SLICES = 112, 20
@@ -92,7 +92,7 @@ def measured(row: Row, path: Path, steps: int) -> str:
             model, scale=(1, 1, row.factor), device="cpu", modality=modality, scanner=told, learn_steps=steps
         )
         began = time.perf_counter()
-        result = upscale(scan, request)
+        result = learning.upscale(scan, request)
         score = quality.psnr(result.volume.array, array, mask, peak)
         return score, result.report, time.perf_counter() - began
 
@@ -111,7 +111,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--volumes", type=Path, required=True, help="looked through with all folders below it")
     parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--always", action="store_true", help="use what was learned however little it seems to gain")
     options = parser.parse_args()
+    if options.always:
+        learning.MARGIN = -np.inf
     columns = ["`lanczos`", "`backprojection`", "specialist", "`auto`", "learned", "over `auto`", "held out"]
     columns += ["share", "seconds"]
     print(f"| scan | thick | profile, noise | told | {' | '.join(columns)} |")

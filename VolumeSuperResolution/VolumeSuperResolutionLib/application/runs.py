@@ -98,9 +98,9 @@ def cardOf(inputVolume: Any, request: Request) -> Any:
 
 def estimateRequest(inputVolume: Any, request: Request) -> Estimate:
     """Size, spacing, memory and time of a request; refuses what the engine would refuse."""
-    if request.learns:
-        check(scene.gridFromNode(inputVolume), request)
     volume = scene.volumeFromNode(inputVolume)
+    if request.learns:
+        check(volume.grid, request)
     # VTK remembers the range for as long as the voxels stay as they are.
     extremes = tuple(map(float, inputVolume.GetImageData().GetScalarRange()))
     return estimate(volume.grid, result_type(volume.array, request.model, extremes), request)

@@ -88,8 +88,10 @@ class HeldOut:
         self.grid = Grid((turned.shape[2], kept * finer, n), (pixel, scan.spacing[0] / finer, pixel * m / n))
         self.border = max(1, round(m / n)) * BORDER if n > 3 * BORDER else 0
 
-    def beat(self, model: str, request: Request, scanner: Scanner, window: Window, cancel: Cancel | None) -> None:
-        """The model to be beaten, as the engine runs it for this request, whose scale is (1, 1, factor).
+    def beat(
+        self, model: str, request: Request, factor: float, scanner: Scanner, window: Window, cancel: Cancel | None
+    ) -> None:
+        """The model to be beaten, as the engine runs it for this request, which makes slices so many times finer.
 
         A model that does not reach the pixels makes it as fine as the request is, and the rest is interpolated.
         """
@@ -107,7 +109,7 @@ class HeldOut:
         try:
             checks.lay_out(self.grid, wanted)
         except RefusalError:
-            wanted = replace(wanted, scale=request.scale)
+            wanted = replace(wanted, scale=(1.0, 1.0, factor))
 
         def restore(coarse: np.ndarray) -> np.ndarray:
             result = upscale(Volume(window.to_scanner(coarse), self.grid), wanted, cancel=cancel)

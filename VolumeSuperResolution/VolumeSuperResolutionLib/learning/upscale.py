@@ -147,8 +147,7 @@ def _learn(
     scanner = _across_k(prepared.scanner, across)
     window = prepared.carrier.window(prepared.window)
     factor = prepared.layout.grid.size[across] / prepared.layout.source.size[across]
-    asked = replace(request, scale=(1.0, 1.0, factor), spacing=None, isotropic=False, region=None)
-    held_out.beat(model.beside(prepared, request), asked, scanner, window, cancel)
+    held_out.beat(model.beside(prepared, request), request, factor, scanner, window, cancel)
     steps = checks.steps(model.card_for(grid, prepared.modality), request, scanner, (False, False, True))
 
     def explain(high: np.ndarray, low: np.ndarray) -> None:
